@@ -1,0 +1,30 @@
+# CUDA detection. This version has no CUDA kernels: nothing is compiled, only reported.
+
+# convkit_find_cuda(<variable>)
+#
+# Checks CONVKIT_CUDA and stores a line that says what came of it, for `convkit info`.
+function(convkit_find_cuda variable)
+  string(TOUPPER "${CONVKIT_CUDA}" mode)
+  if(NOT mode MATCHES "^(AUTO|ON|OFF|EMULATE)$")
+    message(FATAL_ERROR "CONVKIT_CUDA is AUTO, ON, OFF or EMULATE, not \"${CONVKIT_CUDA}\"")
+  endif()
+  string(TOLOWER "${mode}" outcome)
+  if(mode STREQUAL "EMULATE")
+    string(APPEND outcome ": no CUDA kernels to emulate in this version")
+  elseif(NOT mode STREQUAL "OFF")
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+      execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --version OUTPUT_VARIABLE text ERROR_QUIET)
+      string(REGEX MATCH "release ([0-9.]+)" matched "${text}")
+      string(APPEND outcome ": nvcc ${CMAKE_MATCH_1} found, no CUDA kernels in this version")
+    elseif(mode STREQUAL "ON")
+      message(FATAL_ERROR "CONVKIT_CUDA=ON, but no working CUDA compiler was found. Put nvcc on "
+                          "the PATH or set CUDACXX, or build with CONVKIT_CUDA=AUTO.")
+    else()
+      string(APPEND outcome ": no nvcc found")
+    endif()
+  endif()
+  message(STATUS "convkit: CUDA ${outcome}")
+  set(${variable} "${outcome}" PARENT_SCOPE)
+endfunction()
