@@ -68,7 +68,7 @@ def check_machine() -> None:
     if "CXX" not in os.environ and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         missing["g++"] = "a C++ compiler"
     if missing:
-        fail(f"{', '.join(missing.values())} missing. On Debian: apt install {' '.join(missing)}")
+        fail(f"missing: {', '.join(missing.values())}. On Debian: apt install {' '.join(missing)}")
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def build(state: dict[str, Any]) -> None:
     if variables:
         folder += "-" + hashlib.sha256(repr(variables).encode()).hexdigest()[:8]
     print(f"dev.py: building in {folder}", file=sys.stderr)
-    options = ["--no-build-isolation", "--no-deps", f"-Cbuild-dir={folder}"]
+    options = ["--no-build-isolation", "--no-deps", f"--config-settings=build-dir={folder}"]
     state.pop("build", None)
     write_state(state)
     pip("install", *options, "--editable", str(ROOT))

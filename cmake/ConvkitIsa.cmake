@@ -18,8 +18,9 @@ message(STATUS "convkit: kernels for ${isa_names}")
 # convkit_add_isa_kernels(<target> <source>...)
 #
 # Makes one object library per ISA, <target>_<isa>, and links it into <target>. The order matters:
-# of an inline function that several objects define, the linker keeps the first copy, so an older
-# ISA stands before a newer one and no baseline code ends in a copy compiled for AVX-512.
+# of an inline function that several objects define, the linker keeps the first copy. So the target's
+# own objects come first and an older ISA before a newer one; that is why the objects are link items
+# and not sources of the target, which the linker would see before its own.
 function(convkit_add_isa_kernels target)
   if(NOT ARGN)
     return()
@@ -31,7 +32,7 @@ function(convkit_add_isa_kernels target)
     target_link_libraries(${target}_${isa} PRIVATE convkit_options)
     target_compile_options(${target}_${isa} PRIVATE ${CONVKIT_${upper}_FLAGS})
     target_compile_definitions(${target}_${isa} PRIVATE CK_ISA=${isa} CK_ISA_LEVEL=${level})
-    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
+    target_link_libraries(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
     math(EXPR level "${level} + 1")
   endforeach()
 endfunction()
