@@ -1,0 +1,176 @@
+// The formulas of the activations: one value at a time for naive kernels, and over a contiguous
+// run, vectorised, for kernels that fuse an activation into what they write.
+//
+// hard_sigmoid is clip((x + 3) / 6, 0, 1); step is 1 above 0, else 0; gelu is the exact form.
+#pragma once
+
+#include "ops/activation/activation.h"
+
+namespace convkit::CK_ISA {
+
+constexpr double kSeluScale = 1.0507009873554805;
+constexpr double kSeluAlpha = 1.6732632423543772;
+
+// The C library's functions by overload; those of <cmath> are inline and may be emitted (isa.h).
+namespace libm {
+CK_INLINE float exp(float x) { return __builtin_expf(x); }
+CK_INLINE double exp(double x) { return __builtin_exp(x); }
+CK_INLINE float expm1(float x) { return __builtin_expm1f(x); }
+CK_INLINE double expm1(double x) { return __builtin_expm1(x); }
+CK_INLINE float log1p(float x) { return __builtin_log1pf(x); }
+CK_INLINE double log1p(double x) { return __builtin_log1p(x); }
+CK_INLINE float tanh(float x) { return __builtin_tanhf(x); }
+CK_INLINE double tanh(double x) { return __builtin_tanh(x); }
+CK_INLINE float erf(float x) { return __builtin_erff(x); }
+CK_INLINE double erf(double x) { return __builtin_erf(x); }
+CK_INLINE float erfc(float x) { return __builtin_erfcf(x); }
+CK_INLINE double erfc(double x) { return __builtin_erfc(x); }
+CK_INLINE float abs(float x) { return __builtin_fabsf(x); }
+CK_INLINE double abs(double x) { return __builtin_fabs(x); }
+}  // namespace libm
+
+// Neither exp overflows: the argument is never positive.
+template <class T>
+CK_INLINE T logistic(T x) {
+  const T e = libm::exp(-libm::abs(x));
+  return (x < 0 ? e : T(1)) / (T(1) + e);
+}
+
+template <class T>
+CK_INLINE T clip(T x, T low, T high) {
+  return x < low ? low : x > high ? high : x;  // in this form NaN comes through
+}
+
+// f(x).
+template <class T>
+T activate(Activation kind, T alpha, T x) {
+  switch (kind) {
+    case Activation::linear:
+      return x;
+    case Activation::relu:
+      return x < 0 ? T(0) : x;
+    case Activation::leaky_relu:
+      return x < 0 ? alpha * x : x;
+    case Activation::sigmoid:
+      return logistic(x);
+    case Activation::tanh:
+      return libm::tanh(x);
+    case Activation::hardtanh:
+      return clip(x, T(-1), T(1));
+    case Activation::hard_sigmoid:
+      return clip(x + T(3), T(0), T(6)) / T(6);
+    case Activation::elu:
+      return x < 0 ? alpha * libm::expm1(x) : x;
+    case Activation::selu:
+      return T(kSeluScale) * (x < 0 ? T(kSeluAlpha) * libm::expm1(x) : x);
+    case Activation::softplus:
+      return (x < 0 ? T(0) : x) + libm::log1p(libm::exp(-libm::abs(x)));
+    case Activation::softsign:
+      return x / (T(1) + libm::abs(x));
+    case Activation::gelu:  // erfc: 1 + erf(x) cancels for x << 0
+      return T(0.5) * x * libm::erfc(x * T(-0.70710678118654752));
+    case Activation::silu:
+      return x * logistic(x);
+    case Activation::exponential:
+      return libm::exp(x);
+    case Activation::step:
+      return x > 0 ? T(1) : x <= 0 ? T(0) : x;
+  }
+  return x;
+}
+
+// f'(x) given x. For a NaN it is NaN, except that step has derivative 0 everywhere and the
+// piecewise linear kinds give one of their slopes.
+template <class T>
+T activate_derivative_from_input(Activation kind, T alpha, T x) {
+  switch (kind) {
+    case Activation::linear:
+      return T(1);
+    case Activation::relu:
+      return x > 0 ? T(1) : T(0);
+    case Activation::leaky_relu:
+      return x > 0 ? T(1) : alpha;
+    case Activation::sigmoid: {
+      const T s = logistic(x);
+      return s * (T(1) - s);
+    }
+    case Activation::tanh: {
+      const T t = libm::tanh(x);
+      return T(1) - t * t;
+    }
+    case Activation::hardtanh:
+      return x > T(-1) && x <= T(1) ? T(1) : T(0);
+    case Activation::hard_sigmoid:
+      return x > T(-3) && x <= T(3) ? T(1) / T(6) : T(0);
+    case Activation::elu:
+      return x > 0 ? T(1) : alpha * libm::exp(x);
+    case Activation::selu:
+      return T(kSeluScale) * (x > 0 ? T(1) : T(kSeluAlpha) * libm::exp(x));
+    case Activation::softplus:
+      return logistic(x);
+    case Activation::softsign: {
+      const T d = T(1) / (T(1) + libm::abs(x));
+      return d * d;
+    }
+    case Activation::gelu:
+      return T(0.5) * libm::erfc(x * T(-0.70710678118654752)) +
+             x * T(0.39894228040143268) * libm::exp(T(-0.5) * x * x);
+    case Activation::silu: {
+      const T s = logistic(x);
+      return s + x * s * (T(1) - s);
+    }
+    case Activation::exponential:
+      return libm::exp(x);
+    case Activation::step:
+      return T(0);
+  }
+  return T(1);
+}
+
+// f'(x) given y = f(x), for the kinds of from_output. A clipped y does not tell x = 1 from x > 1:
+// there the derivative is 0.
+template <class T>
+T activate_derivative_from_output(Activation kind, T alpha, T y) {
+  switch (kind) {
+    case Activation::relu:
+      return y > 0 ? T(1) : T(0);
+    case Activation::leaky_relu:
+      return y > 0 ? T(1) : alpha;
+    case Activation::sigmoid:
+      return y * (T(1) - y);
+    case Activation::tanh:
+      return T(1) - y * y;
+    case Activation::hardtanh:
+      return y > T(-1) && y < T(1) ? T(1) : T(0);
+    case Activation::hard_sigmoid:
+      return y > T(0) && y < T(1) ? T(1) / T(6) : T(0);
+    case Activation::elu:
+      return y > 0 ? T(1) : y + alpha;
+    case Activation::selu:
+      return y > 0 ? T(kSeluScale) : y + T(kSeluScale * kSeluAlpha);
+    case Activation::softplus:
+      return -libm::expm1(-y);
+    case Activation::softsign: {
+      const T d = T(1) - libm::abs(y);
+      return d * d;
+    }
+    case Activation::exponential:
+      return y;
+    case Activation::step:
+      return T(0);
+    case Activation::linear:
+    case Activation::gelu:
+    case Activation::silu:
+      break;
+  }
+  return T(1);
+}
+
+// y[0..n) = f(y[0..n)).
+template <class T>
+CK_INLINE void apply_activation(Activation kind, double alpha, T* y, int64_t n) {
+  if (kind == Activation::linear) return;
+  for (int64_t i = 0; i < n; ++i) y[i] = activate(kind, T(alpha), y[i]);
+}
+
+}  // namespace convkit::CK_ISA
