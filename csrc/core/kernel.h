@@ -1,0 +1,143 @@
+// The kernel table: one ordered list of rows per op, best first. Dispatch, tests and benchmarks
+// all read it; a kernel that is not in it does not exist.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "core/isa.h"
+#include "core/tensor.h"
+#include "core/thread_pool.h"
+
+namespace convkit {
+
+// What changes from step to step. Kernels read it through a pointer because a captured CUDA graph
+// freezes its arguments.
+struct StepBlock {
+  int64_t step = 0;    // updates done so far in the life of the model (0 in the first one)
+  int64_t sample = 0;  // position of this batch's first sample in the index array
+  double learning_rate = 0.0;
+  uint64_t seed = 0;  // key of the counter-based generator
+};
+
+// One invocation. The order and the shapes of the operands are in the op's header; params points
+// to the op's Params struct; the workspace is 64-byte aligned.
+struct Call {
+  const Tensor* operands = nullptr;
+  int count = 0;
+  const void* params = nullptr;
+  std::byte* workspace = nullptr;
+  const StepBlock* step = nullptr;
+  ThreadPool* pool = nullptr;
+
+  CK_INLINE const Tensor& operator[](int i) const { return operands[i]; }
+  template <class Params>
+  CK_INLINE const Params& as() const {
+    return *static_cast<const Params*>(params);
+  }
+};
+
+using RunFn = void (*)(const Call&);
+using SupportsFn = bool (*)(const Call&);      // data pointers may be null: shapes decide
+using WorkspaceFn = int64_t (*)(const Call&);  // bytes; must not depend on the number of threads
+
+struct Kernel {
+  const char* pass;
+  const char* name;                   // <device>_<algorithm>
+  unsigned dtypes;                    // which dtypes of the first operand, as bits
+  RunFn run[CK_ISA_COUNT];            // by ISA: CK_PER_ISA(function)
+  SupportsFn supports = nullptr;      // null: everything
+  WorkspaceFn workspace = nullptr;    // null: none
+};
+
+enum class FieldType { integer, real };
+
+// A field of an op's Params struct, by name, so that Python can fill it. A field with choices is an
+// integer here and one of the names in Python.
+struct ParamField {
+  const char* name;
+  FieldType type;
+  std::size_t offset;
+  std::span<const char* const> choices = {};
+};
+
+struct OpTable {
+  const char* op;
+  std::span<const Kernel> rows;
+  std::span<const ParamField> fields;
+  std::size_t params_bytes;
+};
+
+template <class Member>
+constexpr FieldType field_type() {
+  static_assert(std::is_same_v<Member, int64_t> || std::is_same_v<Member, double>,
+                "Params structs hold int64_t and double only");
+  return std::is_same_v<Member, int64_t> ? FieldType::integer : FieldType::real;
+}
+#define CK_FIELD(Params, member)                                                             \
+  ::convkit::ParamField {                                                                    \
+    #member, ::convkit::field_type<decltype(Params::member)>(), offsetof(Params, member), {} \
+  }
+#define CK_CHOICE(Params, member, names)                                                  \
+  ::convkit::ParamField {                                                                 \
+    #member, ::convkit::field_type<decltype(Params::member)>(), offsetof(Params, member), \
+        names                                                                             \
+  }
+
+// Declares a kernel function that is compiled once per ISA.
+#if CK_ISA_COUNT == 3
+#define CK_DECLARE_KERNEL(fn)                  \
+  namespace baseline {                         \
+  void fn(const ::convkit::Call&);             \
+  }                                            \
+  namespace avx2 {                             \
+  void fn(const ::convkit::Call&);             \
+  }                                            \
+  namespace avx512 {                           \
+  void fn(const ::convkit::Call&);             \
+  }
+#define CK_PER_ISA(fn) {baseline::fn, avx2::fn, avx512::fn}
+#else
+#define CK_DECLARE_KERNEL(fn)      \
+  namespace baseline {             \
+  void fn(const ::convkit::Call&); \
+  }
+#define CK_PER_ISA(fn) {baseline::fn}
+#endif
+
+// All ops of this build, in core/op_list.cpp.
+std::span<const OpTable* const> all_ops();
+const OpTable* find_op(const std::string& op);
+const Kernel* find_kernel(const OpTable& op, const std::string& pass, const std::string& name);
+
+// Calls f with a value of the C++ type of a floating dtype.
+template <class F>
+CK_INLINE void dispatch_float(Dtype dtype, const F& f) {
+  if (dtype == Dtype::float64) {
+    f(double{});
+  } else {
+    f(float{});
+  }
+}
+
+CK_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+CK_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Divides n items into chunks whose number depends on the shape alone, never on the number of
+// threads, so that sums have one order: "same seed, same bits, on 1 or 64 threads".
+struct Chunks {
+  int64_t n;
+  int64_t size;
+  CK_INLINE int64_t count() const { return ceil_div(n, size); }
+  CK_INLINE int64_t begin(int64_t chunk) const { return chunk * size; }
+  CK_INLINE int64_t end(int64_t chunk) const {
+    const int64_t e = (chunk + 1) * size;
+    return e < n ? e : n;
+  }
+};
+
+}  // namespace convkit

@@ -1,0 +1,43 @@
+// The ops of this build. A new op is one line here.
+#include <array>
+
+#include "core/kernel.h"
+
+#define CK_OPS(X)    \
+  X(gather_rows)     \
+  X(conv2d)          \
+  X(pool2d)          \
+  X(dense)           \
+  X(activation)      \
+  X(softmax)         \
+  X(dropout)         \
+  X(add)             \
+  X(concatenate)     \
+  X(loss)            \
+  X(accuracy)        \
+  X(update)
+
+namespace convkit {
+
+#define CK_DECLARE_TABLE(op) extern const OpTable op##_table;
+CK_OPS(CK_DECLARE_TABLE)
+
+std::span<const OpTable* const> all_ops() {
+#define CK_TABLE_ADDRESS(op) &op##_table,
+  static const std::array tables = {CK_OPS(CK_TABLE_ADDRESS)};
+  return tables;
+}
+
+const OpTable* find_op(const std::string& op) {
+  for (const OpTable* table : all_ops())
+    if (op == table->op) return table;
+  return nullptr;
+}
+
+const Kernel* find_kernel(const OpTable& op, const std::string& pass, const std::string& name) {
+  for (const Kernel& row : op.rows)
+    if (pass == row.pass && name == row.name) return &row;
+  return nullptr;
+}
+
+}  // namespace convkit

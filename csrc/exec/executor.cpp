@@ -1,0 +1,169 @@
+#include "exec/executor.h"
+
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+#include "core/cpu_features.h"
+
+namespace convkit {
+namespace {
+
+double now() {
+  using clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
+}
+
+void* locate(const OperandRef& ref, const std::vector<void*>& buffers) {
+  if (ref.buffer < 0) return nullptr;
+  return static_cast<std::byte*>(buffers.at(static_cast<std::size_t>(ref.buffer))) + ref.offset;
+}
+
+Tensor view(const OperandRef& ref, void* data) {
+  Tensor t;
+  t.data = data;
+  t.dtype = ref.dtype;
+  t.rank = static_cast<int>(ref.shape.size());
+  for (int i = 0; i < t.rank; ++i) t.shape[i] = ref.shape[static_cast<std::size_t>(i)];
+  return t;
+}
+
+// The pool polls for signals during a run and forgets about them afterwards.
+class Polling {
+ public:
+  Polling(ThreadPool& pool, const RunRequest& request) : pool_(pool) {
+    pool_.clear_cancelled();
+    pool_.set_poll(request.poll, request.poll_context);
+  }
+  ~Polling() {
+    pool_.set_poll(nullptr, nullptr);
+    pool_.clear_cancelled();
+  }
+  Polling(const Polling&) = delete;
+  Polling& operator=(const Polling&) = delete;
+
+ private:
+  ThreadPool& pool_;
+};
+
+}  // namespace
+
+std::atomic<int64_t>& run_count(const Kernel& kernel) {
+  static std::mutex mutex;
+  static std::map<const Kernel*, std::unique_ptr<std::atomic<int64_t>>> counts;
+  const std::lock_guard lock(mutex);
+  auto& count = counts[&kernel];
+  if (!count) count = std::make_unique<std::atomic<int64_t>>(0);
+  return *count;
+}
+
+Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
+                   OperandRef guard, int commit, int64_t batch)
+    : instructions_(std::move(instructions)),
+      readouts_(std::move(readouts)),
+      guard_(std::move(guard)),
+      commit_(commit),
+      batch_(batch) {}
+
+void Executor::bind(const std::vector<void*>& buffers) {
+  const auto isa = static_cast<std::size_t>(active_isa());
+  tensors_.resize(instructions_.size());
+  bound_.clear();
+  for (std::size_t i = 0; i < instructions_.size(); ++i) {
+    const Instruction& instruction = instructions_[i];
+    tensors_[i].clear();
+    for (const OperandRef& ref : instruction.operands)
+      tensors_[i].push_back(view(ref, locate(ref, buffers)));
+    Call call;
+    call.operands = tensors_[i].data();
+    call.count = static_cast<int>(tensors_[i].size());
+    call.params = instruction.params.data();
+    call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
+    call.step = &block_;
+    call.pool = &ThreadPool::instance();
+    bound_.push_back({instruction.kernel->run[isa], call, &run_count(*instruction.kernel)});
+  }
+  readout_data_.clear();
+  for (const Readout& readout : readouts_)
+    readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
+  guard_data_ = static_cast<const double*>(locate(guard_, buffers));
+}
+
+bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
+  ThreadPool& pool = ThreadPool::instance();
+  block_ = block;
+  for (int i = 0; i < size(); ++i) {
+    if (i == commit_) {
+      if (guard_data_ && !std::isfinite(*guard_data_)) {
+        *finite = false;
+        return false;
+      }
+      pool.set_poll(nullptr, nullptr);
+    }
+    const Bound& bound = bound_[static_cast<std::size_t>(i)];
+    bound.run(bound.call);
+    bound.count->fetch_add(1, std::memory_order_relaxed);
+    if (pool.cancelled()) return false;
+  }
+  pool.set_poll(request.poll, request.poll_context);
+  return true;
+}
+
+RunResult Executor::run(const RunRequest& request) {
+  const DenormalsFlushed flushed;
+  ThreadPool& pool = ThreadPool::instance();
+  const Polling polling(pool, request);
+  RunResult result;
+  result.block = request.block;
+  const double start = now();
+  double polled = start;
+  const bool trains = commit_ < size();
+  while (result.steps < request.steps) {
+    const double time = now();
+    if (request.time_limit > 0 && result.steps > 0 && time - start >= request.time_limit) {
+      result.status = RunStatus::time_up;
+      return result;
+    }
+    // Steps that never enter a parallel loop would not be polled by the pool.
+    if (request.poll && time - polled > 0.02) {
+      polled = time;
+      if (request.poll(request.poll_context)) {
+        result.status = RunStatus::interrupted;
+        return result;
+      }
+    }
+    if (request.learning_rates) result.block.learning_rate = request.learning_rates[result.steps];
+    bool finite = true;
+    if (!step(result.block, request, &finite)) {
+      result.status = finite ? RunStatus::interrupted : RunStatus::not_finite;
+      return result;
+    }
+    double* sum = request.sums;
+    for (std::size_t r = 0; r < readouts_.size(); ++r)
+      for (int64_t i = 0; i < readouts_[r].width; ++i) *sum++ += readout_data_[r][i];
+    result.block.sample += batch_;
+    if (trains) ++result.block.step;
+    ++result.steps;
+  }
+  return result;
+}
+
+std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
+  const DenormalsFlushed flushed;
+  std::vector<double> seconds;
+  block_ = block;
+  for (int r = 0; r < repeats; ++r) {
+    for (const Bound& bound : bound_) {
+      const double start = now();
+      bound.run(bound.call);
+      seconds.push_back(now() - start);
+    }
+    if (commit_ < size()) ++block_.step;
+  }
+  return seconds;
+}
+
+}  // namespace convkit

@@ -1,0 +1,91 @@
+// The native executor: runs the instructions of a program, step after step, without Python.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "core/kernel.h"
+
+namespace convkit {
+
+// Where an operand lives: an offset in one of the buffers that are bound for each run.
+struct OperandRef {
+  int buffer = -1;  // -1: absent
+  int64_t offset = 0;
+  Dtype dtype = Dtype::float32;
+  std::vector<int64_t> shape;
+};
+
+struct Instruction {
+  const Kernel* kernel = nullptr;
+  std::vector<std::byte> params;
+  std::vector<OperandRef> operands;
+  OperandRef workspace;
+};
+
+// A small float64 vector that an instruction leaves behind in every step (the total of a loss, the
+// count of an accuracy); the executor sums it over the steps of a run.
+struct Readout {
+  OperandRef source;
+  int64_t width = 0;
+};
+
+enum class RunStatus { done, time_up, not_finite, interrupted };
+
+struct RunRequest {
+  int64_t steps = 0;
+  const double* learning_rates = nullptr;  // one per step, or null
+  StepBlock block;
+  double time_limit = 0.0;  // seconds after which no new step starts; 0: none
+  double* sums = nullptr;   // one value per readout element, in order; added to
+  bool (*poll)(void*) = nullptr;
+  void* poll_context = nullptr;
+};
+
+struct RunResult {
+  int64_t steps = 0;  // completed
+  RunStatus status = RunStatus::done;
+  StepBlock block;  // as the next step would see it
+};
+
+class Executor {
+ public:
+  // `batch` is the number of samples a step consumes; instructions from `commit` on change
+  // parameters: they run only if `guard` (a float64, absent in programs that do not train) is
+  // finite, and once begun they are not interrupted, so that a step is taken whole or not at all.
+  Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts, OperandRef guard,
+           int commit, int64_t batch);
+
+  void bind(const std::vector<void*>& buffers);
+  RunResult run(const RunRequest& request);
+
+  // Seconds per instruction for each of `repeats` steps, [repeats][instructions].
+  std::vector<double> profile(const StepBlock& block, int repeats);
+
+  int size() const { return static_cast<int>(instructions_.size()); }
+
+ private:
+  struct Bound {
+    RunFn run;
+    Call call;
+    std::atomic<int64_t>* count;
+  };
+  bool step(const StepBlock& block, const RunRequest& request, bool* finite);
+
+  std::vector<Instruction> instructions_;
+  std::vector<Readout> readouts_;
+  OperandRef guard_;
+  int commit_;
+  int64_t batch_;
+  std::vector<std::vector<Tensor>> tensors_;
+  std::vector<Bound> bound_;
+  std::vector<const double*> readout_data_;
+  const double* guard_data_ = nullptr;
+  StepBlock block_;
+};
+
+// How often a row has run in this process: the proof that a test tested what it names.
+std::atomic<int64_t>& run_count(const Kernel& kernel);
+
+}  // namespace convkit

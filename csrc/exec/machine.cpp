@@ -1,0 +1,71 @@
+#include "exec/machine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/cpu_features.h"
+#include "core/thread_pool.h"
+#include "exec/buffer.h"
+#include "simd/peak.h"
+
+namespace convkit {
+namespace {
+
+double now() {
+  using clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
+}
+
+double burst(Isa isa, int64_t iterations) {
+#if CK_ISA_COUNT == 3
+  if (isa == Isa::avx512) return avx512::fma_burst(iterations);
+  if (isa == Isa::avx2) return avx2::fma_burst(iterations);
+#else
+  (void)isa;
+#endif
+  return baseline::fma_burst(iterations);
+}
+
+// The best rate of the bursts that fit into `seconds`: what the machine can do when left alone.
+template <class Work>
+double best_rate(double amount, double seconds, const Work& work) {
+  double best = 0;
+  const double end = now() + seconds;
+  do {
+    const double start = now();
+    work();
+    best = std::max(best, amount / (now() - start));
+  } while (now() < end);
+  return best;
+}
+
+}  // namespace
+
+double peak_flops(double seconds) {
+  ThreadPool& pool = ThreadPool::instance();
+  const int64_t threads = pool.num_threads();
+  constexpr int64_t kIterations = 100000;
+  const Isa isa = active_isa();
+  const double flops = static_cast<double>(threads * kIterations * fma_burst_flops(isa));
+  volatile double sink = 0;
+  return best_rate(flops, seconds, [&] {
+    pool.parallel_for(threads, [&](int64_t, int) { sink = burst(isa, kIterations); });
+  });
+}
+
+double copy_bandwidth(int64_t bytes, double seconds) {
+  ThreadPool& pool = ThreadPool::instance();
+  const Buffer from(bytes), to(bytes);
+  const int64_t threads = pool.num_threads();
+  const int64_t share = bytes / threads;
+  return best_rate(2.0 * static_cast<double>(share * threads), seconds, [&] {
+    pool.parallel_for(threads, [&](int64_t chunk, int) {
+      std::memcpy(static_cast<char*>(to.data()) + chunk * share,
+                  static_cast<const char*>(from.data()) + chunk * share,
+                  static_cast<std::size_t>(share));
+    });
+  });
+}
+
+}  // namespace convkit

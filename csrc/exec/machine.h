@@ -1,0 +1,14 @@
+// What this machine can do, measured: the yardstick in profiles and benchmarks.
+#pragma once
+
+#include <cstdint>
+
+namespace convkit {
+
+// float32 multiply-adds, counted as two, per second of all threads with the active ISA.
+double peak_flops(double seconds);
+
+// Bytes read and written per second by all threads, copying between two blocks of `bytes`.
+double copy_bandwidth(int64_t bytes, double seconds);
+
+}  // namespace convkit

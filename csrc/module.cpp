@@ -1,0 +1,332 @@
+// The one pybind11 file: kernel rows by op, pass and name, the executor, threads and ISA.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "core/cpu_features.h"
+#include "core/kernel.h"
+#include "core/thread_pool.h"
+#include "exec/buffer.h"
+#include "exec/executor.h"
+#include "exec/machine.h"
+#include "gemm/blas.h"
+
+namespace py = pybind11;
+
+namespace convkit {
+namespace {
+
+// (shape, dtype name), as in convkit.ops.registry.Spec.
+using Spec = std::pair<std::vector<int64_t>, std::string>;
+// (step, sample, learning rate, seed), as in convkit.ops.registry.Step.
+using StepTuple = std::tuple<int64_t, int64_t, double, uint64_t>;
+
+StepBlock to_block(const StepTuple& t) {
+  return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};
+}
+StepTuple from_block(const StepBlock& b) { return {b.step, b.sample, b.learning_rate, b.seed}; }
+
+Dtype to_dtype(const std::string& name) {
+  for (int i = 0; i < kDtypeCount; ++i)
+    if (name == kDtypeNames[i]) return static_cast<Dtype>(i);
+  throw py::type_error("no kernel takes dtype " + name);
+}
+
+const OpTable& op_named(const std::string& op) {
+  if (const OpTable* table = find_op(op)) return *table;
+  throw py::value_error("no native op " + op);
+}
+
+const Kernel& row_named(const std::string& op, const std::string& pass, const std::string& name) {
+  if (const Kernel* kernel = find_kernel(op_named(op), pass, name)) return *kernel;
+  throw py::value_error("no native kernel " + op + "." + pass + " " + name);
+}
+
+std::vector<std::byte> to_params(const OpTable& table, const py::dict& values) {
+  std::vector<std::byte> bytes(table.params_bytes);
+  for (const ParamField& field : table.fields) {
+    const py::str key(field.name);
+    if (!values.contains(key))
+      throw py::value_error(std::string("[") + table.op + "] parameter " + field.name + " is missing");
+    const py::object value = values[key];
+    if (field.type == FieldType::real) {
+      const auto number = value.cast<double>();
+      std::memcpy(bytes.data() + field.offset, &number, sizeof number);
+      continue;
+    }
+    int64_t number = -1;
+    if (field.choices.empty()) {
+      number = value.cast<int64_t>();
+    } else {
+      const auto name = value.cast<std::string>();
+      for (std::size_t i = 0; i < field.choices.size(); ++i)
+        if (name == field.choices[i]) number = static_cast<int64_t>(i);
+      if (number < 0)
+        throw py::value_error(std::string("[") + table.op + "] " + field.name + " cannot be " + name);
+    }
+    std::memcpy(bytes.data() + field.offset, &number, sizeof number);
+  }
+  if (values.size() != table.fields.size())
+    throw py::value_error(std::string("[") + table.op + "] got a parameter that it does not have");
+  return bytes;
+}
+
+Tensor to_tensor(const Spec& spec) {
+  Tensor t;
+  t.dtype = to_dtype(spec.second);
+  if (spec.first.size() > kMaxRank) throw py::value_error("more than 6 dimensions");
+  t.rank = static_cast<int>(spec.first.size());
+  for (int i = 0; i < t.rank; ++i) t.shape[i] = spec.first[static_cast<std::size_t>(i)];
+  return t;
+}
+
+Tensor to_tensor(const py::object& object) {
+  if (object.is_none()) return {};
+  const auto array = object.cast<py::array>();
+  if (!(array.flags() & py::array::c_style)) throw py::value_error("operand is not contiguous");
+  Tensor t = to_tensor(Spec(std::vector<int64_t>(array.shape(), array.shape() + array.ndim()),
+                            py::str(array.dtype().attr("name"))));
+  // An empty array has no address to give; the operand is present all the same.
+  static std::byte nothing[64];
+  t.data = array.size() ? const_cast<void*>(array.data()) : static_cast<void*>(nothing);
+  return t;
+}
+
+// A call that knows shapes and parameters but has no data: what supports() and workspace() see.
+struct Query {
+  std::vector<std::byte> params;
+  std::vector<Tensor> tensors;
+  Call call;
+  Query(const std::string& op, const std::vector<std::optional<Spec>>& specs, const py::dict& values)
+      : params(to_params(op_named(op), values)) {
+    static std::byte somewhere;
+    for (const auto& spec : specs) {
+      tensors.push_back(spec ? to_tensor(*spec) : Tensor{});
+      if (spec) tensors.back().data = &somewhere;
+    }
+    call.operands = tensors.data();
+    call.count = static_cast<int>(tensors.size());
+    call.params = params.data();
+  }
+};
+
+bool supports(const std::string& op, const std::string& pass, const std::string& name,
+              const std::vector<std::optional<Spec>>& specs, const py::dict& params) {
+  const Kernel& kernel = row_named(op, pass, name);
+  const Query query(op, specs, params);
+  for (const Tensor& t : query.tensors)
+    if (t.present()) {
+      if (!(kernel.dtypes & bit(t.dtype))) return false;
+      break;
+    }
+  return !kernel.supports || kernel.supports(query.call);
+}
+
+int64_t workspace_bytes(const std::string& op, const std::string& pass, const std::string& name,
+                        const std::vector<std::optional<Spec>>& specs, const py::dict& params) {
+  const Kernel& kernel = row_named(op, pass, name);
+  return kernel.workspace ? kernel.workspace(Query(op, specs, params).call) : 0;
+}
+
+void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
+                 const std::vector<py::object>& operands, const py::dict& values,
+                 const StepTuple& step) {
+  const Kernel& kernel = row_named(op, pass, name);
+  const std::vector<std::byte> params = to_params(op_named(op), values);
+  std::vector<Tensor> tensors;
+  for (const py::object& operand : operands) tensors.push_back(to_tensor(operand));
+  const StepBlock block = to_block(step);
+  Call call;
+  call.operands = tensors.data();
+  call.count = static_cast<int>(tensors.size());
+  call.params = params.data();
+  call.step = &block;
+  call.pool = &ThreadPool::instance();
+  const Buffer workspace(kernel.workspace ? kernel.workspace(call) : 0);
+  call.workspace = static_cast<std::byte*>(workspace.data());
+  {
+    const py::gil_scoped_release release;
+    const DenormalsFlushed flushed;
+    kernel.run[static_cast<std::size_t>(active_isa())](call);
+  }
+  run_count(kernel).fetch_add(1, std::memory_order_relaxed);
+}
+
+py::list kernels(const std::string& op) {
+  py::list rows;
+  for (const Kernel& kernel : op_named(op).rows) {
+    py::list dtypes, isas;
+    for (int i = 0; i < kDtypeCount; ++i)
+      if (kernel.dtypes & bit(static_cast<Dtype>(i))) dtypes.append(kDtypeNames[i]);
+    for (int i = 0; i < CK_ISA_COUNT; ++i) isas.append(isa_name(static_cast<Isa>(i)));
+    py::dict row;
+    row["pass"] = kernel.pass;
+    row["name"] = kernel.name;
+    row["dtypes"] = dtypes;
+    row["isas"] = isas;
+    rows.append(row);
+  }
+  return rows;
+}
+
+py::tuple choices(const std::string& op, const std::string& name) {
+  for (const ParamField& field : op_named(op).fields)
+    if (name == field.name) {
+      py::list names;
+      for (const char* choice : field.choices) names.append(choice);
+      return names;
+    }
+  throw py::value_error(op + " has no parameter " + name);
+}
+
+// ---- executor -----------------------------------------------------------------------------------
+
+// (buffer, offset, shape, dtype), None where an operand is absent.
+using RefTuple = std::tuple<int, int64_t, std::vector<int64_t>, std::string>;
+
+OperandRef to_ref(const std::optional<RefTuple>& t) {
+  if (!t) return {};
+  const auto& [buffer, offset, shape, dtype] = *t;
+  if (shape.size() > kMaxRank) throw py::value_error("more than 6 dimensions");
+  return {buffer, offset, to_dtype(dtype), shape};
+}
+
+// (op, pass, row, params, operands, workspace)
+using InstructionTuple = std::tuple<std::string, std::string, std::string, py::dict,
+                                    std::vector<std::optional<RefTuple>>, std::optional<RefTuple>>;
+
+std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& tuples,
+                                        const std::vector<RefTuple>& readouts,
+                                        const std::optional<RefTuple>& guard, int commit,
+                                        int64_t batch) {
+  std::vector<Instruction> instructions;
+  for (const auto& [op, pass, name, params, operands, workspace] : tuples) {
+    Instruction instruction;
+    instruction.kernel = &row_named(op, pass, name);
+    instruction.params = to_params(op_named(op), params);
+    for (const auto& operand : operands) instruction.operands.push_back(to_ref(operand));
+    instruction.workspace = to_ref(workspace);
+    instructions.push_back(std::move(instruction));
+  }
+  std::vector<Readout> outs;
+  for (const RefTuple& readout : readouts) {
+    Readout out{to_ref(readout), 1};
+    for (int64_t n : out.source.shape) out.width *= n;
+    outs.push_back(std::move(out));
+  }
+  return std::make_unique<Executor>(std::move(instructions), std::move(outs), to_ref(guard), commit,
+                                    batch);
+}
+
+std::vector<void*> addresses(const std::vector<py::object>& buffers) {
+  static std::byte nothing[64];
+  std::vector<void*> data;
+  for (const py::object& object : buffers) {
+    if (object.is_none()) {
+      data.push_back(nothing);
+      continue;
+    }
+    const auto array = object.cast<py::array>();
+    if (!(array.flags() & py::array::c_style)) throw py::value_error("buffer is not contiguous");
+    data.push_back(array.size() ? const_cast<void*>(array.data()) : static_cast<void*>(nothing));
+  }
+  return data;
+}
+
+bool poll_signals(void*) {
+  const py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffers, int64_t steps,
+                       const StepTuple& step, const std::optional<py::array_t<double>>& rates,
+                       py::array_t<double> sums, double time_limit) {
+  executor.bind(addresses(buffers));
+  RunRequest request;
+  request.steps = steps;
+  request.block = to_block(step);
+  if (rates) {
+    if (rates->size() < steps) throw py::value_error("fewer learning rates than steps");
+    request.learning_rates = rates->data();
+  }
+  request.time_limit = time_limit;
+  request.sums = sums.mutable_data();
+  request.poll = &poll_signals;
+  RunResult result;
+  {
+    const py::gil_scoped_release release;
+    result = executor.run(request);
+  }
+  if (result.status == RunStatus::interrupted && PyErr_Occurred()) throw py::error_already_set();
+  static constexpr const char* kStatus[] = {"done", "time_up", "not_finite", "interrupted"};
+  return py::make_tuple(result.steps, kStatus[static_cast<int>(result.status)],
+                        from_block(result.block));
+}
+
+py::array_t<double> profile_executor(Executor& executor, const std::vector<py::object>& buffers,
+                                     const StepTuple& step, int repeats) {
+  executor.bind(addresses(buffers));
+  std::vector<double> seconds;
+  {
+    const py::gil_scoped_release release;
+    seconds = executor.profile(to_block(step), repeats);
+  }
+  py::array_t<double> result({static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
+  std::copy(seconds.begin(), seconds.end(), result.mutable_data());
+  return result;
+}
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "Native kernels and executor of convkit; use the Python package.";
+  m.def("ops", [] {
+    std::vector<std::string> names;
+    for (const OpTable* table : all_ops()) names.emplace_back(table->op);
+    return names;
+  });
+  m.def("kernels", &kernels, py::arg("op"));
+  m.def("choices", &choices, py::arg("op"), py::arg("field"));
+  m.def("supports", &supports);
+  m.def("workspace_bytes", &workspace_bytes);
+  m.def("call", &call_kernel);
+  m.def("call_count", [](const std::string& op, const std::string& pass, const std::string& name) {
+    return run_count(row_named(op, pass, name)).load();
+  });
+
+  m.def("isa", [] { return isa_name(active_isa()); });
+  m.def("set_isa", [](const std::string& name) { set_active_isa(parse_isa(name)); });
+  m.def("available_isas", [] {
+    std::vector<std::string> names;
+    for (Isa isa : available_isas()) names.emplace_back(isa_name(isa));
+    return names;
+  });
+  m.def("cpu_name", &cpu_model_name);
+  m.def("usable_cpus", &usable_cpus);
+  m.def("num_threads", [] { return ThreadPool::instance().num_threads(); });
+  m.def("set_num_threads", [](int n) { ThreadPool::instance().set_num_threads(n); });
+  m.def("blas_info", &blas_info);
+  m.attr("cuda_build") = CK_CUDA_BUILD;
+  m.def("peak_flops", &peak_flops, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
+  m.def("copy_bandwidth", &copy_bandwidth, py::call_guard<py::gil_scoped_release>(),
+        py::arg("bytes"), py::arg("seconds"));
+
+  py::class_<Buffer>(m, "Buffer", py::buffer_protocol())
+      .def(py::init<int64_t>(), py::arg("bytes"))
+      .def_property_readonly("nbytes", &Buffer::bytes)
+      .def_buffer([](Buffer& b) {
+        return py::buffer_info(static_cast<uint8_t*>(b.data()), b.bytes());
+      });
+
+  py::class_<Executor>(m, "Executor")
+      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
+           py::arg("guard"), py::arg("commit"), py::arg("batch"))
+      .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
+           py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
+      .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));
+}
+
+}  // namespace
+}  // namespace convkit

@@ -1,0 +1,27 @@
+// dense: y = f(x w + b) on the last axis; the leading axes are rows (R of them).
+//
+//   forward          x [...,C], w [C,K], b [K] or absent -> y [...,K]
+//   backward_input   dy [...,K], w [C,K]                 -> dx [...,C] = dy w^T
+//   backward_weight  dy [...,K], x [...,C]               -> dw [C,K] = x^T dy, db [K] or absent
+//
+// The backward passes take dy before the activation: they ignore it. With R = 0, dw and db are 0.
+#pragma once
+
+#include "core/kernel.h"
+#include "ops/activation/activation.h"
+
+namespace convkit {
+
+struct DenseParams {
+  int64_t activation;  // an Activation
+  double alpha;
+};
+
+CK_DECLARE_KERNEL(dense_naive_forward)
+CK_DECLARE_KERNEL(dense_naive_backward_input)
+CK_DECLARE_KERNEL(dense_naive_backward_weight)
+CK_DECLARE_KERNEL(dense_blas_forward)
+CK_DECLARE_KERNEL(dense_blas_backward_input)
+CK_DECLARE_KERNEL(dense_blas_backward_weight)
+
+}  // namespace convkit

@@ -1,0 +1,52 @@
+"""The package's own exceptions, and the wording that its messages share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["BuildError", "NonFiniteError", "NotCompiledError", "did_you_mean", "missing_extra"]
+
+
+class BuildError(ImportError):
+    """The native module is absent or does not load."""
+
+
+class NotCompiledError(RuntimeError):
+    """`fit`, `evaluate` or `train_on_batch` was called before `compile`."""
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss became NaN or infinite; the weights are those from before the step.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it happened, counted from 0.
+    layer, where : str
+        The first layer and the first pass whose result is not finite.
+    """
+
+    def __init__(self, message: str, epoch: int, batch: int, layer: str, where: str) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.batch = batch
+        self.layer = layer
+        self.where = where
+
+
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
+    """End of an error message: the nearest known name, or the list of them."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1, cutoff=0.6)
+    if near:
+        match = next(k for k in known if k.lower() == near[0])
+        return f"; did you mean {match!r}?"
+    return "; known: " + ", ".join(known)
+
+
+def missing_extra(module: str, extra: str, purpose: str) -> ImportError:
+    """Error for an optional dependency that is not installed."""
+    return ImportError(
+        f"{purpose} needs {module}, which is not installed: pip install \"convkit[{extra}]\""
+    )

@@ -1,0 +1,96 @@
+"""The edge of the public op functions: arrays are checked here, once, and nowhere below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convkit.ops import registry
+from convkit.ops.registry import Array, Params, Spec, Step
+
+MAX_BYTES = 1 << 62
+
+
+def as_operand(
+    op: str, name: str, value: ArrayLike, dtypes: tuple[str, ...] = ("float32", "float64")
+) -> Array:
+    """Return `value` as a contiguous, aligned array in native byte order.
+
+    Non-contiguous, misaligned and byte-swapped arrays are copied; read-only ones are read in place.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not one of `dtypes`.
+    """
+    array = np.asarray(value)
+    if not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "if":
+        array = array.astype(dtypes[0])  # a list has no dtype of its own
+    dtype = array.dtype.newbyteorder("=")
+    if dtype.name not in dtypes:
+        kind = dtypes[0]
+        raise TypeError(
+            f"[{op}] {name} has dtype {array.dtype}, expected {' or '.join(dtypes)}; "
+            f"convert it with {name}.astype({kind!r})"
+        )
+    return np.require(array, dtype=dtype, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+def same_dtype(op: str, **arrays: Array | None) -> None:
+    """Raise a TypeError unless all arrays given have one dtype."""
+    present = {name: a.dtype.name for name, a in arrays.items() if a is not None}
+    if len(set(present.values())) > 1:
+        each = ", ".join(f"{name} {dtype}" for name, dtype in present.items())
+        raise TypeError(f"[{op}] operands have different dtypes ({each}); convert them to one")
+
+
+def check_size(op: str, spec: Spec) -> None:
+    """Refuse a result whose bytes do not fit into 64-bit arithmetic, before allocating it."""
+    if spec.nbytes > MAX_BYTES:
+        raise MemoryError(f"[{op}] result of shape {spec.shape} needs {spec.nbytes} bytes")
+
+
+def apply(
+    op: str,
+    pass_name: str,
+    inputs: Sequence[Array | None],
+    params: Params | None = None,
+    *,
+    out: Sequence[Spec | None] | None = None,
+    kernel: str | None = None,
+    step: Step | None = None,
+) -> list[Any]:
+    """Run one pass on checked arrays and return its outputs: a one-instruction program.
+
+    Parameters
+    ----------
+    op, pass_name : str
+    inputs : sequence of ndarray or None
+        The pass's inputs and updates, from `as_operand`.
+    params : mapping
+    out : sequence of Spec or None
+        Specs of the outputs where the pass cannot infer them.
+    kernel : str, optional
+        Name of a row; by default the first that supports the call.
+    step : Step, optional
+
+    Returns
+    -------
+    list of ndarray or None
+    """
+    params = params or {}
+    specs = [None if x is None else Spec(x.shape, x.dtype.name) for x in inputs]
+    if out is None:
+        infer = registry.get(op)[pass_name].infer
+        assert infer is not None, f"{op}.{pass_name} needs explicit output specs"
+        out = infer(params, specs)
+    for spec in out:
+        if spec is not None:
+            check_size(op, spec)
+    row = registry.choose(op, pass_name, [*specs, *out], params, kernel)
+    outputs = [None if s is None else np.empty(s.shape, s.dtype) for s in out]
+    registry.run(row, params, inputs, outputs, step)
+    return outputs

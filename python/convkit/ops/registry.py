@@ -1,0 +1,371 @@
+"""Ops and their kernel tables, as Python sees them.
+
+An `Op` is a mathematical function with its gradients. Each of its passes has a NumPy reference in
+float64, which is the specification, and rows: kernels that compute the same thing. The rows of the
+native module come first, in its order; rows that a user registers come before them; the reference
+is the last row of every pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit import _core
+from convkit.errors import did_you_mean
+
+Array = NDArray[Any]
+Params = Mapping[str, int | float | str]
+
+
+class Spec(NamedTuple):
+    """Shape and dtype of an operand."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Step:
+    """What changes from step to step; mirrors the native step block.
+
+    Attributes
+    ----------
+    step : int
+        Updates done so far in the life of the model.
+    sample : int
+        Position of this batch's first sample in the index array.
+    learning_rate : float
+    seed : int
+        Key of the counter-based generator.
+    """
+
+    step: int = 0
+    sample: int = 0
+    learning_rate: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a reference sees beside its arrays: parameters, output specs and the step."""
+
+    params: Params
+    out: Sequence[Spec | None]
+    step: Step = field(default_factory=Step)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.params[name]
+
+
+SpecRule = Callable[[Params, Sequence[Spec | None]], Sequence[Spec | None]]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One direction of an op.
+
+    Attributes
+    ----------
+    name : str
+        "forward", "backward_input", ...
+    inputs, updates, outputs : tuple of str
+        Operands in the order of the native contract: inputs, then operands that are changed in
+        place, then outputs. A trailing "?" marks an operand that may be absent, "*" one that stands
+        for any number (the last of its group).
+    reference : callable
+        ``reference(ctx, *inputs, *updates) -> tuple``: the new values of the updates, then the
+        outputs (None for an absent one). Floating inputs come as float64.
+    infer : callable, optional
+        ``infer(params, specs of inputs and updates) -> specs of outputs``; None where the outputs'
+        shapes do not follow from the inputs' and the caller must give them.
+    bound : callable
+        ``bound(ctx, *inputs, *updates) -> tuple``, one array (or scalar) per update and output: a
+        kernel in a dtype with unit roundoff eps must satisfy ``|y - reference| <= eps * bound``.
+        0 asks for equality.
+    flops : callable, optional
+        ``flops(params, input specs, output specs) -> int``.
+    inplace : tuple of (str, str)
+        (output, input) pairs that may share memory.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    reference: Callable[..., tuple[Array | None, ...]]
+    bound: Callable[..., tuple[Any, ...]]
+    updates: tuple[str, ...] = ()
+    infer: SpecRule | None = None
+    flops: Callable[[Params, Sequence[Spec | None], Sequence[Spec | None]], int] | None = None
+    inplace: tuple[tuple[str, str], ...] = ()
+
+
+class Tape(Protocol):
+    """What a gradient rule may ask of the program under construction (see program.differentiate)."""
+
+    def needs(self, index: int) -> bool:
+        """Whether the gradient of the instruction's input `index` is wanted."""
+
+    def emit(
+        self,
+        op: str,
+        pass_name: str,
+        inputs: Sequence[Any],
+        params: Params | None = None,
+        out: Sequence[Spec | None] | None = None,
+        for_inputs: Sequence[int | None] | None = None,
+    ) -> list[Any]:
+        """Append an instruction and return its outputs.
+
+        `out` gives the outputs' specs where the pass cannot infer them (None: absent);
+        `for_inputs[i]` says of which input of the forward instruction output i is the gradient,
+        so that gradients of parameters land in the flat gradient buffer at once.
+        """
+
+
+GradientRule = Callable[[Tape, Any, Sequence[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kernel: one row of an op's table.
+
+    Attributes
+    ----------
+    op, pass_name, name : str
+    device : str
+        "cpu", "cuda" or "python".
+    isas : tuple of str
+        Instruction sets that it was compiled for.
+    dtypes : tuple of str
+        Dtypes of the first operand that it takes.
+    function : callable, optional
+        None for a native row.
+    """
+
+    op: str
+    pass_name: str
+    name: str
+    device: str
+    isas: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    function: Callable[..., Any] | None = None
+
+    @property
+    def native(self) -> bool:
+        return self.function is None
+
+    def supports(self, specs: Sequence[Spec | None], params: Params) -> bool:
+        """Whether the row can run this call, from dtypes, shapes and parameters alone."""
+        first = next((s for s in specs if s is not None), None)
+        if first is not None and first.dtype not in self.dtypes:
+            return False
+        if not self.native:
+            return True
+        return bool(_core.supports(self.op, self.pass_name, self.name, list(specs), dict(params)))
+
+    def workspace_bytes(self, specs: Sequence[Spec | None], params: Params) -> int:
+        """Scratch memory that the call needs, in bytes."""
+        if not self.native:
+            return 0
+        return int(
+            _core.workspace_bytes(self.op, self.pass_name, self.name, list(specs), dict(params))
+        )
+
+
+@dataclass(frozen=True)
+class Op:
+    """A mathematical function with its gradients.
+
+    Attributes
+    ----------
+    name : str
+    passes : tuple of Pass
+    gradient : callable, optional
+        ``gradient(tape, instruction, output_gradients) -> gradients of the inputs``.
+    """
+
+    name: str
+    passes: tuple[Pass, ...]
+    gradient: GradientRule | None = None
+
+    def __getitem__(self, pass_name: str) -> Pass:
+        for p in self.passes:
+            if p.name == pass_name:
+                return p
+        known = did_you_mean(pass_name, [p.name for p in self.passes])
+        raise ValueError(f"[{self.name}] has no pass {pass_name!r}{known}")
+
+
+_ops: dict[str, Op] = {}
+_rows: dict[tuple[str, str], list[Row]] = {}
+
+
+def define(op: Op) -> Op:
+    """Enter an op: its native rows in their order, then the reference."""
+    _ops[op.name] = op
+    for p in op.passes:
+        native = [
+            Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
+            for r in _core.kernels(op.name)
+            if r["pass"] == p.name
+        ]
+        every = ("float32", "float64", "uint8", "int32", "int64")
+        reference = Row(op.name, p.name, "reference", "python", (), every, p.reference)
+        _rows[op.name, p.name] = [*native, reference]
+    return op
+
+
+def ops() -> tuple[str, ...]:
+    """Names of all ops."""
+    return tuple(_ops)
+
+
+def get(name: str) -> Op:
+    """The op of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message suggests the nearest name.
+    """
+    if name not in _ops:
+        raise ValueError(f"unknown op {name!r}{did_you_mean(name, _ops)}")
+    return _ops[name]
+
+
+def kernels(op: str, pass_name: str | None = None) -> list[Row]:
+    """The kernel table of an op, best row first, the NumPy reference last.
+
+    Parameters
+    ----------
+    op : str
+    pass_name : str, optional
+        Only the rows of this pass.
+
+    Returns
+    -------
+    list of Row
+    """
+    passes = [p.name for p in get(op).passes] if pass_name is None else [get(op)[pass_name].name]
+    return [row for name in passes for row in _rows[op, name]]
+
+
+def register(
+    op: str,
+    name: str,
+    function: Callable[..., Any],
+    *,
+    pass_name: str = "forward",
+    dtypes: tuple[str, ...] = ("float32", "float64"),
+) -> Row:
+    """Add a kernel of your own to a table, ahead of the others.
+
+    It is then checked (`convkit check`), raced and dispatched like any row.
+
+    Parameters
+    ----------
+    op : str
+    name : str
+        A new name within the pass.
+    function : callable
+        ``function(ctx, *inputs)`` with the meaning of the pass's reference: `ctx[...]` holds the
+        parameters; inputs are NumPy arrays in the working dtype. Returns an array or a tuple.
+    pass_name : str
+    dtypes : tuple of str
+
+    Returns
+    -------
+    Row
+
+    Raises
+    ------
+    ValueError
+        If the op or the pass is unknown or the name is taken.
+    """
+    rows = _rows[op, get(op)[pass_name].name]
+    if any(row.name == name for row in rows):
+        raise ValueError(f"[{op}] {pass_name} already has a kernel {name!r}")
+    row = Row(op, pass_name, name, "python", (), tuple(dtypes), function)
+    rows.insert(0, row)
+    return row
+
+
+def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
+    """Take a registered kernel out again; native rows and the reference stay."""
+    rows = _rows[op, get(op)[pass_name].name]
+    for row in rows:
+        if row.name == name and not row.native and name != "reference":
+            rows.remove(row)
+            return
+    raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
+
+
+def choose(
+    op: str, pass_name: str, specs: Sequence[Spec | None], params: Params, kernel: str | None = None
+) -> Row:
+    """First row that supports the call, or the named one.
+
+    Raises
+    ------
+    ValueError
+        If the named row does not exist or does not support the call.
+    """
+    rows = _rows[op, get(op)[pass_name].name]
+    if kernel is not None:
+        for row in rows:
+            if row.name == kernel:
+                if not row.supports(specs, params):
+                    shapes = ", ".join("-" if s is None else f"{s.dtype}{s.shape}" for s in specs)
+                    raise ValueError(f"[{op}] {pass_name}: {kernel} does not support {shapes}")
+                return row
+        known = did_you_mean(kernel, [row.name for row in rows])
+        raise ValueError(f"[{op}] {pass_name} has no kernel {kernel!r}{known}")
+    return next(row for row in rows if row.supports(specs, params))
+
+
+def run(
+    row: Row,
+    params: Params,
+    inputs: Sequence[Array | None],
+    outputs: Sequence[Array | None],
+    step: Step | None = None,
+) -> None:
+    """Run one kernel. `inputs` are the inputs and the updates; arrays are contiguous and checked."""
+    step = step or Step()
+    if row.native:
+        _core.call(
+            row.op,
+            row.pass_name,
+            row.name,
+            [*inputs, *outputs],
+            dict(params),
+            (step.step, step.sample, step.learning_rate, step.seed),
+        )
+        return
+    assert row.function is not None
+    out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
+    given = list(inputs)
+    if row.name == "reference":
+        given = [x.astype(np.float64) if x is not None and x.dtype.kind == "f" else x for x in given]
+    result = row.function(Context(params, out, step), *given)
+    updates = list(inputs)[len(inputs) - len(get(row.op)[row.pass_name].updates) :]
+    results = result if isinstance(result, tuple) else (result,)
+    for target, value in zip([*updates, *outputs], results, strict=True):
+        if target is not None and value is not None:
+            target[...] = value

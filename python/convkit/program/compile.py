@@ -1,0 +1,140 @@
+"""The five passes in a row: from a model to a program that an executor can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convkit.ops.registry import Spec
+from convkit.program.allocate import allocate
+from convkit.program.choose import choose
+from convkit.program.differentiate import differentiate
+from convkit.program.fuse import fuse
+from convkit.program.lower import gather, lower
+from convkit.program.program import GRADIENTS, PARAMETERS, SLOTS, Builder, Program, Value
+
+if TYPE_CHECKING:
+    from convkit.losses import Loss
+    from convkit.metrics import Metric
+    from convkit.models.model import Model
+    from convkit.optimizers import Optimizer
+
+MODES = ("train", "evaluate", "predict")
+
+
+def _targets(
+    builder: Builder, prediction: Value, target: Spec, weighted: bool, indexed: bool
+) -> tuple[Value, Value | None]:
+    """Gather the batch's targets and, where there are any, its sample weights."""
+    dtype = "int32" if target.dtype.startswith(("int", "uint")) else builder.program.dtype
+    t = gather(builder, "y", target, dtype, target.shape, indexed=indexed)
+    rows = prediction.spec.shape[:-1]
+    if dtype == "int32":
+        t = builder.view(t, rows)
+    weight = None
+    if weighted:
+        source = Spec(tuple(rows[1:]), builder.program.dtype)
+        weight = gather(builder, "weight", source, builder.program.dtype, rows[1:], indexed=indexed)
+    return t, weight
+
+
+def _update(builder: Builder, model: Model, optimizer: Optimizer) -> None:
+    """Append one update for each stretch of trainable parameters."""
+    store = model.store
+    dtype = builder.program.dtype
+    itemsize = Spec((1,), dtype).nbytes
+    for offset, length in store.stretches():
+
+        def stretch(
+            name: str, buffer: str, first: int = 0, *, at: int = offset, n: int = length
+        ) -> Value:
+            return Value(name, Spec((n,), dtype), buffer, (first + at) * itemsize)
+
+        slots = [stretch(f"slot{k}", SLOTS, k * store.count) for k in range(optimizer.slots)]
+        gradient, weight = stretch("gradients", GRADIENTS), stretch("parameters", PARAMETERS)
+        optimizer.emit(builder, gradient, slots, weight)
+
+
+def compile_program(
+    model: Model,
+    mode: str,
+    batch: int,
+    *,
+    inputs: Sequence[Spec],
+    dtype: str = "float32",
+    target: Spec | None = None,
+    weighted: bool = False,
+    indexed: bool = True,
+    loss: Loss | None = None,
+    metrics: Sequence[Metric] = (),
+    optimizer: Optimizer | None = None,
+) -> Program:
+    """Make the program of a model for one batch size and one mode.
+
+    Parameters
+    ----------
+    model : Model
+        Built, with its store.
+    mode : str
+        "train" (forward, loss, backward, update), "evaluate" (forward, loss) or "predict".
+    batch : int
+        Samples per step.
+    inputs : sequence of Spec
+        Of one sample of each source array: shape without the batch axis, source dtype.
+    dtype : str
+        To compute in: "float32", or "float64" to check.
+    target : Spec, optional
+        Of one sample of the targets; an integer dtype means labels.
+    weighted : bool
+        Whether samples have weights.
+    indexed : bool
+        Whether samples are taken in the order of an index array.
+    loss : Loss, optional
+        In modes "train" and "evaluate".
+    metrics : sequence of Metric
+    optimizer : Optimizer, optional
+        In mode "train"; without one the program computes gradients and changes nothing.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit; the message names the layer.
+    """
+    program = Program(model.name, mode, batch, dtype)
+    builder = Builder(program, training=mode == "train")
+    program.output = lower(model, builder, inputs, indexed=indexed)
+    if mode == "predict":
+        fuse(program)
+        _finish(program)
+        return program
+    assert loss is not None and target is not None
+    prediction = program.output[0]
+    t, weight = _targets(builder, prediction, target, weighted, indexed)
+    program.total, _ = loss.emit(builder, prediction, t, weight, gradient=mode == "train")
+    loss_at = program.instructions[-1]
+    program.readouts["loss"] = program.total
+    for metric in metrics:
+        program.readouts[metric.name] = metric.emit(builder, prediction, t, weight)
+    if mode == "train":
+        program.output = []  # nobody reads a training batch's predictions
+    fuse(program)
+    if mode == "train":
+        p, dp = loss_at.inputs[0], loss_at.outputs[-1]
+        assert p is not None and dp is not None
+        differentiate(builder, list(program.instructions), [(p, dp)])
+    program.commit = len(program.instructions)
+    if mode == "train" and optimizer is not None:
+        _update(builder, model, optimizer)
+    _finish(program)
+    return program
+
+
+def _finish(program: Program) -> None:
+    if program.total is None:
+        program.commit = len(program.instructions)
+    choose(program)
+    allocate(program)

@@ -1,0 +1,125 @@
+"""Fuse: a small table of adjacent patterns, applied to the forward program.
+
+It runs before differentiation, so that the fused form is what is differentiated: the stable
+gradient of softmax with cross-entropy, and of an activation from its output, come out by
+themselves and need no patterns of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from convkit.ops.activation import FROM_OUTPUT
+from convkit.program.program import Instruction, Program, Value
+
+
+class _Uses:
+    """Who makes and who reads each value; views count for the value that they show."""
+
+    def __init__(self, program: Program) -> None:
+        self.makers = {v.root: i for i in program.instructions for v in i.outputs if v is not None}
+        self.readers: Counter[Value] = Counter(
+            v.root for i in program.instructions for v in i.inputs if v is not None
+        )
+        kept = [*program.output, *program.readouts.values(), program.total]
+        self.readers.update(v.root for v in kept if v is not None)
+
+    def maker(self, value: Value | None) -> Instruction | None:
+        return None if value is None else self.makers.get(value.root)
+
+
+def _rewire_to_logits(
+    program: Program, uses: _Uses, loss: Instruction, pair: tuple[str, str]
+) -> bool:
+    """Give a loss of probabilities the logits that they were made from."""
+    kind, fused = pair
+    maker = uses.maker(loss.inputs[0])
+    if loss.params["kind"] != kind or maker is None:
+        return False
+    made_by = {"cross_entropy": ("softmax", None), "binary_cross_entropy": ("activation", "sigmoid")}
+    op, activation = made_by[kind]
+    if (maker.op, maker.params.get("activation")) != (op, activation):
+        return False
+    if maker.pass_name != "forward":
+        return False
+    logits, probabilities = maker.inputs[0], loss.inputs[0]
+    assert logits is not None and probabilities is not None
+    if logits.spec.shape != probabilities.spec.shape:
+        logits = Value(logits.name, probabilities.spec, logits.buffer, base=logits)
+    loss.inputs[0] = logits
+    loss.params = {**loss.params, "kind": fused}
+    return True
+
+
+def softmax_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """softmax, then cross_entropy: the loss takes the logits."""
+    return i.op == "loss" and _rewire_to_logits(
+        program, uses, i, ("cross_entropy", "softmax_cross_entropy")
+    )
+
+
+def sigmoid_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """sigmoid, then binary_cross_entropy: the loss takes the logits."""
+    return i.op == "loss" and _rewire_to_logits(
+        program, uses, i, ("binary_cross_entropy", "sigmoid_cross_entropy")
+    )
+
+
+def argmax_of_softmax(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """The largest probability is the largest logit: accuracy need not wait for softmax."""
+    if i.op != "accuracy" or i.params["kind"] == "binary":
+        return False
+    maker = uses.maker(i.inputs[0])
+    if maker is None or (maker.op, maker.pass_name) != ("softmax", "forward"):
+        return False
+    if i.inputs[0] is not maker.outputs[0]:
+        return False
+    i.inputs[0] = maker.inputs[0]
+    return True
+
+
+def unread(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """An instruction whose results nobody reads (a softmax that its loss no longer needs)."""
+    if i.op in ("loss", "update") or any(v is not None and uses.readers[v.root] for v in i.outputs):
+        return False
+    program.instructions.remove(i)
+    return True
+
+
+def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """conv2d or dense, then an activation: the kernel applies it while the result is hot."""
+    if (i.op, i.pass_name) != ("activation", "forward"):
+        return False
+    if program.mode == "train" and i.params["activation"] not in FROM_OUTPUT:
+        return False
+    producer = uses.maker(i.inputs[0])
+    if producer is None or producer.op not in ("conv2d", "dense"):
+        return False
+    made = producer.outputs[0]
+    if made is None or i.inputs[0] is not made or uses.readers[made] != 1:
+        return False
+    if producer.pass_name != "forward" or producer.params["activation"] != "linear":
+        return False
+    producer.params = {**producer.params, **i.params}
+    producer.outputs[0] = i.outputs[0]
+    program.instructions.remove(i)
+    return True
+
+
+PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
+    softmax_into_loss,
+    sigmoid_into_loss,
+    argmax_of_softmax,
+    unread,
+    activation_into_producer,
+)
+
+
+def fuse(program: Program) -> None:
+    """Apply the patterns, in order, wherever they match."""
+    for pattern in PATTERNS:
+        uses = _Uses(program)
+        for instruction in list(program.instructions):
+            if pattern(program, uses, instruction):
+                uses = _Uses(program)

@@ -1,0 +1,99 @@
+"""Lower: layers to instructions. Every shape is checked here, with the layer's name in the error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convkit.ops.registry import Spec
+from convkit.program.program import Builder, Value
+
+if TYPE_CHECKING:
+    from convkit.models.model import Model
+
+
+def external_names(model: Model) -> list[str]:
+    """Names under which the source arrays of the model's inputs are bound."""
+    return ["x"] if len(model.inputs) == 1 else [f"x{i}" for i in range(len(model.inputs))]
+
+
+def gather(
+    builder: Builder,
+    buffer: str,
+    sample: Spec,
+    dtype: str,
+    shape: Sequence[int],
+    *,
+    indexed: bool,
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Value:
+    """Emit the gather_rows that assembles one batch from a bound array.
+
+    Parameters
+    ----------
+    buffer : str
+    sample : Spec
+        Shape of one sample and dtype of the source.
+    dtype : str
+        Of the batch.
+    shape : sequence of int
+        Of one sample as the model sees it (a grey image gains its channel axis here).
+    indexed : bool
+        Whether the rows come in the order of an index array.
+    """
+    batch = builder.program.batch
+    # The source has any number of rows; a kernel reads its row size only.
+    source = builder.external(buffer, Spec((batch, *sample.shape), sample.dtype))
+    index = builder.external("index", Spec((batch,), "int64")) if indexed else None
+    out = Value(buffer, Spec((batch, *sample.shape), dtype))
+    params = {"scale": scale, "offset": offset}
+    builder.emit("gather_rows", "forward", [source, index], params, out=[out])
+    return builder.view(out, (batch, *shape))
+
+
+def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bool) -> list[Value]:
+    """Emit the forward pass of a model and return its predictions.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    builder : Builder
+    inputs : sequence of Spec
+        Of one sample of each source array: shape without the batch axis, source dtype.
+    indexed : bool
+
+    Returns
+    -------
+    list of Value
+    """
+    # Imported here: layers import the program's types.
+    from convkit.layers import Rescaling
+
+    values: dict[int, Value] = {}
+    folded: set[int] = set()
+    for node, sample, buffer in zip(model.inputs, inputs, external_names(model), strict=True):
+        # A Rescaling that is the only reader of an input costs nothing: the gather scales.
+        readers = [call for call in model.calls if any(node is n for n in call.inputs)]
+        scale, offset = 1.0, 0.0
+        scaled = len(readers) == 1 and isinstance(readers[0].layer, Rescaling)
+        if scaled:
+            scale, offset = readers[0].layer.scale, readers[0].layer.offset
+            folded.add(id(readers[0]))
+        builder.layer = ""
+        shape = tuple(int(n) for n in node.shape[1:])
+        value = gather(
+            builder, buffer, sample, builder.program.dtype, shape,
+            indexed=indexed, scale=scale, offset=offset,
+        )  # fmt: skip
+        values[id(node)] = value
+        if scaled:
+            values[id(readers[0].output)] = value
+    for call in model.calls:
+        if id(call) in folded or id(call.output) in values:
+            continue
+        builder.layer = call.layer.name
+        values[id(call.output)] = call.layer.emit(builder, [values[id(n)] for n in call.inputs])
+    builder.layer = ""
+    return [values[id(node)] for node in model.outputs]

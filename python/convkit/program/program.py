@@ -1,0 +1,286 @@
+"""The program: values, instructions, and the listing that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from convkit.ops import registry
+from convkit.ops.registry import Params, Row, Spec
+
+if TYPE_CHECKING:
+    from convkit.layers.parameter import Parameter
+
+# Values live in one of these buffers; every other name is an array that the caller binds for a
+# run ("x", "y", "weight", "index").
+ARENA, PARAMETERS, GRADIENTS, SLOTS = "arena", "parameters", "gradients", "slots"
+OWNED = (ARENA, PARAMETERS, GRADIENTS, SLOTS)
+
+
+@dataclass(eq=False)
+class Value:
+    """An array in a program: a batch, a parameter, an activation, a gradient.
+
+    Attributes
+    ----------
+    name : str
+    spec : Spec
+    buffer : str
+        Which buffer it lives in.
+    offset : int
+        Byte offset in the buffer; of an arena value, set by `allocate`.
+    base : Value, optional
+        The value that this one is a reshaped view of.
+    parameter : Parameter, optional
+        The parameter that it is, or is the gradient of.
+    keep : bool
+        Readable after the step: its memory is not reused.
+    """
+
+    name: str
+    spec: Spec
+    buffer: str = ARENA
+    offset: int = 0
+    base: Value | None = None
+    parameter: Parameter | None = None
+    keep: bool = False
+
+    @property
+    def root(self) -> Value:
+        return self if self.base is None else self.base.root
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{','.join(map(str, self.spec.shape))}]"
+
+
+@dataclass(eq=False)
+class Instruction:
+    """One kernel invocation: op, pass, row, operands and parameters."""
+
+    op: str
+    pass_name: str
+    params: Params
+    inputs: list[Value | None]  # the pass's inputs, then its updates
+    outputs: list[Value | None]
+    layer: str = ""
+    row: Row | None = None
+    workspace: Value | None = None
+
+    @property
+    def operands(self) -> list[Value | None]:
+        return [*self.inputs, *self.outputs]
+
+    @property
+    def specs(self) -> list[Spec | None]:
+        return [None if v is None else v.spec for v in self.operands]
+
+    @property
+    def flops(self) -> int:
+        rule = registry.get(self.op)[self.pass_name].flops
+        if rule is None:
+            return 0
+        inputs = [None if v is None else v.spec for v in self.inputs]
+        return rule(self.params, inputs, [None if v is None else v.spec for v in self.outputs])
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all operands: the least that the instruction moves."""
+        return sum(v.spec.nbytes for v in self.operands if v is not None)
+
+    def __str__(self) -> str:
+        return " ".join(self.columns()).rstrip()
+
+    def columns(self) -> tuple[str, str, str, str]:
+        """Left-hand side, call, row and work, as strings."""
+        targets = [v for v in self.outputs if v is not None]
+        if not targets:  # an op that changes its operands
+            updates = len(registry.get(self.op)[self.pass_name].updates)
+            targets = [v for v in self.inputs[len(self.inputs) - updates :] if v is not None]
+        left = ", ".join(repr(v) for v in targets)
+        names = ", ".join("-" if v is None else v.name for v in self.inputs)
+        params = ", ".join(f"{k}={_short(v)}" for k, v in self.params.items() if _tells(k, v))
+        call = f"{self.op}.{self.pass_name}({names}{'; ' + params if params else ''})"
+        activation = self.params.get("activation", "linear")
+        fused = f" +{activation}" if self.op != "activation" and activation != "linear" else ""
+        if self.pass_name != "forward":
+            fused = ""
+        row = (self.row.name if self.row else "") + fused
+        work = f"{self.flops / 1e6:.3g} MFLOP" if self.flops else ""
+        return left, call, row, work
+
+
+_UNTOLD = {
+    "activation": "linear", "alpha": 0.0, "groups": 1, "dilation_h": 1, "dilation_w": 1,
+    "stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_bottom": 0, "pad_left": 0, "pad_right": 0,
+    "scale": 1.0, "offset": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "momentum": 0.0,
+    "nesterov": 0, "decoupled": 1, "lr_scale": 1.0, "count_include_pad": 0, "stream": 0,
+}  # fmt: skip
+
+
+def _tells(name: str, value: object) -> bool:
+    return name not in _UNTOLD or _UNTOLD[name] != value
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(eq=False)
+class Program:
+    """A straight-line list of instructions for one batch size and one mode.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    mode : str
+        "train", "evaluate" or "predict".
+    batch : int
+        Samples per step.
+    dtype : str
+        "float32", or "float64" to check.
+    instructions : list of Instruction
+    externals : dict of str to Value
+        Arrays that the caller binds for a run, by buffer name.
+    output : list of Value
+        The predictions.
+    total : Value or None
+        The sum of the per-row losses, float64 of shape (1,). A step whose total is not finite
+        changes no parameter.
+    readouts : dict of str to Value
+        Small float64 vectors that a run sums over its steps.
+    commit : int
+        Index of the first instruction that changes parameters.
+    arena_bytes : int
+    """
+
+    name: str
+    mode: str
+    batch: int
+    dtype: str = "float32"
+    instructions: list[Instruction] = field(default_factory=list)
+    externals: dict[str, Value] = field(default_factory=dict)
+    output: list[Value] = field(default_factory=list)
+    total: Value | None = None
+    readouts: dict[str, Value] = field(default_factory=dict)
+    commit: int = 0
+    arena_bytes: int = 0
+
+    @property
+    def flops(self) -> int:
+        return sum(i.flops for i in self.instructions)
+
+    def values(self) -> Iterator[Value]:
+        """Every value once, in the order of first appearance; views come as themselves."""
+        seen: set[int] = set()
+        for instruction in self.instructions:
+            for v in (*instruction.operands, instruction.workspace):
+                if v is not None and id(v) not in seen:
+                    seen.add(id(v))
+                    yield v
+
+    def __str__(self) -> str:
+        head = f"{self.mode} program of {self.name}: batch {self.batch}, {self.dtype}"
+        rows = [i.columns() for i in self.instructions]
+        layers = [i.layer for i in self.instructions]
+        widths = [min(max((len(r[k]) for r in rows), default=0), w) for k, w in enumerate((44, 84, 24, 12))]
+        lines = [head]
+        for layer, (left, call, row, work) in zip(layers, rows, strict=True):
+            lines.append(
+                f"  {left:<{widths[0]}} = {call:<{widths[1]}}  {row:<{widths[2]}} "
+                f"{work:>{widths[3]}}  {layer}".rstrip()
+            )
+        lines.append(
+            f"{len(rows)} instructions, {self.flops / 1e6:.4g} MFLOP a step, "
+            f"arena {self.arena_bytes / 2**20:.2f} MiB"
+        )
+        return "\n".join(lines)
+
+
+class Builder:
+    """Appends instructions to a program; what layers, losses and optimisers emit through."""
+
+    def __init__(self, program: Program, *, training: bool) -> None:
+        self.program = program
+        self.training = training
+        self.layer = ""  # named in listings and errors
+        self._parameters: dict[int, Value] = {}
+        self._count = 0
+
+    def name(self, prefix: str) -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def parameter(self, parameter: Parameter) -> Value:
+        """The value of a layer's parameter; the same one at every use."""
+        if id(parameter) not in self._parameters:
+            itemsize = Spec((1,), self.program.dtype).nbytes
+            self._parameters[id(parameter)] = Value(
+                parameter.path,
+                Spec(parameter.shape, self.program.dtype),
+                PARAMETERS,
+                parameter.offset * itemsize,
+                parameter=parameter,
+            )
+        return self._parameters[id(parameter)]
+
+    def external(self, buffer: str, spec: Spec) -> Value:
+        """An array that the caller binds for a run."""
+        if buffer not in self.program.externals:
+            self.program.externals[buffer] = Value(f"data.{buffer}", spec, buffer)
+        return self.program.externals[buffer]
+
+    def view(self, value: Value, shape: Sequence[int]) -> Value:
+        """The same numbers in another shape; no instruction."""
+        if tuple(shape) == value.spec.shape:
+            return value
+        return Value(value.name, Spec(tuple(shape), value.spec.dtype), value.buffer, base=value)
+
+    def emit(
+        self,
+        op: str,
+        pass_name: str,
+        inputs: Sequence[Value | None],
+        params: Params | None = None,
+        *,
+        out: Sequence[Spec | Value | None] | None = None,
+        prefix: str = "y",
+    ) -> list[Value | None]:
+        """Append an instruction.
+
+        Parameters
+        ----------
+        op, pass_name : str
+        inputs : sequence of Value or None
+            The pass's inputs, then its updates.
+        params : mapping
+        out : sequence of Spec, Value or None, optional
+            Where the pass cannot infer its outputs: their specs, or existing values to write to.
+        prefix : str
+            Of the outputs' names.
+
+        Returns
+        -------
+        list of Value or None
+            The outputs.
+
+        Raises
+        ------
+        ValueError
+            From the op's shape rule, with the layer's name in front.
+        """
+        params = dict(params or {})
+        rule = registry.get(op)[pass_name]
+        if out is None:
+            assert rule.infer is not None, f"{op}.{pass_name} needs explicit outputs"
+            try:
+                out = rule.infer(params, [None if v is None else v.spec for v in inputs])
+            except (ValueError, TypeError) as error:
+                where = f"layer {self.layer!r}: " if self.layer else ""
+                raise type(error)(f"{where}{error}") from None
+        outputs = [Value(self.name(prefix), s) if isinstance(s, Spec) else s for s in out]
+        self.program.instructions.append(
+            Instruction(op, pass_name, params, list(inputs), outputs, self.layer)
+        )
+        return outputs

@@ -1,0 +1,104 @@
+"""What the three executors have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from convkit.errors import did_you_mean
+from convkit.ops.registry import Array, Step
+
+if TYPE_CHECKING:
+    from convkit.program.program import Program, Value
+    from convkit.run.store import Store
+
+KINDS = ("native", "eager", "reference")
+
+
+class RunResult(NamedTuple):
+    """How a run ended.
+
+    Attributes
+    ----------
+    steps : int
+        Completed steps.
+    status : str
+        "done"; "time_up": the time limit came first; "not_finite": the loss of the next step is NaN
+        or infinite, and no parameter was changed by it; "interrupted".
+    step : Step
+        The step block as the next step would see it.
+    """
+
+    steps: int
+    status: str
+    step: Step
+
+
+class Executor(Protocol):
+    """Runs one program, step after step."""
+
+    program: Program
+
+    def run(
+        self,
+        data: Mapping[str, Array],
+        steps: int,
+        step: Step,
+        learning_rates: Array | None,
+        sums: Array,
+        time_limit: float = 0.0,
+    ) -> RunResult:
+        """Run steps over bound data.
+
+        Parameters
+        ----------
+        data : mapping of str to ndarray
+            An array for each name in ``program.externals``.
+        steps : int
+        step : Step
+            Where to begin; each step consumes ``program.batch`` samples from ``step.sample`` on.
+        learning_rates : ndarray of float64, shape (steps,), optional
+        sums : ndarray of float64
+            One value per element of the program's readouts, in order; added to.
+        time_limit : float
+            Seconds after which no new step begins; 0 for none.
+
+        Returns
+        -------
+        RunResult
+        """
+
+    def read(self, value: Value) -> Array:
+        """The array of a kept value after the last step; valid until the next run."""
+
+
+def make_executor(kind: str, program: Program, store: Store) -> Executor:
+    """An executor for a program.
+
+    Parameters
+    ----------
+    kind : str
+        "native" (C++ runs whole epochs), "eager" (one kernel at a time, values visible) or
+        "reference" (NumPy in float64: the specification).
+    program : Program
+    store : Store
+
+    Returns
+    -------
+    Executor
+
+    Raises
+    ------
+    ValueError
+        If `kind` is none of these.
+    """
+    from convkit.run.interpreter import EagerExecutor, ReferenceExecutor
+    from convkit.run.native import NativeExecutor
+
+    if kind == "native" and all(i.row is not None and i.row.native for i in program.instructions):
+        return NativeExecutor(program, store)
+    if kind in ("native", "eager"):  # a row written in Python needs Python to run it
+        return EagerExecutor(program, store)
+    if kind == "reference":
+        return ReferenceExecutor(program, store)
+    raise ValueError(f"unknown executor {kind!r}{did_you_mean(kind, KINDS)}")

@@ -1,0 +1,106 @@
+"""Parameters, gradients and optimiser state, each in one flat buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convkit import _core
+from convkit.ops.registry import Array
+
+if TYPE_CHECKING:
+    from convkit.layers.parameter import Parameter
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def _flat(count: int, dtype: str) -> Array:
+    """Zeroed, aligned array of `count` elements that owns its native memory."""
+    buffer = _core.Buffer(max(count, 1) * np.dtype(dtype).itemsize)
+    return np.frombuffer(buffer, dtype=dtype)[:count]
+
+
+class Store:
+    """The flat buffers of a model.
+
+    An update, a checkpoint and a check for NaN are one call each, because all parameters lie in one
+    array, each at a 64-byte boundary. The gaps between them stay zero.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        Their `offset` and `store` are set here.
+    dtype : str
+
+    Attributes
+    ----------
+    parameters, gradients : ndarray, shape (n,)
+    slots : ndarray, shape (k, n)
+        Optimiser state.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], dtype: str = "float32") -> None:
+        self.dtype = dtype
+        self.members = list(parameters)
+        step = ALIGNMENT // np.dtype(dtype).itemsize
+        offset = 0
+        for p in self.members:
+            p.offset = offset
+            offset += -(-math.prod(p.shape) // step) * step
+        self.count = offset
+        self.parameters = _flat(offset, dtype)
+        self.gradients = _flat(offset, dtype)
+        self.slots = np.zeros((0, offset), dtype)
+        self._arena = _flat(0, "uint8")
+
+    def view(self, parameter: Parameter) -> Array:
+        """The parameter's values, as a writable view."""
+        return self._cut(self.parameters, parameter)
+
+    def gradient(self, parameter: Parameter) -> Array:
+        """The parameter's gradient from the last training step."""
+        return self._cut(self.gradients, parameter)
+
+    @staticmethod
+    def _cut(flat: Array, parameter: Parameter) -> Array:
+        size = math.prod(parameter.shape)
+        return flat[parameter.offset : parameter.offset + size].reshape(parameter.shape)
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """Maximal (offset, length) runs of trainable elements, gaps included."""
+        runs: list[tuple[int, int]] = []
+        for p, following in zip(self.members, [*self.members[1:], None], strict=True):
+            end = self.count if following is None else following.offset
+            if not p.trainable or end == p.offset:
+                continue
+            if runs and sum(runs[-1]) == p.offset:
+                runs[-1] = (runs[-1][0], end - runs[-1][0])
+            else:
+                runs.append((p.offset, end - p.offset))
+        return runs
+
+    def reserve_slots(self, count: int) -> None:
+        """Make room for `count` numbers of optimiser state per parameter, all zero."""
+        self.slots = _flat(count * self.count, self.dtype).reshape(count, self.count)
+
+    def arena(self, nbytes: int) -> Array:
+        """Scratch memory for activations, kept between steps and shared by all programs."""
+        if self._arena.size < nbytes:
+            self._arena = _flat(0, "uint8")  # give the old block back first
+            self._arena = _flat(nbytes, "uint8")
+        return self._arena
+
+    def copy_as(self, dtype: str) -> Store:
+        """A store of the same layout and values in another dtype (without touching the members)."""
+        other = object.__new__(Store)
+        other.dtype = dtype
+        other.members = self.members
+        other.count = self.count
+        other.parameters = self.parameters.astype(dtype)
+        other.gradients = self.gradients.astype(dtype)
+        other.slots = self.slots.astype(dtype)
+        other._arena = np.empty(0, np.uint8)
+        return other
