@@ -1,0 +1,198 @@
+"""Activation functions: to call on arrays, and to name in a layer's ``activation=``.
+
+Each is an `ActivationFunction`: a callable that knows which kernel it stands for.
+
+>>> from convkit import activations
+>>> activations.relu.kind
+'relu'
+>>> activations.get("tanh") is activations.tanh
+True
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convkit.errors import did_you_mean
+
+__all__ = [
+    "ActivationFunction", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hardtanh",
+    "leaky_relu", "linear", "log_softmax", "relu", "selu", "sigmoid", "silu", "softmax",
+    "softplus", "softsign", "step", "swish", "tanh",
+]  # fmt: skip
+
+# Kinds that are functions of a whole row and have an op of their own.
+_ROWS = {"softmax": "softmax", "log_softmax": "log_softmax"}
+# Keras's name of the parameter of a kind.
+_PARAMETER = {"leaky_relu": "negative_slope", "elu": "alpha"}
+_DEFAULT = {"leaky_relu": 0.2, "elu": 1.0}
+
+
+class ActivationFunction:
+    """An activation that kernels know, with its parameter.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the function: "relu", "leaky_relu", "softmax", ...
+    alpha : float, optional
+        Of leaky_relu the slope below 0, of elu the scale below 0.
+
+    Attributes
+    ----------
+    kind : str
+    alpha : float
+        0 where the kind has none.
+    """
+
+    def __init__(self, kind: str, alpha: float | None = None) -> None:
+        self.kind = kind
+        self.alpha = float(_DEFAULT.get(kind, 0.0) if alpha is None else alpha)
+        if not (np.isfinite(self.alpha) and self.alpha >= 0):
+            raise ValueError(
+                f"[{kind}] {_PARAMETER.get(kind, 'alpha')} must be finite and at least 0, got {alpha}"
+            )
+        self.__name__ = kind
+
+    def __call__(self, x: ArrayLike, alpha: float | None = None, **options: Any) -> Any:
+        """Apply the function to an array, or to a node of a functional model.
+
+        Parameters
+        ----------
+        x : array_like of float32 or float64, or Node
+        alpha : float, optional
+            Another value of the function's parameter, for leaky_relu and elu.
+        **options
+            Keras's names of the same: ``negative_slope`` of relu and leaky_relu; ``axis=-1`` of
+            softmax and log_softmax.
+
+        Returns
+        -------
+        ndarray or Node
+        """
+        function = self.with_options(alpha, **options)
+        if not isinstance(x, np.ndarray | np.generic | list | tuple | float | int):
+            from convkit.models.graph import Node
+
+            if isinstance(x, Node):
+                from convkit.layers.activations import Activation
+
+                return Activation(function)(x)
+        from convkit import ops
+
+        if function.kind in _ROWS:
+            return getattr(ops, _ROWS[function.kind])(x)
+        alpha = function.alpha if function.kind in _PARAMETER else None
+        return ops.activation(x, function.kind, alpha=alpha)
+
+    def with_options(self, alpha: float | None = None, **options: Any) -> ActivationFunction:
+        """Return the function with another parameter, under any of its names."""
+        if self.kind in _ROWS and options.pop("axis", -1) != -1:
+            raise ValueError(f"[{self.kind}] works along the last axis only: axis=-1")
+        for name in ("negative_slope", "alpha"):
+            if self.kind in ("relu", "leaky_relu", "elu") and name in options:
+                alpha = options.pop(name)
+        if self.kind == "relu":
+            for name, neutral in (("max_value", None), ("threshold", 0)):
+                if options.pop(name, neutral) != neutral:
+                    raise ValueError(f"[relu] {name} is not supported; leave it at {neutral}")
+        if options:
+            raise TypeError(f"[{self.kind}] has no argument {next(iter(options))!r}")
+        if alpha is None or alpha == self.alpha:
+            return self
+        if self.kind == "relu":
+            return ActivationFunction("leaky_relu", alpha)
+        if self.kind not in _PARAMETER:
+            raise TypeError(f"[{self.kind}] has no parameter, got {alpha}")
+        return ActivationFunction(self.kind, alpha)
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether it is a function of a whole row: softmax and log_softmax."""
+        return self.kind in _ROWS
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ActivationFunction):
+            return NotImplemented
+        return (self.kind, self.alpha) == (other.kind, other.alpha)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.alpha))
+
+    def __repr__(self) -> str:
+        default = _DEFAULT.get(self.kind, 0.0)
+        return self.kind if self.alpha == default else f"{self.kind}({self.alpha:g})"
+
+
+linear = ActivationFunction("linear")
+relu = ActivationFunction("relu")
+leaky_relu = ActivationFunction("leaky_relu")
+sigmoid = ActivationFunction("sigmoid")
+tanh = ActivationFunction("tanh")
+hardtanh = ActivationFunction("hardtanh")
+hard_sigmoid = ActivationFunction("hard_sigmoid")
+elu = ActivationFunction("elu")
+selu = ActivationFunction("selu")
+softplus = ActivationFunction("softplus")
+softsign = ActivationFunction("softsign")
+gelu = ActivationFunction("gelu")
+silu = swish = ActivationFunction("silu")
+exponential = ActivationFunction("exponential")
+step = ActivationFunction("step")
+softmax = ActivationFunction("softmax")
+log_softmax = ActivationFunction("log_softmax")
+
+_KNOWN = {
+    f.kind: f
+    for f in (
+        linear, relu, leaky_relu, sigmoid, tanh, hardtanh, hard_sigmoid, elu, selu, softplus,
+        softsign, gelu, silu, exponential, step, softmax, log_softmax,
+    )
+}  # fmt: skip
+_ALIASES = {"swish": "silu", "hard_tanh": "hardtanh", "exp": "exponential", "identity": "linear"}
+
+
+def get(identifier: Any) -> ActivationFunction:
+    """Return the activation that an ``activation=`` argument means.
+
+    Parameters
+    ----------
+    identifier : str, ActivationFunction, activation layer or None
+        None means "linear".
+
+    Returns
+    -------
+    ActivationFunction
+
+    Raises
+    ------
+    ValueError
+        If there is no activation of that name.
+    TypeError
+        If it is a callable that has no kernel, or no activation at all.
+    """
+    if identifier is None:
+        return linear
+    if isinstance(identifier, ActivationFunction):
+        return identifier
+    if isinstance(identifier, str):
+        name = identifier.lower()
+        name = _ALIASES.get(name, name)
+        if name not in _KNOWN:
+            raise ValueError(f"unknown activation {identifier!r}{did_you_mean(identifier, _KNOWN)}")
+        return _KNOWN[name]
+    function = getattr(identifier, "function", None)
+    if isinstance(function, ActivationFunction):  # an activation layer
+        return function
+    what = getattr(identifier, "__qualname__", None) or repr(identifier)
+    hint = ""
+    if (name := getattr(identifier, "__name__", "")) in _KNOWN:
+        hint = f"; did you mean {name!r}?"
+    raise TypeError(
+        f"activation={what} has no kernel. Accepted are a name ({', '.join(sorted(_KNOWN))}), a "
+        "function of convkit.activations or convkit.nn, and an activation layer such as "
+        f"layers.LeakyReLU(0.1){hint}"
+    )

@@ -1,0 +1,336 @@
+"""Initial values of weights, as in Keras.
+
+An initializer is called with a shape and a generator and returns a float32 array:
+
+>>> import numpy as np
+>>> from convkit import initializers
+>>> initializers.get("zeros")((2,), np.random.default_rng(0))
+array([0., 0.], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit.errors import did_you_mean
+
+__all__ = [
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
+    "LecunNormal", "LecunUniform", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal",
+    "VarianceScaling", "Zeros", "compute_fans", "get",
+]  # fmt: skip
+
+Array = NDArray[np.float32]
+
+
+def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Return the number of inputs and outputs that a weight connects.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Dense (C, K) or convolution (KH, KW, C/groups, K). With groups the inputs are those of one
+        group and the outputs those of all, as in Keras.
+
+    Returns
+    -------
+    fan_in, fan_out : int
+    """
+    if len(shape) == 0:
+        return 1, 1
+    if len(shape) == 1:
+        return shape[0], shape[0]
+    field = math.prod(shape[:-2])
+    return shape[-2] * field, shape[-1] * field
+
+
+def _truncated(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+    """Standard normal numbers within two standard deviations; others are drawn again."""
+    z = np.asarray(rng.standard_normal(shape, dtype=np.float32))
+    flat = z.reshape(-1)
+    while (outside := np.flatnonzero(np.abs(flat) > 2)).size:
+        flat[outside] = rng.standard_normal(outside.size, dtype=np.float32)
+    return z
+
+
+class Initializer:
+    """Base of the initializers.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Draws from a generator of its own, whatever `set_seed` said.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def __call__(self, shape: Sequence[int], rng: np.random.Generator | None = None) -> Array:
+        """Return initial values.
+
+        Parameters
+        ----------
+        shape : sequence of int
+        rng : numpy.random.Generator, optional
+            By default one that follows from the initializer's or the global seed.
+
+        Returns
+        -------
+        ndarray of float32
+        """
+        if self.seed is not None or rng is None:
+            from convkit.random import generator
+
+            rng = generator(self.seed)
+        return np.ascontiguousarray(self.draw(tuple(shape), rng), dtype=np.float32)
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Return the values, from the given generator; what subclasses define."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)
+        return f"{type(self).__name__}({options})"
+
+
+class Zeros(Initializer):
+    """All values 0."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.zeros(shape, np.float32)
+
+
+class Ones(Initializer):
+    """All values 1."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.ones(shape, np.float32)
+
+
+class Constant(Initializer):
+    """All values `value`, or the array `value` itself.
+
+    Parameters
+    ----------
+    value : float or array_like
+    """
+
+    def __init__(self, value: Any = 0.0) -> None:
+        super().__init__()
+        self.value = value
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.broadcast_to(np.asarray(self.value, np.float32), shape).copy()
+
+
+class RandomUniform(Initializer):
+    """Uniform between `minval` and `maxval`.
+
+    Parameters
+    ----------
+    minval, maxval : float
+    seed : int, optional
+    """
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        self.minval, self.maxval = minval, maxval
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        u = np.asarray(rng.random(shape, dtype=np.float32))
+        return u * np.float32(self.maxval - self.minval) + np.float32(self.minval)
+
+
+class RandomNormal(Initializer):
+    """Normal.
+
+    Parameters
+    ----------
+    mean, stddev : float
+    seed : int, optional
+    """
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.mean, self.stddev = mean, stddev
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        z = np.asarray(rng.standard_normal(shape, dtype=np.float32))
+        return z * np.float32(self.stddev) + np.float32(self.mean)
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal, with values beyond two standard deviations drawn again."""
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return _truncated(rng, shape) * np.float32(self.stddev) + np.float32(self.mean)
+
+
+class VarianceScaling(Initializer):
+    """Variance `scale` / n, with n the fan in, the fan out or their mean.
+
+    Parameters
+    ----------
+    scale : float
+    mode : str
+        "fan_in", "fan_out" or "fan_avg".
+    distribution : str
+        "truncated_normal", "untruncated_normal" or "uniform".
+    seed : int, optional
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        modes = ("fan_in", "fan_out", "fan_avg")
+        kinds = ("truncated_normal", "untruncated_normal", "uniform")
+        distribution = "truncated_normal" if distribution == "normal" else distribution
+        if scale <= 0:
+            raise ValueError(f"[VarianceScaling] scale must be positive, got {scale}")
+        if mode not in modes:
+            raise ValueError(f"[VarianceScaling] unknown mode {mode!r}{did_you_mean(mode, modes)}")
+        if distribution not in kinds:
+            known = did_you_mean(distribution, kinds)
+            raise ValueError(f"[VarianceScaling] unknown distribution {distribution!r}{known}")
+        self.scale, self.mode, self.distribution = scale, mode, distribution
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, fan_out = compute_fans(shape)
+        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance = self.scale / max(1.0, n)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return RandomUniform(-limit, limit).draw(shape, rng)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, math.sqrt(variance)).draw(shape, rng)
+        # The standard deviation of a standard normal number within two of them.
+        return TruncatedNormal(0.0, math.sqrt(variance) / 0.87962566103423978).draw(shape, rng)
+
+
+class _Scaled(VarianceScaling):
+    _options: tuple[float, str, str]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(*self._options, seed=seed)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.seed is None else f'seed={self.seed}'})"
+
+
+class GlorotUniform(_Scaled):
+    """Uniform with variance 2 / (fan in + fan out) (Glorot and Bengio 2010)."""
+
+    _options = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Scaled):
+    """Truncated normal with variance 2 / (fan in + fan out) (Glorot and Bengio 2010)."""
+
+    _options = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Scaled):
+    """Uniform with variance 2 / fan in (He et al. 2015)."""
+
+    _options = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Scaled):
+    """Truncated normal with variance 2 / fan in (He et al. 2015)."""
+
+    _options = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Scaled):
+    """Uniform with variance 1 / fan in (LeCun et al. 1998); Caffe's "xavier"."""
+
+    _options = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Scaled):
+    """Truncated normal with variance 1 / fan in (LeCun et al. 1998)."""
+
+    _options = (1.0, "fan_in", "truncated_normal")
+
+
+class _Function(Initializer):
+    """A user's own ``function(shape, rng)``."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        values = np.asarray(self.function(shape, rng), np.float32)
+        if values.shape != shape:
+            raise ValueError(f"the initializer returned shape {values.shape}, expected {shape}")
+        return values
+
+
+_KNOWN: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "constant": Constant,
+    "random_uniform": RandomUniform,
+    "uniform": RandomUniform,
+    "random_normal": RandomNormal,
+    "normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+}
+
+
+def get(identifier: Any) -> Initializer:
+    """Return the initializer that a ``kernel_initializer=`` argument means.
+
+    Parameters
+    ----------
+    identifier : str, Initializer, class, callable ``(shape, rng)`` or number
+
+    Returns
+    -------
+    Initializer
+
+    Raises
+    ------
+    ValueError
+        If there is no initializer of that name.
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    if isinstance(identifier, str):
+        by_class = {c.__name__.lower(): c for c in _KNOWN.values()}
+        found = _KNOWN.get(identifier) or by_class.get(identifier.lower())
+        if found is None:
+            raise ValueError(f"unknown initializer {identifier!r}{did_you_mean(identifier, _KNOWN)}")
+        return found()
+    if isinstance(identifier, int | float) and not isinstance(identifier, bool):
+        return Constant(identifier)
+    if callable(identifier):
+        return _Function(identifier)
+    raise TypeError(
+        f"an initializer is a name, an object of convkit.initializers or a callable "
+        f"(shape, rng), got {identifier!r}"
+    )
