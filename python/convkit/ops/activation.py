@@ -174,7 +174,7 @@ def _backward_from_output_bound(ctx: Context, dy: Array, y: Array) -> tuple[Arra
         case "softplus":  # 1 - exp(-y), by expm1
             error = 8 * d
         case _:  # a product or two
-            error = 4 * d
+            error = 5 * d
     return _derivative_bound(ctx, dy, d, error)
 
 

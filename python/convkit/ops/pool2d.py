@@ -1,0 +1,402 @@
+"""pool2d: maximum or average over windows. Contract in csrc/ops/pool2d/pool2d.h."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.geometry import (
+    Padding,
+    Pair,
+    crop_image,
+    image_shape,
+    output_size,
+    pad_image,
+    pair,
+    window_params,
+    window_slices,
+)
+from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+
+__all__ = ["OP", "avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+
+
+def _window(params: Params) -> tuple[int, int]:
+    return int(params["window_h"]), int(params["window_w"])
+
+
+def _size(ctx: Context, image: Sequence[int]) -> tuple[int, int]:
+    return output_size("pool2d", (image[1], image[2]), _window(ctx.params), ctx.params)
+
+
+def _max_forward(ctx: Context, x: Array) -> tuple[Array, Array | None]:
+    size, (window_h, window_w) = _size(ctx, x.shape), _window(ctx.params)
+    padded = pad_image(x, ctx.params)
+    in_image = pad_image(np.ones((1, *x.shape[1:3], 1), bool), ctx.params, False)
+    y = np.zeros((x.shape[0], *size, x.shape[3]))
+    argmax = np.full(y.shape, -1)
+    for i, j, where in window_slices((window_h, window_w), size, ctx.params):
+        candidate = padded[where]
+        greater = (candidate > y) | (np.isnan(candidate) & ~np.isnan(y))
+        wins = in_image[where] & ((argmax < 0) | greater)
+        y = np.where(wins, candidate, y)
+        argmax = np.where(wins, i * window_w + j, argmax)
+    return y, None if ctx.out[1] is None else argmax
+
+
+def _max_backward(ctx: Context, dy: Array, argmax: Array) -> tuple[Array]:
+    assert ctx.out[0] is not None
+    window = _window(ctx.params)
+    padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
+    for i, j, where in window_slices(window, (dy.shape[1], dy.shape[2]), ctx.params):
+        padded[where] += np.where(argmax == i * window[1] + j, dy, 0)
+    return (crop_image(padded, ctx.params),)
+
+
+def _divisor(ctx: Context, image: Sequence[int]) -> Array:
+    """By what each window's sum is divided, (1, P, Q, 1)."""
+    size, window = _size(ctx, image), _window(ctx.params)
+    inside = np.ones((1, image[1], image[2], 1))
+    counted = pad_image(inside, ctx.params, 1.0 if ctx["count_include_pad"] else 0.0)
+    count = np.zeros((1, *size, 1))
+    for _, _, where in window_slices(window, size, ctx.params):
+        count += counted[where]
+    return count
+
+
+def _average_forward(ctx: Context, x: Array) -> tuple[Array]:
+    size = _size(ctx, x.shape)
+    padded = pad_image(x, ctx.params)
+    total = np.zeros((x.shape[0], *size, x.shape[3]))
+    for _, _, where in window_slices(_window(ctx.params), size, ctx.params):
+        total += padded[where]
+    return (total / _divisor(ctx, x.shape),)
+
+
+def _average_backward(ctx: Context, dy: Array) -> tuple[Array]:
+    assert ctx.out[0] is not None
+    share = dy / _divisor(ctx, ctx.out[0].shape)
+    padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
+    for _, _, where in window_slices(_window(ctx.params), _size(ctx, padded.shape), ctx.params):
+        padded[where] += share
+    return (crop_image(padded, ctx.params),)
+
+
+def _shares(ctx: Context, dy: Array) -> Array:
+    """How many windows a pixel is in, (1, H, W, 1)."""
+    assert ctx.out[0] is not None
+    padded = pad_image(np.zeros((1, *ctx.out[0].shape[1:3], 1)), ctx.params)
+    for _, _, where in window_slices(_window(ctx.params), (dy.shape[1], dy.shape[2]), ctx.params):
+        padded[where] += 1
+    return crop_image(padded, ctx.params)
+
+
+# Maxima are copies. A sum of n shares has n - 1 roundings in the kernel and, where the kernel works
+# in float64, as many in the reference; none for one share, which is a copy.
+def _max_forward_bound(ctx: Context, x: Array) -> tuple[Any, Any]:
+    return 0, 0
+
+
+def _max_backward_bound(ctx: Context, dy: Array, argmax: Array) -> tuple[Any]:
+    roundings = 2 * np.maximum(_shares(ctx, dy) - 1, 0)
+    return (roundings * _max_backward(ctx, np.abs(dy), argmax)[0],)
+
+
+# n - 1 additions, and a division or a product with a rounded reciprocal.
+def _average_forward_bound(ctx: Context, x: Array) -> tuple[Any]:
+    window_h, window_w = _window(ctx.params)
+    return ((window_h * window_w + 2) * _average_forward(ctx, np.abs(x))[0],)
+
+
+def _average_backward_bound(ctx: Context, dy: Array) -> tuple[Any]:
+    return ((2 * _shares(ctx, dy) + 2) * _average_backward(ctx, np.abs(dy))[0],)
+
+
+def _check(params: Params) -> None:
+    window = _window(params)
+    sides = ("pad_top", "pad_bottom"), ("pad_left", "pad_right")
+    for size, names in zip(window, sides):
+        if any(int(params[name]) >= size for name in names):
+            pads = tuple(tuple(int(params[name]) for name in side) for side in sides)
+            raise ValueError(
+                f"[pool2d] padding {pads} must be smaller than the window of {window[0]} x "
+                f"{window[1]}, or a window would hold nothing but padding"
+            )
+
+
+def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    x = specs[0]
+    assert x is not None
+    n, h, w, c = image_shape("pool2d", "x", x.shape)
+    _check(params)
+    return [Spec((n, *output_size("pool2d", (h, w), _window(params), params), c), x.dtype)]
+
+
+def _infer_max(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    (y,) = _infer(params, specs)
+    assert y is not None
+    window_h, window_w = _window(params)
+    return [y, Spec(y.shape, "uint8" if window_h * window_w <= 256 else "int32")]
+
+
+# One addition or comparison for each position in each window; the gradient of a maximum has one
+# addition for each window.
+def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
+    y = outputs[0]
+    assert y is not None
+    return y.size * _window(params)[0] * _window(params)[1]
+
+
+def _flops_backward(
+    params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
+) -> int:
+    dy = inputs[0]
+    assert dy is not None
+    return dy.size * (1 if len(inputs) == 2 else _window(params)[0] * _window(params)[1])
+
+
+# fmt: off
+def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
+    (x,), dy = instruction.inputs, gradients[0]
+    if instruction.pass_name == "average_forward":
+        return tape.emit("pool2d", "average_backward", [dy], params=instruction.params,
+                         out=[x.spec], for_inputs=[0])
+    argmax = instruction.outputs[1]
+    assert argmax is not None, "a maximum whose gradient is wanted needs its argmax"
+    return tape.emit("pool2d", "max_backward", [dy, argmax], params=instruction.params,
+                     out=[x.spec], for_inputs=[0])
+
+
+OP = define(
+    Op(
+        "pool2d",
+        (
+            Pass("max_forward", ("x",), ("y", "argmax?"), _max_forward, _max_forward_bound,
+                 infer=_infer_max, flops=_flops),
+            Pass("max_backward", ("dy", "argmax"), ("dx",), _max_backward, _max_backward_bound,
+                 flops=_flops_backward),
+            Pass("average_forward", ("x",), ("y",), _average_forward, _average_forward_bound,
+                 infer=_infer, flops=_flops),
+            Pass("average_backward", ("dy",), ("dx",), _average_backward, _average_backward_bound,
+                 flops=_flops_backward),
+        ),
+        _gradient,
+    )
+)
+# fmt: on
+
+
+def pool2d_params(
+    x_shape: Sequence[int],
+    size: Pair | str = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    count_include_pad: bool = False,
+) -> dict[str, int]:
+    """Parameters of the op from the arguments of `max_pool2d` or `avg_pool2d`, checked."""
+    _, h, w, _ = image_shape("pool2d", "x", x_shape)
+    if isinstance(size, str):
+        if size != "global":
+            raise ValueError(
+                f"[pool2d] size must be an int, a pair of ints or 'global', got {size!r}"
+            )
+        window = h, w
+    else:
+        window = pair("pool2d", "size", size)
+    params = {
+        "window_h": window[0],
+        "window_w": window[1],
+        **window_params("pool2d", (h, w), window, window if stride is None else stride, padding),
+        "count_include_pad": int(bool(count_include_pad)),
+    }
+    _check(params)
+    return params
+
+
+def max_pool2d(
+    x: ArrayLike,
+    size: Pair | str = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    *,
+    kernel: str | None = None,
+) -> tuple[Array, Array]:
+    """Maximum over windows of an image.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (N, H, W, C)
+    size : int, pair of int or "global"
+        Of the window; "global" is the whole image.
+    stride : int or pair of int, optional
+        By default `size`.
+    padding : int, pair, ((top, bottom), (left, right)), "valid" or "same"
+        As in `conv2d`; smaller than the window. It never wins.
+    kernel : str, optional
+        Name of a row of ``ck.ops.kernels("pool2d", "max_forward")``; by default the first that
+        fits.
+
+    Returns
+    -------
+    y : ndarray, shape (N, P, Q, C)
+        ``P = (H + top + bottom - size) // stride + 1``, and Q likewise.
+    argmax : ndarray of uint8, or of int32 for windows of more than 256 positions
+        The winner's position in its window, ``i * size + j``. The first of equal values wins; NaN
+        wins over numbers.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is neither float32 nor float64, or a size is not an int.
+    ValueError
+        If the window does not fit into the padded image, or a parameter is out of range.
+    """
+    xa = as_operand("pool2d", "x", x)
+    params = pool2d_params(xa.shape, size, stride, padding)
+    y, argmax = apply("pool2d", "max_forward", [xa], params, kernel=kernel)
+    return y, argmax
+
+
+def max_pool2d_backward(
+    dy: ArrayLike,
+    argmax: ArrayLike,
+    x_shape: Sequence[int],
+    size: Pair | str = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    *,
+    kernel: str | None = None,
+) -> Array:
+    """Gradient of `max_pool2d` with respect to the images: each dy goes to its window's winner.
+
+    Parameters
+    ----------
+    dy : array_like, shape (N, P, Q, C)
+    argmax : array_like, shape (N, P, Q, C)
+        From `max_pool2d`.
+    x_shape : tuple of int
+        (N, H, W, C): it does not follow from that of `dy`.
+    size, stride, padding, kernel
+        As in `max_pool2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, H, W, C)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `max_pool2d`; also if `dy` or `argmax` has not the shape of the result, or `argmax` does
+        not point into the image.
+    """
+    dya = as_operand("pool2d", "dy", dy)
+    params = pool2d_params(x_shape, size, stride, padding)
+    out = Spec(image_shape("pool2d", "x", x_shape), dya.dtype.name)
+    y, winner = _infer_max(params, [out])
+    assert y is not None and winner is not None
+    positions = as_operand("pool2d", "argmax", argmax, (winner.dtype,))
+    _check_gradient("dy", dya, y, out)
+    _check_gradient("argmax", positions, y, out)
+    _check_winners(positions, out, params)
+    inputs = [dya, positions]
+    dx: Array = apply("pool2d", "max_backward", inputs, params, out=[out], kernel=kernel)[0]
+    return dx
+
+
+def avg_pool2d(
+    x: ArrayLike,
+    size: Pair | str = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    count_include_pad: bool = False,
+    *,
+    kernel: str | None = None,
+) -> Array:
+    """Average over windows of an image.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (N, H, W, C)
+    size, stride, padding, kernel
+        As in `max_pool2d`.
+    count_include_pad : bool
+        Divide by the window's size, not by the number of its pixels in the image.
+
+    Returns
+    -------
+    ndarray, shape (N, P, Q, C)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `max_pool2d`.
+    """
+    xa = as_operand("pool2d", "x", x)
+    params = pool2d_params(xa.shape, size, stride, padding, count_include_pad)
+    y: Array = apply("pool2d", "average_forward", [xa], params, kernel=kernel)[0]
+    return y
+
+
+def avg_pool2d_backward(
+    dy: ArrayLike,
+    x_shape: Sequence[int],
+    size: Pair | str = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    count_include_pad: bool = False,
+    *,
+    kernel: str | None = None,
+) -> Array:
+    """Gradient of `avg_pool2d` with respect to the images.
+
+    Parameters
+    ----------
+    dy : array_like, shape (N, P, Q, C)
+    x_shape : tuple of int
+        (N, H, W, C): it does not follow from that of `dy`.
+    size, stride, padding, count_include_pad, kernel
+        As in `avg_pool2d`.
+
+    Returns
+    -------
+    ndarray, shape (N, H, W, C)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `avg_pool2d`; ValueError also if `dy` has not the shape of the result.
+    """
+    dya = as_operand("pool2d", "dy", dy)
+    params = pool2d_params(x_shape, size, stride, padding, count_include_pad)
+    out = Spec(image_shape("pool2d", "x", x_shape), dya.dtype.name)
+    y = _infer(params, [out])[0]
+    assert y is not None
+    _check_gradient("dy", dya, y, out)
+    dx: Array = apply("pool2d", "average_backward", [dya], params, out=[out], kernel=kernel)[0]
+    return dx
+
+
+def _check_gradient(name: str, array: Array, y: Spec, x: Spec) -> None:
+    if array.shape != y.shape:
+        raise ValueError(
+            f"[pool2d] {name} has shape {array.shape}, expected {y.shape} (x is {x.shape})"
+        )
+
+
+def _check_winners(argmax: Array, x: Spec, params: Params) -> None:
+    """A kernel writes where argmax points: it must be in the window, and in the image."""
+    window_h, window_w = _window(params)
+    p, q = np.ogrid[: argmax.shape[1], : argmax.shape[2]]
+    i, j = np.divmod(argmax.astype(np.int64), window_w)
+    row = p[:, :, None] * int(params["stride_h"]) - int(params["pad_top"]) + i
+    column = q[:, :, None] * int(params["stride_w"]) - int(params["pad_left"]) + j
+    inside = (i < window_h) & (row >= 0) & (row < x.shape[1])
+    if not np.all(inside & (argmax >= 0) & (column >= 0) & (column < x.shape[2])):
+        raise ValueError(
+            f"[pool2d] argmax points outside of the image; is it from max_pool2d with size "
+            f"{window_h} x {window_w}, the same stride and padding, and x of shape {x.shape}?"
+        )
