@@ -1,0 +1,266 @@
+"""Optimizers: how a gradient changes the weights, as objects or by Keras's names.
+
+The state of an optimizer (momentum, moments) lies in the model's flat buffers; the object holds
+the hyperparameters and the number of steps done. Formulas: csrc/ops/update/update.h.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit.errors import did_you_mean
+from convkit.losses import refuse_options
+from convkit.schedules import LearningRateSchedule
+
+if TYPE_CHECKING:
+    from convkit.ops.registry import Params
+    from convkit.program.program import Builder, Value
+
+__all__ = ["SGD", "Adam", "Optimizer", "get"]
+
+# Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
+_HARMLESS: dict[str, Any] = {
+    "clipnorm": None,
+    "clipvalue": None,
+    "global_clipnorm": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+}
+
+Rate = float | LearningRateSchedule | Callable[[int], float]
+
+
+class Optimizer:
+    """Base of the optimizers.
+
+    Attributes
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+        May be set at any time, also by a callback; a callable maps the step number to a rate.
+    iterations : int
+        Steps done.
+    slots : int
+        Numbers of state per parameter.
+    """
+
+    slots = 0
+
+    def __init__(
+        self,
+        learning_rate: Rate,
+        weight_decay: float | None,
+        decoupled: bool,
+        name: str,
+        options: dict[str, Any],
+        harmless: dict[str, Any] | None = None,
+    ) -> None:
+        owner = type(self).__name__
+        if "lr" in options:
+            raise TypeError(f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?")
+        refuse_options(owner, options, {**_HARMLESS, **(harmless or {})})
+        self.name = name
+        self.learning_rate = learning_rate
+        self.weight_decay = _at_least_zero(owner, "weight_decay", weight_decay or 0.0)
+        self.decoupled = bool(decoupled)
+        self.iterations = 0
+        self._owner: Callable[[], object] = lambda: None
+
+    @property
+    def learning_rate(self) -> Rate:
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Rate) -> None:
+        if not callable(value):
+            value = _at_least_zero(type(self).__name__, "learning_rate", value)
+        self._learning_rate = value
+
+    def rates(self, first: int, count: int) -> NDArray[np.float64]:
+        """Learning rates of `count` steps from step `first` on."""
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            return rate.rates(first, count)
+        if callable(rate):
+            return np.array([float(rate(step)) for step in range(first, first + count)], np.float64)
+        return np.full(count, rate, np.float64)
+
+    def claim(self, model: object) -> bool:
+        """Make the model the one whose state this is; tells whether it was not before.
+
+        Raises
+        ------
+        ValueError
+            If another living model is trained by this object.
+        """
+        owner = self._owner()
+        if owner is model:
+            return False
+        if owner is not None:
+            raise ValueError(
+                f"this {type(self).__name__} already trains model "
+                f"{getattr(owner, 'name', '?')!r}; make a new one for each model"
+            )
+        self._owner = weakref.ref(model)
+        self.iterations = 0
+        return True
+
+    def params(self) -> dict[str, int | float | str]:
+        """Parameters of the op update."""
+        return {
+            "momentum": 0.0,
+            "nesterov": 0,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "epsilon": 1e-7,
+            "weight_decay": self.weight_decay,
+            "decoupled": int(self.decoupled),
+            "lr_scale": 1.0,
+        }
+
+    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+        """Append the update of one stretch of the flat parameter buffer."""
+        raise NotImplementedError
+
+    def _emit(self, builder: Builder, name: str, operands: Sequence[Value | None]) -> None:
+        builder.layer = self.name
+        params: Params = self.params()
+        builder.emit("update", name, operands, params, out=[])
+        builder.layer = ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} learning_rate={self._learning_rate}>"
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum ``v = momentum*v - eta*g; w += v`` if asked for.
+
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+    momentum : float
+    nesterov : bool
+    weight_decay : float, optional
+    decoupled : bool
+        True: ``w -= eta * weight_decay * w``, as Keras. False: ``g += weight_decay * w``, the L2
+        regularisation of Caffe.
+    name : str
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float | None = None,
+        *,
+        decoupled: bool = True,
+        name: str = "SGD",
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, decoupled, name, options)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"SGD: momentum is {momentum}, expected 0 to 1")
+        self.momentum = float(momentum)
+        self.nesterov = bool(nesterov)
+        self.slots = 1 if self.momentum else 0
+
+    def params(self) -> dict[str, int | float | str]:
+        return {**super().params(), "momentum": self.momentum, "nesterov": int(self.nesterov)}
+
+    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+        self._emit(builder, "sgd", [gradient, slots[0] if slots else None, weight])
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015).
+
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+    beta_1, beta_2 : float
+    epsilon : float
+        Outside the square root, as in Keras.
+    weight_decay : float, optional
+        Decoupled (AdamW): ``w -= eta * weight_decay * w``.
+    name : str
+    """
+
+    slots = 2
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        *,
+        name: str = "adam",
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, True, name, options, {"amsgrad": False})
+        for key, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Adam: {key} is {beta}, expected at least 0 and below 1")
+        self.beta_1 = float(beta_1)
+        self.beta_2 = float(beta_2)
+        self.epsilon = _at_least_zero("Adam", "epsilon", epsilon)
+
+    def params(self) -> dict[str, int | float | str]:
+        own = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon}
+        return {**super().params(), **own}
+
+    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+        self._emit(builder, "adam", [gradient, *slots, weight])
+
+
+def _at_least_zero(owner: str, name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{owner}: {name} is {value}, expected a number of at least 0")
+    return number
+
+
+NAMES: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+
+
+def get(identifier: object) -> Optimizer:
+    """Return an optimizer by name (in any case) or object.
+
+    Parameters
+    ----------
+    identifier : str, Optimizer or Optimizer class
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message suggests the nearest one.
+    TypeError
+        If it is neither a name nor an optimizer.
+    """
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        return identifier()  # type: ignore[call-arg]
+    if isinstance(identifier, str):
+        if identifier.lower() in NAMES:
+            return NAMES[identifier.lower()]()
+        raise ValueError(f"unknown optimizer {identifier!r}{did_you_mean(identifier, NAMES)}")
+    raise TypeError(
+        f"optimizer must be a name or an object of ck.optimizers, not {type(identifier).__name__}"
+    )
