@@ -1,0 +1,98 @@
+"""Ops: mathematical functions with their gradients, and the kernels that compute them.
+
+The functions take and return NumPy arrays. `kernels` lists the rows of an op's table, best first;
+every function takes ``kernel=`` to name one.
+"""
+
+from __future__ import annotations
+
+from convkit.ops.accuracy import accuracy
+from convkit.ops.activation import (
+    activation,
+    activation_backward,
+    elu,
+    exponential,
+    gelu,
+    hard_sigmoid,
+    hardtanh,
+    leaky_relu,
+    linear,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    step,
+    tanh,
+)
+from convkit.ops.add import add
+from convkit.ops.concatenate import concatenate, concatenate_backward
+from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
+from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
+from convkit.ops.dropout import dropout, dropout_backward
+from convkit.ops.gather_rows import gather_rows
+from convkit.ops.loss import loss, loss_backward
+from convkit.ops.pool2d import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from convkit.ops.registry import kernels, ops, register, unregister
+from convkit.ops.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
+from convkit.ops.update import adam, sgd
+
+__all__ = [
+    "accuracy",
+    "activation",
+    "activation_backward",
+    "adam",
+    "add",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "concatenate",
+    "concatenate_backward",
+    "conv2d",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "dense",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "dropout",
+    "dropout_backward",
+    "elu",
+    "exponential",
+    "gather_rows",
+    "gelu",
+    "hard_sigmoid",
+    "hardtanh",
+    "kernels",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "log_softmax_backward",
+    "loss",
+    "loss_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "ops",
+    "register",
+    "relu",
+    "selu",
+    "sgd",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmax_backward",
+    "softplus",
+    "softsign",
+    "step",
+    "tanh",
+    "unregister",
+]
