@@ -22,6 +22,6 @@ constexpr ParamField fields[] = {
 
 }  // namespace
 
-const OpTable dense_table = {"dense", rows, fields, sizeof(DenseParams)};
+extern const OpTable dense_table = {"dense", rows, fields, sizeof(DenseParams)};
 
 }  // namespace convkit

@@ -1,0 +1,27 @@
+// Adds up the partial results of a reduction that was cut into parts. For kernel sources only
+// (core/isa.h).
+#pragma once
+
+#include "core/kernel.h"
+
+namespace convkit::CK_ISA {
+
+// sum[i] = a[i] + a[stride+i] + ... over `parts` vectors of n values, in the fixed order of a
+// binary tree: ((0+1)+(2+3))+... Destroys a. No parts: zeros.
+template <class T>
+void tree_sum(ThreadPool* pool, T* a, int64_t parts, int64_t stride, int64_t n, T* sum) {
+  const Chunks chunks{n, 4096};
+  pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
+    const int64_t begin = chunks.begin(chunk), end = chunks.end(chunk);
+    for (int64_t step = 1; step < parts; step *= 2) {
+      for (int64_t part = 0; part + step < parts; part += 2 * step) {
+        T* const to = a + part * stride;
+        const T* const from = to + step * stride;
+        for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+      }
+    }
+    for (int64_t i = begin; i < end; ++i) sum[i] = parts > 0 ? a[i] : T(0);
+  });
+}
+
+}  // namespace convkit::CK_ISA
