@@ -1,0 +1,397 @@
+#include "core/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "core/cpu_features.h"
+
+namespace convkit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kPollInterval = std::chrono::milliseconds(20);
+// Long enough to bridge the gap between two ops of a step, short enough not to steal a core from
+// the Python code between two calls.
+constexpr int kSpinMicroseconds = 60;
+// With more threads than CPUs, a spinning thread holds the CPU that the awaited one needs.
+constexpr int kSpinMicrosecondsOversubscribed = 1;
+
+// One word per worker is the whole protocol.
+//   idle -> posted      by the caller: there is a job
+//   posted -> running   by the worker: it takes part
+//   posted -> idle      by the caller: all chunks were taken before this worker woke, so nobody
+//                       waits for it. This keeps oversubscribed and slowly waking pools fast.
+//   running -> awaited  by the caller, before it sleeps until the worker is done
+//   running/awaited -> idle  by the worker: done
+//   idle -> parked      by the worker, before it sleeps
+//   idle/parked -> exit by whoever shrinks the pool
+enum : uint32_t { kIdle, kParked, kPosted, kRunning, kAwaited, kExit };
+
+CK_INLINE void cpu_relax() {
+#if CK_X86_64
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+void sleep_while(std::atomic<uint32_t>& word, uint32_t value) {
+#ifdef __linux__
+  static_assert(sizeof(word) == 4);
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, value, nullptr,
+          nullptr, 0);  // may return early: callers loop
+#else
+  word.wait(value);
+#endif
+}
+
+void wake(std::atomic<uint32_t>& word) {
+#ifdef __linux__
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr,
+          0);
+#else
+  word.notify_one();
+#endif
+}
+
+// Spins while the word has this value, for at most that long; returns the last value seen.
+uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t value, int microseconds) {
+  const auto end = Clock::now() + std::chrono::microseconds(microseconds);
+  for (;;) {
+    for (int i = 0; i < 32; ++i) {
+      const uint32_t now = word.load(std::memory_order_acquire);
+      if (now != value) return now;
+      cpu_relax();
+    }
+    if (Clock::now() >= end) return word.load(std::memory_order_acquire);
+  }
+}
+
+struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs them
+  std::atomic<uint32_t> state{kIdle};
+  int thread = 0;
+  pthread_t handle{};
+};
+
+// What this thread is doing. thread >= 0: it is inside a parallel_for, or is a worker.
+struct ThreadContext {
+  int thread = -1;
+  bool cancelled = false;
+  Clock::time_point last_poll{};
+};
+thread_local ThreadContext t_context;
+
+int parse_threads(const char* text) {
+  char* end = nullptr;
+  const long n = std::strtol(text, &end, 10);
+  const bool ends = end != text && (*end == '\0' || *end == ',');  // OMP_NUM_THREADS=4,2
+  return ends && n >= 1 && n <= ThreadPool::kMaxThreads ? static_cast<int>(n) : 0;
+}
+
+int default_num_threads() {
+  const char* own = std::getenv("CONVKIT_NUM_THREADS");
+  if (own != nullptr && own[0] != '\0') {
+    const int n = parse_threads(own);
+    if (n == 0) {
+      throw std::runtime_error("CONVKIT_NUM_THREADS is '" + std::string(own) +
+                               "'; it must be a number from 1 to " +
+                               std::to_string(ThreadPool::kMaxThreads));
+    }
+    return n;
+  }
+  // Another library's variable: one we cannot read is no reason to fail.
+  const char* omp = std::getenv("OMP_NUM_THREADS");
+  const int n = omp != nullptr ? parse_threads(omp) : 0;
+  return n > 0 ? n : std::min(usable_cpus(), ThreadPool::kMaxThreads);
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  // The job. Written by the owner before it posts, so plain fields suffice.
+  ChunkFn fn = nullptr;
+  const void* context = nullptr;
+  int64_t chunks = 0;
+  std::exception_ptr error;
+  alignas(128) std::atomic<int64_t> next{0};
+  std::atomic<bool> failed{false};
+
+  alignas(128) std::atomic<bool> owned{false};  // one caller at a time has the workers
+  std::atomic<int> num_threads{0};              // 0: the default is not yet read
+  std::atomic<int> spin_microseconds{kSpinMicroseconds};
+  std::atomic<PollFn> poll{nullptr};
+  std::atomic<void*> poll_context{nullptr};
+  std::atomic<bool> closed{false};
+
+  // Guarded by `owned`.
+  int worker_count = 0;
+  Worker* workers[kMaxThreads] = {};
+
+  bool try_own() { return !owned.exchange(true, std::memory_order_acquire); }
+  void release() { owned.store(false, std::memory_order_release); }
+
+  void own() {
+    while (!try_own()) sched_yield();
+  }
+
+  void skip_rest() { next.store(chunks, std::memory_order_relaxed); }
+
+  // Takes chunks until none is left. after_chunk() runs between them and may say stop.
+  template <class AfterChunk>
+  void take_chunks(int thread, AfterChunk after_chunk) {
+    try {
+      for (;;) {
+        const int64_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= chunks) return;
+        fn(context, chunk, thread);
+        if (after_chunk()) skip_rest();
+      }
+    } catch (...) {
+      if (!failed.exchange(true)) error = std::current_exception();
+      skip_rest();
+    }
+  }
+
+  void worker_loop(Worker& worker) {
+    DenormalsFlushed flushed;
+    t_context.thread = worker.thread;  // so that a nested parallel_for runs inline
+    for (;;) {
+      uint32_t seen = spin_while(worker.state, kIdle, spin_microseconds.load());
+      if (seen == kIdle && worker.state.compare_exchange_strong(seen, kParked)) {
+        while ((seen = worker.state.load(std::memory_order_acquire)) == kParked) {
+          sleep_while(worker.state, kParked);
+        }
+      }
+      if (seen == kExit) return;
+      if (seen != kPosted || !worker.state.compare_exchange_strong(seen, kRunning)) continue;
+      take_chunks(worker.thread, [] { return false; });
+      if (worker.state.exchange(kIdle, std::memory_order_acq_rel) == kAwaited) wake(worker.state);
+    }
+  }
+
+  static void* worker_main(void* argument);
+
+  // Grows the pool; returns how many workers there are, fewer if the system refuses more.
+  int ensure_workers(int count) {
+    while (worker_count < count) {
+      Worker* worker = new (std::nothrow) Worker;
+      if (worker == nullptr) break;
+      worker->thread = worker_count + 1;
+      // Signals go to the application's threads, except the ones that a fault here raises.
+      sigset_t blocked, before;
+      sigfillset(&blocked);
+      for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPROF}) {
+        sigdelset(&blocked, fault);
+      }
+      pthread_sigmask(SIG_SETMASK, &blocked, &before);
+      const int failure = pthread_create(&worker->handle, nullptr, worker_main, worker);
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      if (failure != 0) {
+        delete worker;
+        break;
+      }
+#ifdef __linux__
+      char name[16];
+      std::snprintf(name, sizeof(name), "convkit-%d", worker->thread);
+      pthread_setname_np(worker->handle, name);
+#endif
+      workers[worker_count++] = worker;
+    }
+    return std::min(worker_count, count);
+  }
+
+  void shrink_workers(int count) {
+    for (int i = count; i < worker_count; ++i) {
+      if (workers[i]->state.exchange(kExit) == kParked) wake(workers[i]->state);
+    }
+    while (worker_count > count) {
+      Worker* worker = workers[--worker_count];
+      pthread_join(worker->handle, nullptr);
+      workers[worker_count] = nullptr;
+      delete worker;
+    }
+  }
+
+  void post(Worker& worker) {
+    if (worker.state.exchange(kPosted, std::memory_order_acq_rel) == kParked) wake(worker.state);
+  }
+
+  void await(Worker& worker) {
+    uint32_t seen = kPosted;
+    if (worker.state.compare_exchange_strong(seen, kIdle)) return;
+    if (spin_while(worker.state, kRunning, spin_microseconds.load()) != kRunning) return;
+    seen = kRunning;
+    if (!worker.state.compare_exchange_strong(seen, kAwaited)) return;
+    while (worker.state.load(std::memory_order_acquire) == kAwaited) {
+      sleep_while(worker.state, kAwaited);
+    }
+  }
+
+  // True: stop. The clock is read only if somebody set a poll.
+  bool poll_due(DenormalsFlushed::Mode caller_mode) {
+    const PollFn function = poll.load(std::memory_order_acquire);
+    if (function == nullptr) return false;
+    const auto now = Clock::now();
+    if (now - t_context.last_poll < kPollInterval) return false;
+    t_context.last_poll = now;
+    // It may run the user's Python signal handlers, which expect ordinary arithmetic.
+    const auto mode = DenormalsFlushed::mode();
+    DenormalsFlushed::set_mode(caller_mode);
+    struct Restore {
+      DenormalsFlushed::Mode mode;
+      ~Restore() { DenormalsFlushed::set_mode(mode); }
+    } restore{mode};
+    if (!function(poll_context.load())) return false;
+    t_context.cancelled = true;
+    return true;
+  }
+};
+
+namespace {
+
+ThreadPool* g_pool = nullptr;
+
+}  // namespace
+
+void* ThreadPool::State::worker_main(void* argument) {
+  g_pool->state_->worker_loop(*static_cast<Worker*>(argument));
+  return nullptr;
+}
+
+ThreadPool::ThreadPool() : state_(new State) {
+  g_pool = this;
+  // Only the forking thread lives on in a child. Forget the workers (their memory too: joining or
+  // freeing them is undefined there); the next parallel_for makes new ones.
+  pthread_atfork(nullptr, nullptr, [] {
+    State& state = *g_pool->state_;
+    // A fork from inside poll() returns into run(), which must not wait for the dead.
+    for (int i = 0; i < state.worker_count; ++i) state.workers[i]->state.store(kIdle);
+    state.worker_count = 0;
+    state.release();
+  });
+  // Workers end before the process tears down what they may use. If some thread is still inside a
+  // parallel_for, leave everything as it is: the system ends the workers then, and no memory of
+  // the pool has gone.
+  std::atexit([] {
+    State& state = *g_pool->state_;
+    const auto end = Clock::now() + std::chrono::milliseconds(50);
+    while (!state.try_own()) {
+      if (t_context.thread >= 0 || Clock::now() >= end) return;
+      sched_yield();
+    }
+    state.closed.store(true);
+    state.shrink_workers(0);
+    state.release();
+  });
+}
+
+ThreadPool& ThreadPool::instance() {
+  static ThreadPool* pool = new ThreadPool;
+  return *pool;
+}
+
+int ThreadPool::num_threads() const {
+  State& s = *state_;
+  const int n = s.num_threads.load(std::memory_order_relaxed);
+  if (n > 0) return n;
+  const int chosen = default_num_threads();
+  int unset = 0;  // a set_num_threads that came in between wins
+  if (s.num_threads.compare_exchange_strong(unset, chosen)) {
+    s.spin_microseconds.store(chosen > usable_cpus() ? kSpinMicrosecondsOversubscribed
+                                                     : kSpinMicroseconds);
+  }
+  return s.num_threads.load();
+}
+
+void ThreadPool::set_num_threads(int n) {
+  if (n < 1 || n > kMaxThreads) {
+    throw std::invalid_argument("the number of threads must be from 1 to " +
+                                std::to_string(kMaxThreads) + ", not " + std::to_string(n));
+  }
+  if (t_context.thread >= 0) {
+    throw std::logic_error("the number of threads cannot change inside a parallel loop");
+  }
+  State& s = *state_;
+  s.own();
+  s.num_threads.store(n);
+  s.spin_microseconds.store(n > usable_cpus() ? kSpinMicrosecondsOversubscribed
+                                              : kSpinMicroseconds);
+  s.shrink_workers(n - 1);
+  s.release();
+}
+
+void ThreadPool::set_poll(PollFn poll, void* context) {
+  state_->poll.store(nullptr);
+  state_->poll_context.store(context);
+  state_->poll.store(poll, std::memory_order_release);
+}
+
+bool ThreadPool::cancelled() const { return t_context.cancelled; }
+
+void ThreadPool::clear_cancelled() { t_context.cancelled = false; }
+
+void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_threads) {
+  if (t_context.thread >= 0) {
+    const int outer = t_context.thread;
+    const int thread = max_threads > 0 && outer >= max_threads ? 0 : outer;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) fn(context, chunk, thread);
+    return;
+  }
+  if (chunks <= 0 || t_context.cancelled) return;
+
+  State& s = *state_;
+  int threads = num_threads();
+  if (max_threads > 0) threads = std::min(threads, max_threads);
+  if (chunks < threads) threads = static_cast<int>(chunks);
+
+  DenormalsFlushed flushed;
+  struct Inside {
+    Inside() { t_context.thread = 0; }
+    ~Inside() { t_context.thread = -1; }
+  } inside;
+  const auto after_chunk = [&] { return s.poll_due(flushed.saved()); };
+
+  if (threads == 1 || s.closed.load(std::memory_order_relaxed) || !s.try_own()) {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      fn(context, chunk, 0);
+      if (after_chunk()) return;
+    }
+    return;
+  }
+
+  s.fn = fn;
+  s.context = context;
+  s.chunks = chunks;
+  s.next.store(0, std::memory_order_relaxed);
+  s.failed.store(false, std::memory_order_relaxed);
+  // num_threads may have shrunk since it was read: never grow past it again.
+  const int helpers = s.ensure_workers(std::min(threads, s.num_threads.load()) - 1);
+  for (int i = 0; i < helpers; ++i) s.post(*s.workers[i]);
+  s.take_chunks(0, after_chunk);
+  for (int i = 0; i < helpers; ++i) s.await(*s.workers[i]);
+
+  const std::exception_ptr error = s.error;
+  s.error = nullptr;
+  s.release();
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace convkit
