@@ -56,7 +56,7 @@ _functions = {
     if "kernel" in inspect.signature(function := getattr(ops, name)).parameters
 }
 globals().update(_functions)
-__all__ = sorted(_functions)  # noqa: PLE0605
+__all__ = sorted(_functions)
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

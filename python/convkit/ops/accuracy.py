@@ -23,10 +23,10 @@ def _matches(ctx: Context, p: Array, t: Array) -> Array:
     k = p.shape[-1]
     p = p.reshape(-1, k)
     if ctx["kind"] == "sparse":
-        return (p.argmax(axis=1) == t.reshape(-1)).astype(np.float64)
+        return np.asarray(p.argmax(axis=1) == t.reshape(-1), np.float64)
     t = t.reshape(-1, k)
     if ctx["kind"] == "categorical":
-        return (p.argmax(axis=1) == t.argmax(axis=1)).astype(np.float64)
+        return np.asarray(p.argmax(axis=1) == t.argmax(axis=1), np.float64)
     hits = (p > ctx["threshold"]) == (t > ctx["threshold"])
     mean: Array = hits.mean(axis=1)
     return mean

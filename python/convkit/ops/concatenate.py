@@ -44,8 +44,8 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
         )
         if not same:
             raise ValueError(
-                f"[concatenate] x{i + 1} has shape {spec.shape}, x1 has {first}; they must be equal "
-                f"outside axis {axis}"
+                f"[concatenate] x{i + 1} has shape {spec.shape}, x1 has {first}; they must "
+                f"be equal outside axis {axis}"
             )
     joined = sum(spec.shape[axis] for spec in arrays)
     return [Spec((*first[:axis], joined, *first[axis + 1 :]), arrays[0].dtype)]
@@ -143,8 +143,8 @@ def concatenate_backward(
     axis = _positive_axis(axis, operand.ndim, "dy", shape)
     if not sizes or min(sizes) < 0 or sum(sizes) != shape[axis]:
         raise ValueError(
-            f"[concatenate] sizes {tuple(sizes)} do not add up to {shape[axis]}, the length of axis "
-            f"{axis} (dy is {shape})"
+            f"[concatenate] sizes {tuple(sizes)} do not add up to {shape[axis]}, the length of "
+            f"axis {axis} (dy is {shape})"
         )
     out = [Spec((*shape[:axis], n, *shape[axis + 1 :]), operand.dtype.name) for n in sizes]
     params = {"axis": axis}

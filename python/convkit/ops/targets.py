@@ -25,7 +25,7 @@ def _label_shapes(p: tuple[int, ...]) -> set[tuple[int, ...]]:
 
 
 def as_predictions(op: str, p: ArrayLike) -> Array:
-    """p as a floating operand with at least one value per row."""
+    """Return p as a floating operand with at least one value per row."""
     array = as_operand(op, "p", p)
     if array.ndim < 1 or array.shape[-1] < 1:
         raise ValueError(f"[{op}] p has shape {array.shape}, expected (..., K) with K >= 1")
@@ -33,7 +33,7 @@ def as_predictions(op: str, p: ArrayLike) -> Array:
 
 
 def as_targets(op: str, t: ArrayLike, p: Array, *, labels: bool, values: bool) -> Array:
-    """t as int32 labels (R,) or as values of p's shape and dtype.
+    """Return t as int32 labels (R,) or as values of p's shape and dtype.
 
     Raises
     ------

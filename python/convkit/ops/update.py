@@ -45,8 +45,8 @@ def _adam(ctx: Context, g: Array, m: Array, v: Array, w: Array) -> tuple[Array, 
 
 
 # Rounding bounds, first order, in units of eps: every parameter is rounded to the dtype, then every
-# operation adds one. Plain sgd (no momentum, no decay) has a stronger promise, which a test asserts:
-# the bits of NumPy's `w - lr * g` in the working dtype.
+# operation adds one. Plain sgd (no momentum, no decay) has a stronger promise, which a test
+# asserts: the bits of NumPy's `w - lr * g` in the working dtype.
 def _magnitudes(ctx: Context, g: Array, w: Array, eta: float) -> tuple[Array, Array]:
     """Bound of |g| after decay, and of the error of w after decay."""
     d = ctx["weight_decay"]
