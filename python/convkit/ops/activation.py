@@ -6,20 +6,19 @@ and its gradient from here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.errors import did_you_mean
 from convkit.ops.activation_formulas import (
     FROM_OUTPUT,
     KINDS,
     SELU_ALPHA,
     SELU_SCALE,
     activate,
+    activation_params,
     derivative_from_input,
     derivative_from_output,
     logistic,
@@ -34,41 +33,6 @@ __all__ = [
     "hardtanh", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softplus",
     "softsign", "step", "tanh",
 ]  # fmt: skip
-
-# Keras's defaults; no other kind has a parameter.
-_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
-
-
-def activation_params(activation: str | None = None, alpha: float | None = None) -> dict[str, Any]:
-    """Parameters of an activation, alone or fused into another op.
-
-    Parameters
-    ----------
-    activation : str, optional
-        One of `KINDS`; None is "linear".
-    alpha : float, optional
-        leaky_relu: slope below 0 (0.2); elu: scale below 0 (1.0). At least 0.
-
-    Returns
-    -------
-    dict
-        ``{"activation": name, "alpha": float}``
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, alpha is negative or not finite, or the kind has no alpha.
-    """
-    kind = "linear" if activation is None else activation
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"unknown activation {kind!r}{did_you_mean(kind, KINDS)}")
-    value = _ALPHA.get(kind, 0.0) if alpha is None else float(alpha)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"[activation] alpha of {kind} must be finite and at least 0, got {alpha}")
-    if value and kind not in _ALPHA:
-        raise ValueError(f"[activation] {kind} has no alpha, got {alpha}; leaky_relu and elu do")
-    return {"activation": kind, "alpha": value}
-
 
 # Bounds, in units of the unit roundoff eps (2^-24 for float32): a rounding costs 1 eps |y|, one ulp
 # at most 2 eps |y|. The elementary functions are stated to 3 ulp, so 6; two more are for constants
@@ -109,7 +73,7 @@ def fused_bound(ctx: Context, s: Array, bound: Array) -> Array:
     dtype = ctx.out[0].dtype
     steepest = {"gelu": 1.13, "silu": 1.1, "selu": SELU_SCALE * SELU_ALPHA}
     slope: Any = steepest.get(kind, 1.0)
-    if kind in _ALPHA:
+    if kind in ("leaky_relu", "elu"):
         slope = max(1.0, alpha)
     reach = float(np.finfo(dtype).eps) * bound
     with np.errstate(all="ignore"):

@@ -1,8 +1,9 @@
-"""The formulas of the activations and their derivatives in NumPy: the reference of `activation`."""
+"""The kinds of activations, their parameters and their formulas: the reference of `activation`."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,43 @@ KINDS: tuple[str, ...] = tuple(_core.choices("activation", "activation"))
 # gelu and silu are not monotonic: their derivative needs x.
 FROM_OUTPUT = frozenset(KINDS) - {"gelu", "silu"}
 
+# Keras's defaults; no other kind has a parameter.
+_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])  # NumPy has none; a reference may be slow
+
+
+def activation_params(activation: str | None = None, alpha: float | None = None) -> dict[str, Any]:
+    """Parameters of an activation, alone or fused into another op.
+
+    Parameters
+    ----------
+    activation : str, optional
+        One of `KINDS`; None is "linear".
+    alpha : float, optional
+        leaky_relu: slope below 0 (0.2); elu: scale below 0 (1.0). At least 0.
+
+    Returns
+    -------
+    dict
+        ``{"activation": name, "alpha": float}``
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, alpha is negative or not finite, or the kind has no alpha.
+    """
+    kind = "linear" if activation is None else activation
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"unknown activation {kind!r}{did_you_mean(kind, KINDS)}")
+    value = _ALPHA.get(kind, 0.0) if alpha is None else float(alpha)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"[activation] alpha of {kind} must be finite and at least 0, got {alpha}")
+    if value and kind not in _ALPHA:
+        raise ValueError(f"[activation] {kind} has no alpha, got {alpha}; leaky_relu and elu do")
+    return {"activation": kind, "alpha": value}
 
 
 def logistic(x: Array) -> Array:

@@ -16,6 +16,7 @@ from convkit.ops.geometry import (
     Pair,
     crop_image,
     image_shape,
+    integer,
     output_size,
     pad_image,
     pair,
@@ -58,7 +59,7 @@ def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
     groups = ctx["groups"]
     padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
     matrix = _by_group(dy, groups)
-    for i, j, where in window_slices(w.shape[:2], dy.shape[1:3], ctx.params):
+    for i, j, where in window_slices((w.shape[0], w.shape[1]), dy.shape[1:3], ctx.params):
         part = matrix @ _by_group(w[i, j], groups).transpose(0, 2, 1)
         padded[where] += _joined(part, padded[where].shape)
     return (crop_image(padded, ctx.params),)
@@ -69,7 +70,7 @@ def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | 
     groups = ctx["groups"]
     dw = np.zeros(ctx.out[0].shape)
     padded, matrix = pad_image(x, ctx.params), _by_group(dy, groups)
-    for i, j, where in window_slices(dw.shape[:2], dy.shape[1:3], ctx.params):
+    for i, j, where in window_slices((dw.shape[0], dw.shape[1]), dy.shape[1:3], ctx.params):
         part = _by_group(padded[where], groups).transpose(0, 2, 1) @ matrix
         dw[i, j] = _joined(part, dw.shape[2:])
     return dw, None if ctx.out[1] is None else dy.sum(axis=(0, 1, 2))
@@ -137,9 +138,7 @@ def conv2d_params(
 ) -> dict[str, Any]:
     """Parameters of the op from the arguments of `conv2d`, checked."""
     stride_hw, dilation_hw = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
-    if np.ndim(groups):
-        raise TypeError(f"[conv2d] groups must be an int, got {groups!r}")
-    groups = pair("conv2d", "groups", groups)[0]
+    groups = integer("conv2d", "groups", groups, 1)
     _check(x_shape, w_shape, groups)
     image, window = (x_shape[1], x_shape[2]), (w_shape[0], w_shape[1])
     pads = resolve_padding("conv2d", padding, image, window, stride_hw, dilation_hw)
@@ -367,7 +366,8 @@ def conv2d_backward_weight(
     """
     dya, xa = as_operand("conv2d", "dy", dy), as_operand("conv2d", "x", x)
     same_dtype("conv2d", dy=dya, x=xa)
-    dtype, shape = dya.dtype.name, tuple(w_shape)
+    dtype = dya.dtype.name
+    shape = tuple(integer("conv2d", "w shape", n, 0, "a tuple of ints") for n in w_shape)
     params = conv2d_params(xa.shape, shape, stride, padding, dilation, groups)
     _check_gradient(dya, Spec(xa.shape, dtype), Spec(shape, dtype), params)
     out = [Spec(shape, dtype), Spec(shape[3:], dtype)]

@@ -14,7 +14,7 @@ import numpy as np
 from convkit.ops.registry import Array
 
 __all__ = [
-    "Padding", "Pair", "crop_image", "image_shape", "output_size", "pad_image", "pair",
+    "Padding", "Pair", "crop_image", "image_shape", "integer", "output_size", "pad_image", "pair",
     "resolve_padding", "window_params", "window_slices",
 ]  # fmt: skip
 
@@ -25,7 +25,16 @@ Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
 _LARGEST = (1 << 31) - 1
 
 
-def _integer(op: str, name: str, value: Any, least: int, wanted: str) -> int:
+def integer(op: str, name: str, value: Any, least: int, wanted: str = "an int") -> int:
+    """Return an int of at least `least` (0 or 1) that the native side can take.
+
+    Raises
+    ------
+    TypeError
+        If it is not an int; bools and floats are not.
+    ValueError
+        If it is out of range.
+    """
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -55,10 +64,10 @@ def pair(op: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
         if len(value) != 2:
             raise ValueError(f"[{op}] {name} must be {wanted}, got {len(value)} values: {value!r}")
         return (
-            _integer(op, name, value[0], least, wanted),
-            _integer(op, name, value[1], least, wanted),
+            integer(op, name, value[0], least, wanted),
+            integer(op, name, value[1], least, wanted),
         )
-    number = _integer(op, name, value, least, wanted)
+    number = integer(op, name, value, least, wanted)
     return number, number
 
 
@@ -70,7 +79,7 @@ def image_shape(op: str, name: str, shape: Sequence[int]) -> tuple[int, int, int
     ValueError
         If it has not 4 dimensions, or no pixels.
     """
-    shape = tuple(_integer(op, f"{name} shape", n, 0, "a tuple of ints") for n in shape)
+    shape = tuple(integer(op, f"{name} shape", n, 0, "a tuple of ints") for n in shape)
     if len(shape) != 4:
         way_out = f"; add a batch axis with {name}[None]" if len(shape) == 3 else ""
         if len(shape) == 2:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.apply import apply, as_operand
 from convkit.ops.geometry import (
     Padding,
     Pair,
@@ -81,7 +81,7 @@ def _average_backward(ctx: Context, dy: Array) -> tuple[Array]:
     assert ctx.out[0] is not None
     share = dy / _divisor(ctx, ctx.out[0].shape)
     padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
-    for _, _, where in window_slices(_window(ctx.params), _size(ctx, padded.shape), ctx.params):
+    for _, _, where in window_slices(_window(ctx.params), (dy.shape[1], dy.shape[2]), ctx.params):
         padded[where] += share
     return (crop_image(padded, ctx.params),)
 
@@ -201,9 +201,7 @@ def pool2d_params(
     _, h, w, _ = image_shape("pool2d", "x", x_shape)
     if isinstance(size, str):
         if size != "global":
-            raise ValueError(
-                f"[pool2d] size must be an int, a pair of ints or 'global', got {size!r}"
-            )
+            raise ValueError(f"[pool2d] size must be an int, a pair or 'global', got {size!r}")
         window = h, w
     else:
         window = pair("pool2d", "size", size)
@@ -237,8 +235,7 @@ def max_pool2d(
     padding : int, pair, ((top, bottom), (left, right)), "valid" or "same"
         As in `conv2d`; smaller than the window. It never wins.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("pool2d", "max_forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("pool2d")``; by default the first that fits.
 
     Returns
     -------

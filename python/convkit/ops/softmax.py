@@ -44,7 +44,13 @@ def _log_backward(ctx: Context, dy: Array, y: Array) -> tuple[Array]:
 
 # First order, in units of the unit roundoff eps. The difference t = x - max is rounded, so exp(t)
 # is off by |t| + 6 relative to itself (exp is stated to 3 ulp, 6 eps), and their sum by K more and
-# by the mean of the |t|, weighted with the result. Results that are denormal may be flushed.
+# by the mean of the |t|, weighted with the result. What is denormal may be flushed: `_floor`.
+def _floor(ctx: Context) -> float:
+    assert ctx.out[0] is not None
+    info = np.finfo(ctx.out[0].dtype)
+    return 4 * float(info.tiny) / float(info.eps)
+
+
 def _sum_error(x: Array) -> tuple[Array, Array, Array]:
     """|t|, result, and error of the sum of exp(t) relative to it."""
     t = np.abs(_shifted(x))
@@ -55,16 +61,16 @@ def _sum_error(x: Array) -> tuple[Array, Array, Array]:
 
 
 def _forward_bound(ctx: Context, x: Array) -> tuple[Any]:
-    assert ctx.out[0] is not None
-    info = np.finfo(ctx.out[0].dtype)
     t, y, of_sum = _sum_error(x)
     finite = np.where(np.isinf(t), 0, t)
-    return (y * (finite + 6 + of_sum + 3) + 4 * float(info.tiny) / float(info.eps),)
+    return (y * (finite + 6 + of_sum + 3) + _floor(ctx),)
 
 
 def _backward_bound(ctx: Context, dy: Array, y: Array) -> tuple[Any]:
     terms = y.shape[-1] + 4
-    return (np.abs(y) * (4 * np.abs(dy) + terms * _sum(np.abs(dy * y))),)
+    size = np.abs(dy)
+    bound = np.abs(y) * (4 * size + terms * _sum(size * np.abs(y)))
+    return (bound + _floor(ctx) * (1 + size + _sum(size)),)
 
 
 def _log_forward_bound(ctx: Context, x: Array) -> tuple[Any]:
@@ -76,7 +82,8 @@ def _log_forward_bound(ctx: Context, x: Array) -> tuple[Any]:
 
 def _log_backward_bound(ctx: Context, dy: Array, y: Array) -> tuple[Any]:
     terms = y.shape[-1] + 12  # the sum, exp's 6, and the rest
-    return (2 * np.abs(dy) + terms * np.exp(y) * _sum(np.abs(dy)),)
+    size = np.abs(dy)
+    return (2 * size + (terms * np.exp(y) + _floor(ctx)) * _sum(size),)
 
 
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
