@@ -18,6 +18,8 @@ CK_INLINE float exp(float x) { return __builtin_expf(x); }
 CK_INLINE double exp(double x) { return __builtin_exp(x); }
 CK_INLINE float expm1(float x) { return __builtin_expm1f(x); }
 CK_INLINE double expm1(double x) { return __builtin_expm1(x); }
+CK_INLINE float log(float x) { return __builtin_logf(x); }
+CK_INLINE double log(double x) { return __builtin_log(x); }
 CK_INLINE float log1p(float x) { return __builtin_log1pf(x); }
 CK_INLINE double log1p(double x) { return __builtin_log1p(x); }
 CK_INLINE float tanh(float x) { return __builtin_tanhf(x); }
