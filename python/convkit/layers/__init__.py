@@ -1,0 +1,38 @@
+"""Layers: Keras's names, arguments and defaults."""
+
+from __future__ import annotations
+
+from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from convkit.layers.base import Layer, reset_names
+from convkit.layers.convolution import Conv2D, Convolution2D
+from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
+from convkit.layers.dropout import Dropout
+from convkit.layers.input import Input, InputLayer
+from convkit.layers.merge import Add, Concatenate, add, concatenate
+from convkit.layers.parameter import Parameter
+from convkit.layers.pooling import (
+    AveragePooling2D,
+    AvgPool2D,
+    GlobalAveragePooling2D,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    GlobalMaxPooling2D,
+    MaxPool2D,
+    MaxPooling2D,
+)
+
+__all__ = [
+    "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "Concatenate", "Conv2D",
+    "Convolution2D", "Dense", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalAvgPool2D",
+    "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input", "InputLayer", "Layer", "LeakyReLU",
+    "MaxPool2D", "MaxPooling2D", "Parameter", "ReLU", "Rescaling", "Reshape", "Softmax", "add",
+    "concatenate", "reset_names",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    from convkit.errors import did_you_mean
+
+    raise AttributeError(
+        f"module 'convkit.layers' has no attribute {name!r}{did_you_mean(name, __all__)}"
+    )

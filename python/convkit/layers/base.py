@@ -1,0 +1,322 @@
+"""The base of all layers: names, weights, and being called."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convkit import initializers
+from convkit.errors import did_you_mean
+from convkit.layers.checks import explained
+from convkit.layers.parameter import Parameter
+from convkit.ops import registry
+from convkit.ops.registry import Params, Spec
+
+if TYPE_CHECKING:
+    from convkit.models.graph import Node, Shape
+    from convkit.program.program import Builder, Value
+
+_names: dict[str, int] = {}
+
+# Keyword arguments that every layer takes.
+_COMMON = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape")
+# Keras's arguments that mean something only with a value that convkit does not support.
+_UNSUPPORTED = (
+    "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
+    "bias_constraint", "lora_rank", "lora_alpha", "quantization_config",
+)  # fmt: skip
+
+
+def snake_case(name: str) -> str:
+    """Keras's automatic name for a class: MaxPooling2D gives max_pooling2d."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """Return `prefix`, then `prefix_1`, ... for each further call with the same prefix."""
+    count = _names.get(prefix, 0)
+    _names[prefix] = count + 1
+    return prefix if count == 0 else f"{prefix}_{count}"
+
+
+def reset_names() -> None:
+    """Begin the automatic names anew: the next Dense is "dense" again."""
+    _names.clear()
+
+
+class Layer:
+    """Declares weights and says which instructions compute it.
+
+    Subclasses define `compute_output_shape` and `emit`, and `build` where they have weights.
+    Shapes include the batch axis, which is None.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class's name in snake case, numbered.
+    trainable : bool
+    dtype : str, optional
+        "float32", the only one so far.
+    input_shape : tuple of int, optional
+        Of one sample; on the first layer of a Sequential model.
+    input_dim : int, optional
+        The same for one axis.
+    batch_input_shape : tuple, optional
+        The same with the batch axis.
+    """
+
+    expects: tuple[int, str] | None = None  # rank and legend of the input
+    takes_list = False  # whether it is called on a list of nodes
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        input_dim: int | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
+        **unknown: Any,
+    ) -> None:
+        kind = type(self).__name__
+        self.name = unique_name(snake_case(kind)) if name is None else str(name)
+        for argument, value in unknown.items():
+            if argument not in _UNSUPPORTED:
+                known = did_you_mean(argument, _arguments(type(self)))
+                raise TypeError(f"layer {kind} has no argument {argument!r}{known}")
+            if value is not None:
+                raise ValueError(
+                    f"layer {self.name!r} ({kind}): {argument} is not supported; leave it out "
+                    "(for L2 regularisation, use the optimizer's weight_decay)"
+                )
+        if dtype not in (None, "float32"):
+            raise ValueError(
+                f"layer {self.name!r} ({kind}): dtype {dtype!r} is not supported, layers work in "
+                "float32; leave dtype out"
+            )
+        if batch_input_shape is not None:
+            input_shape = tuple(int(n) for n in batch_input_shape[1:] if n is not None)
+        elif input_dim is not None:
+            input_shape = (input_dim,)
+        self.input_shape = None if input_shape is None else check_shape(input_shape, "input_shape")
+        self.parameters: list[Parameter] = []
+        self.built = False
+        self._trainable = bool(trainable)
+
+    # What subclasses define.
+
+    def build(self, input_shape: Any) -> None:
+        """Declare the weights for an input shape (a list of them where there are several)."""
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """The output's shape, with the batch axis."""
+        raise NotImplementedError
+
+    def emit(self, builder: Builder, inputs: list[Value]) -> Value:
+        """Append the layer's instructions to a program and return the output."""
+        raise NotImplementedError
+
+    def check_input(self, shape: Shape) -> None:
+        """Refuse an input of the wrong rank, or of other channels than the weights are for.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.expects is None or len(shape) == self.expects[0]:
+            return
+        rank, legend = self.expects
+        hint = ""
+        if rank == 4 and len(shape) == 2:
+            hint = (
+                "; a Flatten or Dense before it removed the image axes: "
+                f"put {type(self).__name__} layers before Flatten"
+            )
+        elif rank == 4 and len(shape) == 3:
+            hint = "; add the channel axis: grey images are (height, width, 1)"
+        raise ValueError(f"{self.title} expects rank {rank} input {legend}, got {shape}{hint}")
+
+    # What they use.
+
+    @property
+    def title(self) -> str:
+        """The layer in error messages: layer 'conv1' (Conv2D)."""
+        return f"layer {self.name!r} ({type(self).__name__})"
+
+    def add_weight(
+        self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True
+    ) -> Parameter:
+        """Declare a weight.
+
+        Parameters
+        ----------
+        name : str
+        shape : sequence of int
+        initializer : str or Initializer
+        trainable : bool
+
+        Returns
+        -------
+        Parameter
+        """
+        parameter = Parameter(
+            name, tuple(shape), initializers.get(initializer), layer=self.name, trainable=trainable
+        )
+        parameter.frozen = not self._trainable
+        self.parameters.append(parameter)
+        return parameter
+
+    def infer(
+        self, op: str, pass_name: str, shapes: Sequence[Shape | None], params: Params
+    ) -> Shape:
+        """Shape of an op's first output, by the op's own rule, for a batch of any size."""
+        specs = [None if s is None else Spec(tuple(n or 1 for n in s)) for s in shapes]
+        rule = registry.get(op)[pass_name].infer
+        assert rule is not None
+        with explained(self):
+            out = rule(params, specs)[0]
+        assert out is not None
+        return (None, *out.shape[1:])
+
+    # Use from outside.
+
+    def __call__(self, inputs: Any) -> Node:
+        """Connect the layer to nodes of a functional model.
+
+        Parameters
+        ----------
+        inputs : Node or list of Node
+
+        Returns
+        -------
+        Node
+        """
+        from convkit.models.graph import Node  # models import layers
+
+        nodes = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
+        for node in nodes:
+            if not isinstance(node, Node):
+                raise TypeError(
+                    f"{self.title} is called on nodes such as Input((28, 28, 1)), got "
+                    f"{type(node).__name__}; to compute on arrays make a model and call "
+                    "model.predict(x)"
+                )
+        shapes = [node.shape for node in nodes]
+        shape = self.connect(shapes if isinstance(inputs, list | tuple) else shapes[0])
+        return Node(shape, "float32", self, nodes)
+
+    def connect(self, shape: Any) -> Shape:
+        """Check an input shape, declare the weights if need be, and return the output's shape."""
+        if isinstance(shape, list):
+            if len(shape) == 1 and not self.takes_list:
+                return self.connect(shape[0])
+            if not self.takes_list:
+                raise ValueError(f"{self.title} takes one input, got {len(shape)}")
+        else:
+            self.check_input(shape)
+        # The weights are declared only if the output's shape is a legal one.
+        built = self.built
+        try:
+            if not built:
+                self.build(shape)
+                self.built = True
+            return self.compute_output_shape(shape)
+        except Exception:
+            if not built:
+                self.parameters.clear()
+                self.built = False
+            raise
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer's weights; compile again after a change."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for parameter in self.parameters:
+            parameter.frozen = not self._trainable
+
+    @property
+    def weights(self) -> list[Parameter]:
+        return list(self.parameters)
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        return [p for p in self.parameters if p.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        return [p for p in self.parameters if not p.trainable]
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Return copies of the weights, in order of declaration: kernel, bias."""
+        return [p.numpy() for p in self.parameters]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set the weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs; nothing is changed then.
+        """
+        assign(self.title, self.parameters, weights)
+
+    def count_params(self) -> int:
+        """Return the number of weight values."""
+        return sum(p.size for p in self.parameters)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]) -> None:
+    """Set parameters from arrays; all shapes are checked before anything changes."""
+    arrays = [np.asarray(w) for w in weights]
+    if len(arrays) != len(parameters):
+        each = ", ".join(f"{p.path} {p.shape}" for p in parameters)
+        raise ValueError(f"{title} has {len(parameters)} weights, got {len(arrays)}; it has {each}")
+    for p, array in zip(parameters, arrays, strict=True):
+        if array.shape != p.shape:
+            raise ValueError(f"layer {p.layer!r}: {p.name} has shape {p.shape}, got {array.shape}")
+    for p, array in zip(parameters, arrays, strict=True):
+        p.assign(array)
+
+
+def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
+    """Return the shape of one sample as a tuple of positive ints.
+
+    Raises
+    ------
+    ValueError
+        If it is no such thing.
+    """
+    try:
+        axes = tuple(shape)
+        valid = all(isinstance(n, int | np.integer) and n > 0 for n in axes)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{argument} must be a tuple of positive numbers without the batch axis, such as "
+            f"(28, 28, 1), got {shape!r}"
+        )
+    return tuple(int(n) for n in axes)
+
+
+def _arguments(kind: type[Layer]) -> list[str]:
+    own = [
+        p.name
+        for p in inspect.signature(kind).parameters.values()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    return [*own, *_COMMON]

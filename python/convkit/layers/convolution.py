@@ -1,0 +1,143 @@
+"""Convolution of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convkit import activations
+from convkit.layers.activations import emit_activation
+from convkit.layers.base import Layer
+from convkit.layers.checks import channels_last, explained, pair, positive
+from convkit.ops.conv2d import conv2d_params
+
+if TYPE_CHECKING:
+    from convkit.layers.parameter import Parameter
+    from convkit.models.graph import Shape
+    from convkit.program.program import Builder, Value
+
+__all__ = ["Conv2D", "Convolution2D"]
+
+
+class Conv2D(Layer):
+    """Cross-correlation of images (N, H, W, C) with filters, with bias and activation.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels.
+    kernel_size : int or pair of int
+    strides : int or pair of int
+    padding : str, int or pair
+        "valid" (none), "same" (ceil(H / stride) rows come out) or a number of pixels.
+    data_format : str, optional
+        None or "channels_last".
+    dilation_rate : int or pair of int
+    groups : int
+        Each group of filters sees its share of the channels.
+    activation : str, ActivationFunction, activation layer, optional
+    use_bias : bool
+    kernel_initializer, bias_initializer : str or Initializer
+    **kwargs
+        Common arguments of `Layer`. Regularizers and constraints may be None only.
+    """
+
+    expects = (4, "(N, H, W, C)")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = (1, 1),
+        padding: Any = "valid",
+        data_format: str | None = None,
+        dilation_rate: Any = (1, 1),
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: None = None,
+        bias_regularizer: None = None,
+        activity_regularizer: None = None,
+        kernel_constraint: None = None,
+        bias_constraint: None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
+        )
+        channels_last(self, data_format)
+        self.filters = positive(self, "filters", filters)
+        self.kernel_size = pair(self, "kernel_size", kernel_size)
+        self.strides = pair(self, "strides", strides)
+        self.padding = padding.lower() if isinstance(padding, str) else padding
+        self.dilation_rate = pair(self, "dilation_rate", dilation_rate)
+        self.groups = positive(self, "groups", groups)
+        if self.filters % self.groups:
+            raise ValueError(
+                f"{self.title}: groups={self.groups} must divide filters={self.filters}"
+            )
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self.kernel: Parameter | None = None
+        self.bias: Parameter | None = None
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(
+            "kernel", self._kernel_shape(input_shape), self.kernel_initializer
+        )
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+
+    def check_input(self, shape: Shape) -> None:
+        super().check_input(shape)
+        channels = shape[3] or 1
+        if channels % self.groups:
+            raise ValueError(
+                f"{self.title}: groups={self.groups} must divide the {channels} channels of its "
+                f"input {shape}"
+            )
+        if self.built and self.kernel is not None:
+            expected = self.kernel.shape[2] * self.groups
+            if channels != expected:
+                hint = ""
+                if shape[1] == expected:
+                    hint = "; did you pass channels-first data? images are (N, H, W, C)"
+                raise ValueError(
+                    f"{self.title} has weights for {expected} channels, got {channels} "
+                    f"(input {shape}){hint}"
+                )
+
+    def _kernel_shape(self, shape: Any) -> tuple[int, int, int, int]:
+        return (*self.kernel_size, int(shape[3]) // self.groups, self.filters)
+
+    def _params(self, shape: Any) -> dict[str, Any]:
+        with explained(self):
+            return conv2d_params(
+                (1, *shape[1:]), self._kernel_shape(shape), self.strides, self.padding,
+                self.dilation_rate, self.groups,
+            )  # fmt: skip
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        w = self._kernel_shape(input_shape)
+        b = (self.filters,) if self.use_bias else None
+        return self.infer("conv2d", "forward", [input_shape, w, b], self._params(input_shape))
+
+    def emit(self, builder: Builder, inputs: list[Value]) -> Value:
+        x = inputs[0]
+        assert self.kernel is not None
+        w = builder.parameter(self.kernel)
+        b = None if self.bias is None else builder.parameter(self.bias)
+        y = builder.emit("conv2d", "forward", [x, w, b], self._params(x.spec.shape))[0]
+        assert y is not None
+        return emit_activation(builder, y, self.activation)
+
+
+Convolution2D = Conv2D

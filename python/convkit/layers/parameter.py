@@ -1,0 +1,122 @@
+"""Weights, as layers declare them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from convkit.initializers import Initializer
+    from convkit.run.store import Store
+
+
+class Parameter:
+    """An array that a layer owns and training changes.
+
+    Its values live in the flat buffer of the model that the layer is part of; the layer has only
+    the declaration.
+
+    Parameters
+    ----------
+    name : str
+        "kernel", "bias", ...
+    shape : tuple of int
+    initializer : Initializer
+    layer : str
+        Name of the layer.
+    trainable : bool
+
+    Attributes
+    ----------
+    offset : int
+        Of its first element in the flat buffers.
+    store : Store or None
+        The buffers; None until a model builds.
+    frozen : bool
+        Whether its layer is not trainable.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Initializer,
+        *,
+        layer: str,
+        trainable: bool = True,
+    ) -> None:
+        self.name = name
+        self.shape = tuple(int(n) for n in shape)
+        self.initializer = initializer
+        self.layer = layer
+        self.frozen = False
+        self.offset = 0
+        self.store: Store | None = None
+        self.build: Callable[[], None] | None = None  # of the model that it belongs to
+        self._trainable = trainable
+
+    @property
+    def path(self) -> str:
+        """Name with the layer's in front: "conv1.kernel"."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it."""
+        return self._trainable and not self.frozen
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def value(self) -> NDArray[Any]:
+        """The values, as a writable view of the model's buffer.
+
+        Raises
+        ------
+        RuntimeError
+            If the layer is in no model yet.
+        """
+        if self.store is None and self.build is not None:
+            self.build()
+        if self.store is None:
+            raise RuntimeError(
+                f"parameter {self.path!r} has no values yet: its layer is in no model; make one "
+                "with Sequential([...]) or Model(inputs, outputs)"
+            )
+        return self.store.view(self)
+
+    def assign(self, value: ArrayLike) -> None:
+        """Set the values.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs.
+        """
+        array = np.asarray(value)
+        if array.shape != self.shape:
+            raise ValueError(
+                f"layer {self.layer!r}: {self.name} has shape {self.shape}, got {array.shape}"
+            )
+        self.value[...] = array
+
+    def numpy(self) -> NDArray[Any]:
+        """Return a copy of the values."""
+        return self.value.copy()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.value, dtype=dtype, copy=True)
+
+    def __repr__(self) -> str:
+        frozen = "" if self.trainable else ", not trainable"
+        return f"<Parameter {self.path} {self.shape}{frozen}>"

@@ -1,0 +1,48 @@
+"""Models: made by hand, or by name from the classics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convkit.errors import did_you_mean
+from convkit.models.lenet import lenet5
+from convkit.models.mlp import mlp
+from convkit.models.model import Model
+from convkit.models.sequential import Sequential
+
+__all__ = ["Model", "Sequential", "get", "lenet5", "mlp", "names"]
+
+_BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
+
+
+def names() -> list[str]:
+    """Return the names that `get` knows."""
+    return sorted(_BUILDERS)
+
+
+def get(name: str) -> Callable[..., Model]:
+    """Return the function that makes the model of that name.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    callable
+        All its arguments have defaults.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message suggests the nearest name.
+
+    Examples
+    --------
+    >>> from convkit import models
+    >>> models.get("lenet5")().count_params()
+    61706
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"unknown model {name!r}{did_you_mean(name, _BUILDERS)}")
+    return _BUILDERS[name]

@@ -1,0 +1,97 @@
+"""The graph of a model: nodes are what layers return when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convkit.layers.base import Layer
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(eq=False)
+class Node:
+    """The output of a layer, without values: a shape and where it comes from.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        With the batch axis, which is None.
+    dtype : str
+    layer : Layer
+        An `InputLayer` where `inputs` is empty.
+    inputs : tuple of Node
+    """
+
+    shape: Shape
+    dtype: str
+    layer: Layer
+    inputs: tuple[Node, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.shape} of layer {self.layer.name!r}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One use of a layer in a model.
+
+    Attributes
+    ----------
+    layer : Layer
+    inputs : tuple of Node
+    output : Node
+    """
+
+    layer: Layer
+    inputs: tuple[Node, ...]
+    output: Node
+
+
+def sort(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Call]:
+    """The calls between inputs and outputs, each after those that it reads.
+
+    Parameters
+    ----------
+    inputs, outputs : sequence of Node
+
+    Returns
+    -------
+    list of Call
+        In depth-first order from the first output; calls that no output reads are left out.
+
+    Raises
+    ------
+    ValueError
+        If an output depends on an input that is not among `inputs`.
+    """
+    done = {id(node) for node in inputs}
+    calls: list[Call] = []
+    stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(outputs)]
+    while stack:  # not recursive: models may be deep
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if not node.inputs:
+            raise ValueError(
+                f"an output of the model depends on input {node.name!r} {node.shape}, which is not "
+                f"among its inputs ({', '.join(repr(n.name) for n in inputs)}); add it to inputs="
+            )
+        if ready:
+            done.add(id(node))
+            calls.append(Call(node.layer, node.inputs, node))
+        else:
+            stack.append((node, True))
+            stack.extend((n, False) for n in reversed(node.inputs))
+    return calls

@@ -1,0 +1,315 @@
+"""Models: a graph of layers with its weights in one store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from convkit.errors import did_you_mean
+from convkit.layers.base import Layer, assign, snake_case, unique_name
+from convkit.layers.parameter import Parameter
+from convkit.models import graph
+from convkit.models.graph import Call, Node, Shape
+from convkit.models.trainer import Trainer
+from convkit.random import current_seed, generator
+
+if TYPE_CHECKING:
+    from convkit.run.store import Store
+
+__all__ = ["Model"]
+
+
+class Model(Trainer):
+    """Layers between inputs and outputs, to be compiled, trained and asked.
+
+    Parameters
+    ----------
+    inputs, outputs : Node or list of Node
+        From `Input` and from calling layers.
+    name : str, optional
+
+    Attributes
+    ----------
+    inputs, outputs : list of Node
+    calls : list of Call
+        The uses of layers, each after those that it reads.
+
+    Examples
+    --------
+    >>> import convkit as ck
+    >>> x = ck.Input((8,))
+    >>> h = ck.layers.Dense(8, "relu")(x)
+    >>> model = ck.Model(x, ck.layers.add([x, h]))
+    >>> model.output_shape
+    (None, 8)
+    """
+
+    inputs: list[Node]
+    outputs: list[Node]
+    calls: list[Call]
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None) -> None:
+        if inputs is None or outputs is None:
+            raise TypeError(
+                "a model is Model(inputs, outputs) with nodes from Input and layers, or "
+                "Sequential([...]); models that define call() are not supported"
+            )
+        self._begin(name)
+        self._set_graph(_nodes("inputs", inputs), _nodes("outputs", outputs))
+
+    def _begin(self, name: str | None) -> None:
+        super().__init__()
+        kind = "functional" if type(self) is Model else snake_case(type(self).__name__)
+        self.name = unique_name(kind) if name is None else str(name)
+        self._store: Store | None = None
+        self._offsets: list[int] = []
+        self._parameters: list[Parameter] = []
+        self._layers: list[Layer] = []
+
+    def _set_graph(self, inputs: list[Node], outputs: list[Node]) -> None:
+        for node in inputs:
+            if node.inputs:
+                raise ValueError(
+                    f"inputs of a model come from Input(...), got the output of {node.layer.title}"
+                )
+        self.inputs, self.outputs = inputs, outputs
+        self.calls = graph.sort(inputs, outputs)
+        members = dict.fromkeys([n.layer for n in inputs] + [c.layer for c in self.calls])
+        self._layers = list(members)
+        for name, count in Counter(layer.name for layer in self._layers).items():
+            if count > 1:
+                raise ValueError(
+                    f"model {self.name!r} has {count} layers named {name!r}; names must differ"
+                )
+        self._parameters = [p for layer in self._layers for p in layer.parameters]
+        for p in self._parameters:
+            if p.store is None:
+                p.build = self.build
+        self._store = None
+        self._forget_programs()
+
+    # Weights.
+
+    @property
+    def built(self) -> bool:
+        """Whether the weights are allocated."""
+        return self._store is not None
+
+    def build(self) -> None:
+        """Allocate the weights and initialise those that have no values yet.
+
+        Layers may be part of several models. The model that was used last holds their values; they
+        move to its store here.
+        """
+        from convkit.run.store import Store
+
+        members = self._parameters
+        if self._store is not None and all(p.store is self._store for p in members):
+            return
+        values = [None if p.store is None else p.numpy() for p in members]
+        if self._store is None:
+            self._store = Store(members)
+            self._offsets = [p.offset for p in members]
+        seed = current_seed()
+        for i, p in enumerate(members):
+            p.store, p.offset = self._store, self._offsets[i]
+            value = values[i]
+            p.assign(p.initializer(p.shape, generator(seed, i)) if value is None else value)
+
+    @property
+    def store(self) -> Store:
+        """The flat buffers of parameters, gradients and optimiser state."""
+        self.build()
+        assert self._store is not None
+        return self._store
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The weights in layer order; those of a layer that is used twice, once."""
+        return list(self._parameters)
+
+    @property
+    def weights(self) -> list[Parameter]:
+        return self.parameters
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        return [p for p in self._parameters if p.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        return [p for p in self._parameters if not p.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; setting it sets all layers."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Return copies of all weights, in Keras's order: layer by layer, kernel before bias."""
+        self.build()
+        return [p.numpy() for p in self._parameters]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all weights, in the order of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs; the message names the layer, and nothing is changed.
+        """
+        self.build()
+        assign(f"model {self.name!r}", self._parameters, weights)
+
+    def count_params(self) -> int:
+        """Return the number of weight values.
+
+        Raises
+        ------
+        ValueError
+            If the model does not know its input's shape yet.
+        """
+        self._require_shape()
+        return sum(p.size for p in self._parameters)
+
+    # Layers.
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, beginning with those of the inputs."""
+        return list(self._layers)
+
+    def get_layer(self, name: str | int | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name or its index.
+
+        Raises
+        ------
+        ValueError
+            If there is none; the message suggests the nearest name.
+        """
+        if isinstance(name, int):
+            name, index = None, name
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError("get_layer takes a name or an index, one of them")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(
+                    f"model {self.name!r} has {len(layers)} layers, there is none of index {index}"
+                )
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        known = did_you_mean(name, [layer.name for layer in layers])
+        raise ValueError(f"model {self.name!r} has no layer {name!r}{known}")
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the first input, with the batch axis."""
+        self._require_shape()
+        return self.inputs[0].shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the first output, with the batch axis."""
+        self._require_shape()
+        return (self.outputs or self.inputs)[0].shape
+
+    @property
+    def input(self) -> Node:
+        """The first input, to make another model from."""
+        self._require_shape()
+        return self.inputs[0]
+
+    @property
+    def output(self) -> Node:
+        """The first output, to make another model from."""
+        self._require_shape()
+        return (self.outputs or self.inputs)[0]
+
+    def _require_shape(self) -> None:
+        if not self.inputs:
+            raise ValueError(
+                f"model {self.name!r} does not know its input's shape yet: begin it with "
+                "Input((28, 28, 1)), give the first layer input_shape=(28, 28, 1), or call "
+                "model.build((None, 28, 28, 1))"
+            )
+
+    # Use.
+
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """Predict for arrays, or use the model as a part of another one.
+
+        Parameters
+        ----------
+        inputs : array_like, Node, or a list of them
+        training : bool
+            Only False: `fit` trains.
+
+        Returns
+        -------
+        ndarray or Node
+        """
+        given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if not any(isinstance(node, Node) for node in given):
+            if training:
+                raise ValueError("calling a model predicts; training=True is what fit is for")
+            return self.predict(inputs, verbose=0)
+        self._require_shape()
+        if len(given) != len(self.inputs):
+            raise ValueError(
+                f"model {self.name!r} has {len(self.inputs)} inputs, got {len(given)}"
+            )
+        made: dict[int, Node] = {}
+        for own, node in zip(self.inputs, given, strict=True):
+            if own.shape != node.shape:
+                raise ValueError(f"model {self.name!r} expects {own.shape}, got {node.shape}")
+            made[id(own)] = node
+        for call in self.calls:
+            arguments = [made[id(node)] for node in call.inputs]
+            made[id(call.output)] = call.layer(
+                arguments if call.layer.takes_list else arguments[0]
+            )
+        outputs = [made[id(node)] for node in self.outputs or self.inputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    ) -> None:
+        """Print a table of the layers, their output shapes, weights and work.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            Least width of the table; by default what it needs.
+        print_fn : callable, optional
+            Called with each line, in place of `print`.
+        """
+        from convkit.models.summary import print_summary
+
+        print_summary(self, line_length, print_fn)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {len(self.layers)} layers>"
+
+
+def _nodes(argument: str, given: Any) -> list[Node]:
+    nodes = list(given) if isinstance(given, list | tuple) else [given]
+    for node in nodes:
+        if not isinstance(node, Node):
+            raise TypeError(
+                f"{argument} of a model are nodes, from Input(...) and from calling layers, got "
+                f"{type(node).__name__}"
+            )
+    if not nodes:
+        raise ValueError(f"a model needs at least one of {argument}")
+    return nodes
