@@ -141,7 +141,7 @@ def _worst(
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in inputs]
     bound = registry.get(i.op)[i.pass_name].bound(Context(i.params, out, step), *wide)[which]
     a, b = first.astype(np.float64), second.astype(np.float64)
-    eps = float(np.finfo(np.float32).eps)
+    eps = float(np.finfo(np.float32).epsneg)  # the unit roundoff
     # Both sides may be off by the bound; the floor is for values that flush to zero.
     allowed = np.broadcast_to(2 * eps * np.abs(np.asarray(bound, np.float64)) + 1e-30, a.shape)
     gap = np.where(np.isnan(a) & np.isnan(b) | (a == b), 0.0, np.abs(a - b))
