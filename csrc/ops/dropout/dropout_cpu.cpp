@@ -43,29 +43,45 @@ struct Stream {
   uint32_t stream;
 };
 
-// The words of the elements 4*block ... 4*block + kBlock - 1, as philox_block gives them.
+// a0 b0 a1 b1 ...: the first half of the lanes to p, then the second.
+CK_INLINE void store_interleaved(uint32_t* p, Words a, Words b) {
+#if CK_X86_64 && CK_ISA_LEVEL == 2
+  const Words lower = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Words upper = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif CK_X86_64 && CK_ISA_LEVEL == 1
+  const Words lower = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Words upper = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#else
+  const Words lower = __builtin_shufflevector(a, b, 0, 2);
+  const Words upper = __builtin_shufflevector(a, b, 1, 3);
+#endif
+  std::memcpy(p, &lower, sizeof lower);
+  std::memcpy(p + 2 * kLanes, &upper, sizeof upper);
+}
+
+// The words of kBlock elements from 4*block on, as philox_block gives them.
 CK_INLINE void draw(const Stream& s, uint64_t block, uint32_t* words) {
   const Words m0 = Words{} + 0xD2511F53u, m1 = Words{} + 0xCD9E8D57u;
   Words iota;
   for (int l = 0; l < kLanes; ++l) iota[l] = l;
+  Words keys[10][2];
+  for (uint32_t round = 0; round < 10; ++round) {
+    keys[round][0] = Words{} + (static_cast<uint32_t>(s.seed) + round * 0x9E3779B9u);
+    keys[round][1] = Words{} + (static_cast<uint32_t>(s.seed >> 32) + round * 0xBB67AE85u);
+  }
   for (int first = 0; first < kBlock / 4; first += kLanes) {
     const Words counter = block + first + iota;
     Words c0 = counter, c1 = counter >> 32, c2 = Words{} + s.step, c3 = Words{} + s.stream;
-    uint32_t k0 = static_cast<uint32_t>(s.seed), k1 = static_cast<uint32_t>(s.seed >> 32);
+#pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
       const Words a = multiply(m0, c0), b = multiply(m1, c2);
-      c0 = (b >> 32) ^ c1 ^ k0;
+      c0 = (b >> 32) ^ c1 ^ keys[round][0];
       c1 = b;
-      c2 = (a >> 32) ^ c3 ^ k1;
+      c2 = (a >> 32) ^ c3 ^ keys[round][1];
       c3 = a;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
     }
-    const Words low = (c0 & 0xFFFFFFFFu) | (c1 << 32), high = (c2 & 0xFFFFFFFFu) | (c3 << 32);
-    for (int l = 0; l < kLanes; ++l) {
-      const uint64_t four[2] = {low[l], high[l]};
-      std::memcpy(words + 4 * (first + l), four, sizeof four);
-    }
+    store_interleaved(words + 4 * first, (c0 & 0xFFFFFFFFu) | (c1 << 32),
+                      (c2 & 0xFFFFFFFFu) | (c3 << 32));
   }
 }
 
@@ -104,7 +120,8 @@ void dropout_simd(const Call& call) {
         // By way of a buffer: y may be x, and the compiler vectorises only what cannot overlap.
         alignas(64) T kept[kBlock];
         for (int64_t j = 0; j < n; ++j) {
-          kept[j] = static_cast<int32_t>(words[j] >> 8) >= threshold ? x[i + j] * scale : T(0);
+          const T scaled = x[i + j] * scale;  // before the choice, which is then no branch
+          kept[j] = static_cast<int32_t>(words[j] >> 8) >= threshold ? scaled : T(0);
         }
         std::memcpy(y + i, kept, n * sizeof(T));
       }

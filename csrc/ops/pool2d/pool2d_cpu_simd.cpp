@@ -7,141 +7,52 @@
 // Backward, windows that do not overlap write their own part of the image (scatter); where they do
 // overlap, every image pixel collects from its windows in their order (gather). Both divide the
 // image by rows, and no row has two writers.
-#include <cstring>
-
-#include "ops/pool2d/pool2d_geometry.h"
-#include "simd/vec.h"
+#include "ops/pool2d/pool2d_lanes.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
-constexpr int64_t kChunk = 32768;  // values read or written by a chunk
-
-template <class T>
-using IntOf = typename raw::Types<T>::IntLane;
-
-template <class T, int L>
-struct Lanes {
-  typedef T Type __attribute__((vector_size(L * sizeof(T))));
-};
-template <class T, int L>
-using VecOf = typename Lanes<T, L>::Type;
-
-template <class V, class T>
-CK_INLINE V load(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class T, class V>
-CK_INLINE void store(T* p, V v) {
-  std::memcpy(p, &v, sizeof v);
+// Chunks of about 32 Ki values read or written.
+CK_INLINE Chunks chunks_of(int64_t rows, int64_t row_values) {
+  constexpr int64_t kChunk = 32768;
+  return {rows, row_values >= kChunk ? 1 : kChunk / (row_values > 0 ? row_values : 1)};
 }
 
-// Calls f(c) for vectors of L lanes that cover the channels [0, C), L <= C.
-template <int L, class F>
-CK_INLINE void for_channels(int64_t C, const F& f) {
-  for (int64_t c = 0; c < C; c += L) f(c < C - L ? c : C - L);
-}
-
-template <int N>
-struct Const {
-  static constexpr int value = N;
-};
-
-// Calls f(lanes, window): the lanes for C channels and the window's size if it is one of the usual
-// ones (2: 2x2, 3: 3x3, 0: any other), so that its loops unroll.
-template <class T, class F>
-CK_INLINE void specialise(const PoolGeometry& g, const F& f) {
-  constexpr int kFull = kVecBytes / sizeof(T);
-  const auto with_lanes = [&]<int L>(Const<L> lanes) {
-    const bool square = g.k.window_h == g.k.window_w && sizeof(T) == 4;
-    if (square && g.k.window_h == 2) return f(lanes, Const<2>{});
-    if (square && g.k.window_h == 3) return f(lanes, Const<3>{});
-    f(lanes, Const<0>{});
-  };
-  if (g.C >= kFull) return with_lanes(Const<kFull>{});
-  if constexpr (kVecBytes == 64) {
-    if (g.C >= kFull / 2) return with_lanes(Const<kFull / 2>{});
-  }
-  if constexpr (kVecBytes >= 32) {
-    if (g.C >= int{16 / sizeof(T)}) return with_lanes(Const<16 / sizeof(T)>{});
-  }
-  if (g.C > 0) with_lanes(Const<1>{});
-}
-
-// One window in memory: its part in the image and its position there.
+// A window: its part in the image, and the positions there.
 template <class T>
 struct Window {
-  const T* x;         // the first pixel in the image
-  int64_t row_pitch;  // values between two rows
-  int64_t C;
+  T* image;   // the part's first pixel
+  int64_t o;  // where the window's outputs begin
   int64_t rows, columns;
-  int64_t first, position_pitch;  // the first pixel's position, positions between two rows
+  int64_t first;  // the first pixel's position
+  int64_t count;  // what an average divides by
 };
 
-template <int L, int K, class T>
-CK_INLINE void average_pixel(const Window<T>& a, T inverse, T* y) {
-  using V = VecOf<T, L>;
-  const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
-  for_channels<L>(a.C, [&](int64_t c) {
-    V sum = {};
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) sum += load<V>(a.x + i * a.row_pitch + j * a.C + c);
-    }
-    store(y + c, sum * inverse);
-  });
-}
-
-template <int L, int K, bool kWinner, class Index, class T>
-CK_INLINE void max_pixel(const Window<T>& a, T* y, Index* argmax) {
-  using V = VecOf<T, L>;
-  using I = VecOf<IntOf<T>, L>;
-  const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
-  for_channels<L>(a.C, [&](int64_t c) {
-    V best = load<V>(a.x + c);
-    I winner = I{} + static_cast<IntOf<T>>(a.first);
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) {
-        if (i == 0 && j == 0) continue;
-        const V value = load<V>(a.x + i * a.row_pitch + j * a.C + c);
-        const I position = I{} + static_cast<IntOf<T>>(a.first + i * a.position_pitch + j);
-        // Not <= instead of >, so that a NaN wins; after it, best == best is false.
-        const I better = ~(I)(value <= best) & (I)(best == best);
-        best = better ? value : best;
-        if constexpr (kWinner) winner = better ? position : winner;
-      }
-    }
-    store(y + c, best);
-    if constexpr (kWinner) store(argmax + c, __builtin_convertvector(winner, VecOf<Index, L>));
-  });
-}
-
-// Calls pixel(window size, window, rows in the image, columns in the image, o) for each output
-// pixel; o is where its values begin.
-template <int K, class T, class F>
-CK_INLINE void for_output_pixels(const Call& call, const PoolGeometry& g, const T* x,
-                                 const F& pixel) {
-  const int64_t row_reads = g.Q * g.C * g.k.window_h * g.k.window_w;
-  const Chunks chunks{g.N * g.P, row_reads < kChunk ? kChunk / (row_reads > 0 ? row_reads : 1) : 1};
+// Calls row(g, n, p) for each row of windows and then pixel(size, g, window) for its windows; size
+// is K for windows of K x K inside the image, else 0. They get a copy of g, which no store can
+// reach, so that it stays in registers.
+template <int K, class T, class Row, class Pixel>
+CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* image, const Row& row,
+                           const Pixel& pixel) {
+  const int64_t values = geometry.Q * geometry.C * geometry.k.window_h * geometry.k.window_w;
+  const Chunks chunks = chunks_of(geometry.N * geometry.P, values);
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+    const PoolGeometry g = geometry;
     for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
       const int64_t n = r / g.P, p = r % g.P;
+      row(g, n, p);
       const Span rows = g.rows(p);
+      T* const band = image + (n * g.H + rows.begin) * g.W * g.C;
       for (int64_t q = 0; q < g.Q; ++q) {
-        const Span columns = g.columns(q);
-        const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - g.left(q);
-        const Window<T> a = {x + ((n * g.H + rows.begin) * g.W + columns.begin) * g.C,
-                             g.W * g.C,
-                             g.C,
-                             rows.size(),
-                             columns.size(),
-                             first,
-                             g.k.window_w};
-        if (K && a.rows == K && a.columns == K) {
-          pixel(Const<K>{}, a, rows, columns, (r * g.Q + q) * g.C);
+        const int64_t left = g.left(q), o = (r * g.Q + q) * g.C;
+        if (K && rows.size() == K && left >= 0 && left + K <= g.W) {
+          pixel(Const<K>{}, g, Window<T>{band + left * g.C, o, K, K, 0, K * K});
         } else {
-          pixel(Const<0>{}, a, rows, columns, (r * g.Q + q) * g.C);
+          const Span columns = g.columns(q);
+          const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - left;
+          pixel(Const<0>{}, g,
+                Window<T>{band + columns.begin * g.C, o, rows.size(), columns.size(), first,
+                          g.count(rows, columns)});
         }
       }
     }
@@ -150,15 +61,36 @@ CK_INLINE void for_output_pixels(const Call& call, const PoolGeometry& g, const 
 
 template <class T, bool kWinner, class Index>
 CK_INLINE void max_forward(const Call& call) {
-  const PoolGeometry g(call[0], call[1], call.as<Pool2dParams>());
-  const T* x = call[0].as<T>();
-  T* y = call[1].as<T>();
-  Index* argmax = call[2].as<Index>();
-  specialise<T>(g, [&]<int L, int K>(Const<L>, Const<K>) {
-    for_output_pixels<K>(call, g, x,
-                         [&]<int Kw>(Const<Kw>, const Window<T>& a, Span, Span, int64_t o) {
-                           max_pixel<L, Kw, kWinner>(a, y + o, kWinner ? argmax + o : nullptr);
-                         });
+  const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
+  T* const y = call[1].as<T>();
+  Index* const argmax = call[2].as<Index>();
+  const auto no_row = [](const PoolGeometry&, int64_t, int64_t) {};
+  choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+    using I = VecOf<IntOf<T>, L>;
+    const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
+      const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
+      const int64_t width = K ? K : g.k.window_w;
+      for_channels<L>(g.C, [&](int64_t c) {
+        auto best = load<L>(a.image + c);
+        I winner = I{} + static_cast<IntOf<T>>(a.first);
+        for (int64_t i = 0; i < rows; ++i) {
+          for (int64_t j = 0; j < columns; ++j) {
+            if (i == 0 && j == 0) continue;
+            const auto value = load<L>(a.image + (i * g.W + j) * g.C + c);
+            const I position = I{} + static_cast<IntOf<T>>(a.first + i * width + j);
+            // Not <= instead of >, so that a NaN wins; after it, best == best is false.
+            const I better = ~(I)(value <= best) & (I)(best == best);
+            best = better ? value : best;
+            if constexpr (kWinner) winner = better ? position : winner;
+          }
+        }
+        store<L>(y + a.o + c, best);
+        if constexpr (kWinner) store_winners<T, L>(argmax + a.o + c, winner);
+      });
+    };
+    choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
+      for_windows<K>(call, geometry, call[0].as<const T>(), no_row, pixel);
+    });
   });
 }
 
@@ -171,43 +103,30 @@ CK_INLINE bool exact(const PoolGeometry& g) {
          g.W == g.Q * g.k.window_w;
 }
 
-// Calls pixel(window size, dx at the window's first pixel, rows, columns, o) for each window. dx is
-// cleared first where windows leave pixels out.
-template <int K, class T, class F>
-CK_INLINE void scatter(const Call& call, const PoolGeometry& g, T* dx, const F& pixel) {
-  const int64_t pitch = g.W * g.C, band = pitch * g.k.stride_h;
-  const Chunks chunks{g.N * g.P, band < kChunk ? kChunk / (band > 0 ? band : 1) : 1};
-  call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-    for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
-      const int64_t n = r / g.P, p = r % g.P;
-      T* image = dx + n * g.H * pitch;
-      const Span rows = g.rows(p);
-      if (!exact(g)) {
-        const int64_t begin = p == 0 ? 0 : rows.begin;
-        const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
-        std::memset(image + begin * pitch, 0, (end - begin) * pitch * sizeof(T));
-      }
-      for (int64_t q = 0; q < g.Q; ++q) {
-        const Span columns = g.columns(q);
-        T* to = image + rows.begin * pitch + columns.begin * g.C;
-        if (K && rows.size() == K && columns.size() == K) {
-          pixel(Const<K>{}, to, p, q, rows, columns, (r * g.Q + q) * g.C);
-        } else {
-          pixel(Const<0>{}, to, p, q, rows, columns, (r * g.Q + q) * g.C);
-        }
-      }
-    }
-  });
+// Calls pixel(size, g, window of dx) for each window. dx is cleared first where windows leave
+// pixels out.
+template <class T, class Pixel>
+CK_INLINE void scatter(const Call& call, const PoolGeometry& geometry, T* dx, const Pixel& pixel) {
+  const auto clear = [dx](const PoolGeometry& g, int64_t n, int64_t p) {
+    if (exact(g)) return;
+    const int64_t begin = p == 0 ? 0 : g.rows(p).begin;
+    const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
+    std::memset(dx + (n * g.H + begin) * g.W * g.C, 0, (end - begin) * g.W * g.C * sizeof(T));
+  };
+  choose_window<T, false>(
+      geometry.k, [&]<int K>(Const<K>) { for_windows<K>(call, geometry, dx, clear, pixel); });
 }
 
-// Calls pixel(h, w, window rows, window columns, n * P * Q * C, dx) for each pixel of the image:
+// Calls pixel(g, h, w, window rows, window columns, n * P * Q * C, dx) for each pixel of the image:
 // the windows that it lies in.
-template <class T, class F>
-CK_INLINE void gather(const Call& call, const PoolGeometry& g, T* dx, const F& pixel) {
-  const int64_t row_reads =
-      g.W * g.C * ceil_div(g.k.window_h, g.k.stride_h) * ceil_div(g.k.window_w, g.k.stride_w);
-  const Chunks chunks{g.N * g.H, row_reads < kChunk ? kChunk / (row_reads > 0 ? row_reads : 1) : 1};
+template <class T, class Pixel>
+CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, T* dx, const Pixel& pixel) {
+  const Pool2dParams& k = geometry.k;
+  const int64_t values =
+      geometry.W * geometry.C * ceil_div(k.window_h, k.stride_h) * ceil_div(k.window_w, k.stride_w);
+  const Chunks chunks = chunks_of(geometry.N * geometry.H, values);
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+    const PoolGeometry g = geometry;
     for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
       const int64_t n = r / g.H, h = r % g.H;
       const int64_t after = (h + g.k.pad_top) / g.k.stride_h + 1;
@@ -217,7 +136,7 @@ CK_INLINE void gather(const Call& call, const PoolGeometry& g, T* dx, const F& p
       for (int64_t w = 0; w < g.W; ++w) {
         while (qs.end < g.Q && g.left(qs.end) <= w) ++qs.end;
         while (g.left(qs.begin) + g.k.window_w <= w) ++qs.begin;
-        pixel(h, w, ps, qs, n * g.P * g.Q * g.C, dx + (r * g.W + w) * g.C);
+        pixel(g, h, w, ps, qs, n * g.P * g.Q * g.C, dx + (r * g.W + w) * g.C);
       }
     }
   });
@@ -225,49 +144,49 @@ CK_INLINE void gather(const Call& call, const PoolGeometry& g, T* dx, const F& p
 
 template <class T, class Index>
 CK_INLINE void max_backward(const Call& call) {
-  const PoolGeometry g(call[2], call[0], call.as<Pool2dParams>());
-  const T* dy = call[0].as<T>();
-  const Index* argmax = call[1].as<Index>();
-  T* dx = call[2].as<T>();
-  specialise<T>(g, [&]<int L, int K>(Const<L>, Const<K>) {
+  const PoolGeometry geometry(call[2], call[0], call.as<Pool2dParams>());
+  const T* const dy = call[0].as<T>();
+  const Index* const argmax = call[1].as<Index>();
+  T* const dx = call[2].as<T>();
+  choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
     using V = VecOf<T, L>;
     using I = VecOf<IntOf<T>, L>;
-    const auto winner_at = [&](int64_t o) {
-      return __builtin_convertvector(load<VecOf<Index, L>>(argmax + o), I);
+    const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {
+      const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
+      const int64_t width = K ? K : g.k.window_w;
+      for_channels<L>(g.C, [&](int64_t c) {
+        const V value = load<L>(dy + a.o + c);
+        const I winner = load_winners<T, L>(argmax + a.o + c);
+        for (int64_t i = 0; i < rows; ++i) {
+          for (int64_t j = 0; j < columns; ++j) {
+            const I here = I{} + static_cast<IntOf<T>>(a.first + i * width + j);
+            store<L>(a.image + (i * g.W + j) * g.C + c, winner == here ? value : V{});
+          }
+        }
+      });
     };
-    if (disjoint(g)) {
-      scatter<K>(
-          call, g, dx,
-          [&]<int Kw>(Const<Kw>, T* to, int64_t p, int64_t q, Span rows, Span columns, int64_t o) {
-            const int64_t height = Kw ? Kw : rows.size(), width = Kw ? Kw : columns.size();
-            const int64_t first =
-                (rows.begin - g.top(p)) * g.k.window_w + columns.begin - g.left(q);
-            for_channels<L>(g.C, [&](int64_t c) {
-              const V value = load<V>(dy + o + c);
-              const I winner = winner_at(o + c);
-              for (int64_t i = 0; i < height; ++i) {
-                for (int64_t j = 0; j < width; ++j) {
-                  const I here = I{} + static_cast<IntOf<T>>(first + i * g.k.window_w + j);
-                  store(to + (i * g.W + j) * g.C + c, winner == here ? value : V{});
-                }
-              }
-            });
-          });
-    } else {
-      gather(call, g, dx, [&](int64_t h, int64_t w, Span ps, Span qs, int64_t o, T* to) {
-        for_channels<L>(g.C, [&](int64_t c) {
-          V sum = {};
-          for (int64_t p = ps.begin; p < ps.end; ++p) {
-            for (int64_t q = qs.begin; q < qs.end; ++q) {
-              const int64_t at = o + (p * g.Q + q) * g.C + c;
-              const int64_t position = (h - g.top(p)) * g.k.window_w + w - g.left(q);
-              const I here = I{} + static_cast<IntOf<T>>(position);
-              sum += winner_at(at) == here ? load<V>(dy + at) : V{};
+    const auto collect = [=](const PoolGeometry& g, int64_t h, int64_t w, Span ps, Span qs,
+                             int64_t o, T* to) {
+      for_channel_groups<L>(g.C, [&]<int U>(Const<U>, int64_t c) {
+        V sum[U] = {};
+        for (int64_t p = ps.begin; p < ps.end; ++p) {
+          for (int64_t q = qs.begin; q < qs.end; ++q) {
+            const int64_t at = o + (p * g.Q + q) * g.C + c;
+            const int64_t position = (h - g.top(p)) * g.k.window_w + w - g.left(q);
+            const I here = I{} + static_cast<IntOf<T>>(position);
+            for (int u = 0; u < U; ++u) {
+              const I winner = load_winners<T, L>(argmax + at + u * L);
+              sum[u] += winner == here ? load<L>(dy + at + u * L) : V{};
             }
           }
-          store(to + c, sum);
-        });
+        }
+        for (int u = 0; u < U; ++u) store<L>(to + c + u * L, sum[u]);
       });
+    };
+    if (disjoint(geometry)) {
+      scatter(call, geometry, dx, spread);
+    } else {
+      gather(call, geometry, dx, collect);
     }
   });
 }
@@ -298,62 +217,72 @@ void pool2d_simd_max_backward(const Call& call) {
 
 void pool2d_simd_average_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const PoolGeometry g(call[0], call[1], call.as<Pool2dParams>());
-    const T* x = call[0].as<T>();
-    T* y = call[1].as<T>();
-    const T full = T(1) / static_cast<T>(g.k.window_h * g.k.window_w);
-    specialise<T>(g, [&]<int L, int K>(Const<L>, Const<K>) {
-      for_output_pixels<K>(
-          call, g, x,
-          [&]<int Kw>(Const<Kw>, const Window<T>& a, Span rows, Span columns, int64_t o) {
-            const T inverse = Kw ? full : T(1) / static_cast<T>(g.count(rows, columns));
-            average_pixel<L, Kw>(a, inverse, y + o);
-          });
+    const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
+    T* const y = call[1].as<T>();
+    const auto no_row = [](const PoolGeometry&, int64_t, int64_t) {};
+    choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+      const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
+        const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
+        const T inverse = T(1) / static_cast<T>(K ? K * K : a.count);
+        for_channels<L>(g.C, [&](int64_t c) {
+          VecOf<T, L> sum = {};
+          for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t j = 0; j < columns; ++j) {
+              sum += load<L>(a.image + (i * g.W + j) * g.C + c);
+            }
+          }
+          store<L>(y + a.o + c, sum * inverse);
+        });
+      };
+      choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
+        for_windows<K>(call, geometry, call[0].as<const T>(), no_row, pixel);
+      });
     });
   });
 }
 
 void pool2d_simd_average_backward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const PoolGeometry g(call[1], call[0], call.as<Pool2dParams>());
-    const T* dy = call[0].as<T>();
-    T* dx = call[1].as<T>();
-    const T full = T(1) / static_cast<T>(g.k.window_h * g.k.window_w);
-    specialise<T>(g, [&]<int L, int K>(Const<L>, Const<K>) {
-      using V = VecOf<T, L>;
-      const auto share = [&](Span rows, Span columns) {
-        return T(1) / static_cast<T>(g.count(rows, columns));
-      };
-      if (disjoint(g)) {
-        scatter<K>(
-            call, g, dx,
-            [&]<int Kw>(Const<Kw>, T* to, int64_t, int64_t, Span rows, Span columns, int64_t o) {
-              const int64_t height = Kw ? Kw : rows.size(), width = Kw ? Kw : columns.size();
-              const T inverse = Kw ? full : share(rows, columns);
-              for_channels<L>(g.C, [&](int64_t c) {
-                const V value = load<V>(dy + o + c) * inverse;
-                for (int64_t i = 0; i < height; ++i) {
-                  for (int64_t j = 0; j < width; ++j) store(to + (i * g.W + j) * g.C + c, value);
-                }
-              });
-            });
-      } else {
-        gather(call, g, dx, [&](int64_t, int64_t, Span ps, Span qs, int64_t o, T* to) {
-          // Windows that all lie inside the image have one share.
-          const bool inside = g.top(ps.begin) >= 0 && g.left(qs.begin) >= 0 &&
-                              g.top(ps.end - 1) + g.k.window_h <= g.H &&
-                              g.left(qs.end - 1) + g.k.window_w <= g.W;
-          for_channels<L>(g.C, [&](int64_t c) {
-            V sum = {};
-            for (int64_t p = ps.begin; p < ps.end; ++p) {
-              for (int64_t q = qs.begin; q < qs.end; ++q) {
-                const T inverse = inside ? full : share(g.rows(p), g.columns(q));
-                sum += load<V>(dy + o + (p * g.Q + q) * g.C + c) * inverse;
-              }
+    const PoolGeometry geometry(call[1], call[0], call.as<Pool2dParams>());
+    const T* const dy = call[0].as<T>();
+    T* const dx = call[1].as<T>();
+    const T full = T(1) / static_cast<T>(geometry.k.window_h * geometry.k.window_w);
+    choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+      const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {
+        const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
+        const T inverse = K ? full : T(1) / static_cast<T>(a.count);
+        for_channels<L>(g.C, [&](int64_t c) {
+          const auto value = load<L>(dy + a.o + c) * inverse;
+          for (int64_t i = 0; i < rows; ++i) {
+            for (int64_t j = 0; j < columns; ++j) {
+              store<L>(a.image + (i * g.W + j) * g.C + c, value);
             }
-            store(to + c, sum);
-          });
+          }
         });
+      };
+      const auto collect = [=](const PoolGeometry& g, int64_t, int64_t, Span ps, Span qs, int64_t o,
+                               T* to) {
+        // Windows that all lie inside the image have one share.
+        const bool inside = g.top(ps.begin) >= 0 && g.left(qs.begin) >= 0 &&
+                            g.top(ps.end - 1) + g.k.window_h <= g.H &&
+                            g.left(qs.end - 1) + g.k.window_w <= g.W;
+        for_channel_groups<L>(g.C, [&]<int U>(Const<U>, int64_t c) {
+          VecOf<T, L> sum[U] = {};
+          for (int64_t p = ps.begin; p < ps.end; ++p) {
+            for (int64_t q = qs.begin; q < qs.end; ++q) {
+              const T inverse =
+                  inside ? full : T(1) / static_cast<T>(g.count(g.rows(p), g.columns(q)));
+              const T* from = dy + o + (p * g.Q + q) * g.C + c;
+              for (int u = 0; u < U; ++u) sum[u] += load<L>(from + u * L) * inverse;
+            }
+          }
+          for (int u = 0; u < U; ++u) store<L>(to + c + u * L, sum[u]);
+        });
+      };
+      if (disjoint(geometry)) {
+        scatter(call, geometry, dx, spread);
+      } else {
+        gather(call, geometry, dx, collect);
       }
     });
   });
