@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
 
@@ -52,9 +52,8 @@ class ActivationFunction:
         self.kind = kind
         self.alpha = float(_DEFAULT.get(kind, 0.0) if alpha is None else alpha)
         if not (np.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(
-                f"[{kind}] {_PARAMETER.get(kind, 'alpha')} must be finite and at least 0, got {alpha}"
-            )
+            parameter = _PARAMETER.get(kind, "alpha")
+            raise ValueError(f"[{kind}] {parameter} must be finite and at least 0, got {alpha}")
         self.__name__ = kind
 
     def __call__(self, x: ArrayLike, alpha: float | None = None, **options: Any) -> Any:

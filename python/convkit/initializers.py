@@ -324,7 +324,8 @@ def get(identifier: Any) -> Initializer:
         by_class = {c.__name__.lower(): c for c in _KNOWN.values()}
         found = _KNOWN.get(identifier) or by_class.get(identifier.lower())
         if found is None:
-            raise ValueError(f"unknown initializer {identifier!r}{did_you_mean(identifier, _KNOWN)}")
+            known = did_you_mean(identifier, _KNOWN)
+            raise ValueError(f"unknown initializer {identifier!r}{known}")
         return found()
     if isinstance(identifier, int | float) and not isinstance(identifier, bool):
         return Constant(identifier)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convkit import activations
 from convkit.activations import ActivationFunction
 from convkit.layers.base import Layer
+from convkit.ops.activation import activation_params
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -24,7 +25,7 @@ def emit_activation(builder: Builder, x: Value, function: ActivationFunction) ->
         passes = {"softmax": "forward", "log_softmax": "log_forward"}
         y = builder.emit("softmax", passes[function.kind], [x], {})[0]
     else:
-        params = {"activation": function.kind, "alpha": function.alpha}
+        params = activation_params(function.kind, function.alpha)
         y = builder.emit("activation", "forward", [x], params)[0]
     assert y is not None
     return y
@@ -78,9 +79,7 @@ class ReLU(Activation):
                 f"{self.title}: max_value={max_value} is not supported; leave it at None"
             )
         if threshold:
-            raise ValueError(
-                f"{self.title}: threshold={threshold} is not supported; leave it at 0"
-            )
+            raise ValueError(f"{self.title}: threshold={threshold} is not supported; leave it at 0")
         if negative_slope:
             self.function = ActivationFunction("leaky_relu", negative_slope)
 

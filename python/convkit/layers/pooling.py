@@ -52,9 +52,7 @@ class _Pooling2D(Layer):
 
     def _params(self, shape: Any) -> dict[str, Any]:
         with explained(self):
-            return dict(
-                pool2d_params((1, *shape[1:]), self.pool_size, self.strides, self.padding)
-            )
+            return dict(pool2d_params((1, *shape[1:]), self.pool_size, self.strides, self.padding))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.infer(

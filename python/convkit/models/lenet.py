@@ -19,13 +19,15 @@ def lenet5(
     activation: Any = None,
     name: str = "lenet5",
 ) -> Sequential:
-    """LeNet-5 (LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
-    recognition", 1998), as it is taught today or as Caffe has it.
+    """LeNet-5, as it is taught today or as Caffe has it.
+
+    It is from LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+    recognition", 1998.
 
     "modern" keeps the paper's layers, with softmax in place of its radial basis functions and
     average pooling without weights; all maps of c3 see all of s2. It has 61,706 parameters.
-    "caffe" is the network of Caffe's ``lenet.prototxt``: wider, with maximum pooling, one ReLU after
-    the first dense layer and none after the convolutions. It has 431,080 parameters.
+    "caffe" is the network of Caffe's ``lenet.prototxt``: wider, with maximum pooling, one ReLU
+    after the first dense layer and none after the convolutions. It has 431,080 parameters.
 
     Parameters
     ----------

@@ -266,9 +266,7 @@ class Model(Trainer):
             return self.predict(inputs, verbose=0)
         self._require_shape()
         if len(given) != len(self.inputs):
-            raise ValueError(
-                f"model {self.name!r} has {len(self.inputs)} inputs, got {len(given)}"
-            )
+            raise ValueError(f"model {self.name!r} has {len(self.inputs)} inputs, got {len(given)}")
         made: dict[int, Node] = {}
         for own, node in zip(self.inputs, given, strict=True):
             if own.shape != node.shape:
@@ -276,9 +274,7 @@ class Model(Trainer):
             made[id(own)] = node
         for call in self.calls:
             arguments = [made[id(node)] for node in call.inputs]
-            made[id(call.output)] = call.layer(
-                arguments if call.layer.takes_list else arguments[0]
-            )
+            made[id(call.output)] = call.layer(arguments if call.layer.takes_list else arguments[0])
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs
 

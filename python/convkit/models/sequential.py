@@ -7,7 +7,7 @@ from typing import Any
 
 from convkit.layers.base import Layer
 from convkit.layers.input import InputLayer
-from convkit.models.graph import Node, Shape
+from convkit.models.graph import Node
 from convkit.models.model import Model
 
 __all__ = ["Sequential"]
@@ -31,7 +31,8 @@ class Sequential(Model):
 
     def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None) -> None:
         self._chain: list[Layer] = []
-        self._nodes: list[Node] = []  # the input's, then one per layer; empty until a shape is known
+        # The input's, then one per layer; empty until a shape is known.
+        self._nodes: list[Node] = []
         self._begin(name)
         if isinstance(layers, Layer | Node | Model):
             layers = [layers]
@@ -149,7 +150,9 @@ class Sequential(Model):
                     "it on a node: outputs = model(Input(shape)), then Model(inputs, outputs)"
                 )
         if model.inputs and not self._nodes and not self._chain:
-            self._start(InputLayer(model.input_shape[1:], dtype=model.inputs[0].dtype))
+            first = model.inputs[0]
+            shape = tuple(n for n in first.shape[1:] if n is not None)
+            self._start(InputLayer(shape, dtype=first.dtype))
         for layer in chain:
             self._append_layer(layer)
 

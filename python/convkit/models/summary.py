@@ -156,9 +156,8 @@ def _totals(model: Model) -> list[str]:
         line("Trainable params", trainable),
         line("Non-trainable params", frozen),
     ]
-    slots = getattr(getattr(model, "optimizer", None), "slots", 0)
-    if slots:
-        out.append(line("Optimizer params", slots * trainable))
+    if model._compiled is not None:
+        out.append(line("Optimizer params", model.optimizer.slots * trainable))
     out.append(f" MACs: {sum(w.macs for w in work):,} per sample")
     out.append(f" Activations: {readable(sum(w.activation_bytes for w in work))} per sample")
     return out
