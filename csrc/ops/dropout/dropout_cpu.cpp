@@ -2,10 +2,7 @@
 
 #include "core/philox.h"
 #include "ops/dropout/dropout.h"
-
-#if CK_X86_64
-#include <immintrin.h>
-#endif
+#include "simd/vec.h"
 
 namespace convkit::CK_ISA {
 namespace {
@@ -17,8 +14,8 @@ CK_INLINE T scale_of(const DropoutParams& params) {
 
 // Counters side by side, one in each 64-bit lane. A word is a lane's low half; what the high half
 // holds does not matter until the end.
-constexpr int kLanes = CK_ISA_LEVEL == 2 ? 8 : CK_ISA_LEVEL == 1 ? 4 : 2;
-typedef uint64_t Words __attribute__((vector_size(kLanes * 8)));
+constexpr int kLanes = kVecBytes / 8;
+typedef uint64_t Words __attribute__((vector_size(kVecBytes)));
 
 // Low half times low half: one instruction, which GCC does not find in (a & mask) * b. (The plain
 // AVX-512 form makes GCC 12 warn about an undefined register inside its own header.)
@@ -72,7 +69,6 @@ CK_INLINE void draw(const Stream& s, uint64_t block, uint32_t* words) {
   for (int first = 0; first < kBlock / 4; first += kLanes) {
     const Words counter = block + first + iota;
     Words c0 = counter, c1 = counter >> 32, c2 = Words{} + s.step, c3 = Words{} + s.stream;
-#pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
       const Words a = multiply(m0, c0), b = multiply(m1, c2);
       c0 = (b >> 32) ^ c1 ^ keys[round][0];
