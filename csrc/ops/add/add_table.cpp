@@ -11,6 +11,6 @@ constexpr Kernel rows[] = {
 
 }  // namespace
 
-const OpTable add_table = {"add", rows, {}, sizeof(AddParams)};
+extern const OpTable add_table = {"add", rows, {}, sizeof(AddParams)};
 
 }  // namespace convkit
