@@ -32,11 +32,18 @@ def _residual():
     return ck.Model(x, layers.GlobalAveragePooling2D()(h), name="residual")
 
 
+def _compiled():
+    model = models.mlp([4, 3, 2], name="compiled")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
 MODELS = {
     "lenet5": models.lenet5,
     "caffe": lambda: models.lenet5("caffe"),
     "tutorial": _tutorial,
     "residual": _residual,
+    "compiled": _compiled,
     "unbuilt": lambda: ck.Sequential([layers.Dense(3), layers.ReLU()], name="unbuilt"),
 }
 

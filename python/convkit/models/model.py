@@ -17,6 +17,7 @@ from convkit.models.trainer import Trainer
 from convkit.random import current_seed, generator
 
 if TYPE_CHECKING:
+    from convkit.models.profile import Profile
     from convkit.run.store import Store
 
 __all__ = ["Model"]
@@ -293,6 +294,23 @@ class Model(Trainer):
         from convkit.models.summary import print_summary
 
         print_summary(self, line_length, print_fn)
+
+    def profile(self, x: ArrayLike, y: ArrayLike, repeats: int = 10) -> Profile:
+        """Time each instruction of a training step; print the result to read it.
+
+        Parameters
+        ----------
+        x, y : array_like
+            One batch, for a model with one input.
+        repeats : int
+
+        Returns
+        -------
+        Profile
+        """
+        from convkit.models.profile import profile
+
+        return profile(self, x, y, repeats)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {len(self.layers)} layers>"
