@@ -1,0 +1,136 @@
+"""Arguments of compile and fit that need more than a look."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from convkit.models.data import Samples
+
+__all__ = [
+    "batches",
+    "check_compile_options",
+    "count",
+    "prepare_validation",
+    "split_validation",
+    "validates",
+]
+
+
+def check_compile_options(
+    loss_weights: Any, steps_per_execution: Any, jit_compile: Any, auto_scale_loss: Any
+) -> None:
+    """Refuse Keras's arguments of ``compile`` that would have to be ignored.
+
+    Raises
+    ------
+    TypeError
+    """
+    refused = {
+        "loss_weights": (loss_weights, (None,), "there is one loss"),
+        "steps_per_execution": (
+            steps_per_execution,
+            (1, "auto"),
+            "steps run natively many at a time in any case",
+        ),
+        "jit_compile": (jit_compile, ("auto", False, None), "there is nothing to compile"),
+        "auto_scale_loss": (auto_scale_loss, (True,), "training is in float32"),
+    }
+    for name, (value, harmless, reason) in refused.items():
+        if not any(value is h or (value == h and type(value) is type(h)) for h in harmless):
+            raise TypeError(f"compile: {name}={value!r} is not supported ({reason}); leave it out")
+
+
+def count(verb: str, name: str, value: Any, default: int, least: int = 1) -> int:
+    """A whole number of at least `least`; None stands for the default.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if value is None:
+        return default
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"[{verb}] {name} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise ValueError(f"[{verb}] {name} is {number}, expected at least {least}")
+    return number
+
+
+def split_validation(
+    samples: Samples, plain: Samples, fraction: float
+) -> tuple[Samples, Samples]:
+    """Cut off the last fraction for validation.
+
+    Parameters
+    ----------
+    samples : Samples
+    plain : Samples
+        The same without class weights, for validation.
+    fraction : float
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"[fit] validation_split is {fraction}, expected a number between 0 and 1")
+    at = math.floor(samples.count * (1 - fraction))
+    if at in (0, samples.count):
+        raise ValueError(
+            f"[fit] validation_split={fraction} of {samples.count} samples leaves no samples for "
+            + ("training" if at == 0 else "validation")
+        )
+    return samples.cut(0, at), plain.cut(at, samples.count)
+
+
+def batches(verb: str, x: Any, y: Any, sample_weight: Any) -> Iterable[Any]:
+    """x as an iterable of batches, refused if it is none or comes with y.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if x is None:
+        raise TypeError(f"[{verb}] x is missing: pass arrays, or an iterable of batches")
+    if not isinstance(x, Iterable) or isinstance(x, str | bytes):
+        raise TypeError(
+            f"[{verb}] x must be arrays or an iterable of batches, not {type(x).__name__}"
+        )
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            f"[{verb}] x is an iterable of batches, which yields y and sample_weight itself; "
+            "leave them out"
+        )
+    return x
+
+
+def prepare_validation(data: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of ``validation_data``.
+
+    Raises
+    ------
+    ValueError
+        If it is a tuple of another length.
+    """
+    if isinstance(data, tuple | list):
+        if len(data) not in (2, 3):
+            raise ValueError(
+                "[fit] validation_data must be (x, y) or (x, y, sample_weight), got "
+                f"{len(data)} items"
+            )
+        x, y, *weight = data
+        return x, y, weight[0] if weight else None
+    return data, None, None
+
+
+def validates(frequency: Any, epoch: int) -> bool:
+    """Whether validation runs after this epoch, counted from 0."""
+    if isinstance(frequency, Iterable):
+        return epoch + 1 in set(frequency)
+    return (epoch + 1) % count("fit", "validation_freq", frequency, 1) == 0

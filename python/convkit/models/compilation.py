@@ -1,0 +1,196 @@
+"""What a model needs before it can train: compile, and programs that fit its weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convkit.errors import NotCompiledError
+from convkit.losses import Loss
+from convkit.models.arguments import check_compile_options
+from convkit.models.compiled import Compiled, reject_unknown
+from convkit.models.loop import Loop
+from convkit.ops.registry import Spec
+from convkit.program import compile_program
+from convkit.program.program import Program
+
+if TYPE_CHECKING:
+    from convkit.callbacks import History
+    from convkit.metrics import Metric
+    from convkit.optimizers import Optimizer
+
+__all__ = ["Compilable"]
+
+
+class Compilable:
+    """The part of `Trainer` that comes before the first batch.
+
+    Attributes
+    ----------
+    stop_training : bool
+        Set it in a callback to end `fit`.
+    history : History or None
+        Of the last `fit`.
+    executor : str
+        "native", "eager" or "reference": who runs the programs.
+    """
+
+    inputs: list[Any]
+    outputs: list[Any]
+    calls: list[Any]
+    name: str
+
+    def __init__(self) -> None:
+        self.stop_training = False
+        self.history: History | None = None
+        self.executor = "native"
+        self._compiled: Compiled | None = None
+        self._loop: Loop | None = None
+        self._slots_of: tuple[Any, Any] = (None, None)
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | str = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        **unknown: Any,
+    ) -> None:
+        """Choose loss, optimizer and metrics.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            Keras's default, "rmsprop", is not available; here it is "adam".
+        loss : str or Loss
+        loss_weights : None
+            There is one loss.
+        metrics : list of str or Metric, optional
+            ``["accuracy"]`` is the accuracy that fits targets and output.
+        weighted_metrics : list of str or Metric, optional
+            Metrics to which sample weights apply.
+        run_eagerly : bool
+            Whether Python runs kernel by kernel, with every value visible, instead of C++.
+        steps_per_execution, jit_compile, auto_scale_loss
+            Only their defaults: steps run natively many at a time in any case.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not known; messages suggest the nearest name.
+        """
+        reject_unknown("compile", unknown, list(inspect.signature(Compilable.compile).parameters)[1:-1])
+        check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
+        self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics)
+        self.executor = "eager" if run_eagerly else "native"
+        self._forget_programs()
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._require_compiled("optimizer").optimizer
+
+    @property
+    def loss(self) -> Loss:
+        return self._require_compiled("loss").loss
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, with the names that the logs have."""
+        return self._require_compiled("metrics").resolve(self.outputs[0].shape[-1])
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns, in order."""
+        return ["loss", *(metric.name for metric in self.metrics)]
+
+    @property
+    def run_eagerly(self) -> bool:
+        return self.executor == "eager"
+
+    @run_eagerly.setter
+    def run_eagerly(self, value: bool) -> None:
+        self.executor = "eager" if value else "native"
+
+    def _require_compiled(self, verb: str) -> Compiled:
+        if self._compiled is None:
+            raise NotCompiledError(
+                f"[{verb}] call compile() first, such as "
+                'model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", '
+                'metrics=["accuracy"])'
+            )
+        return self._compiled
+
+    def _forget_programs(self) -> None:
+        self._loop = None
+
+    def _prepare(self, verb: str, x: Any, compiled: Compiled | None = None) -> Loop:
+        """Build the model, for data of x's shape if none is known, and get its programs ready."""
+        model: Any = self
+        if not self.inputs:
+            first = next(iter(x.values())) if isinstance(x, Mapping) else x
+            shape = np.shape(first)
+            model.build((None, *(shape[1:] if len(shape) > 1 else (1,))))
+        if not self.inputs or not self.outputs:
+            raise ValueError(f"[{verb}] model {self.name!r} has no layers")
+        model.build()
+        if compiled is not None and len(self.outputs) > 1:
+            names = ", ".join(node.name for node in self.outputs)
+            raise ValueError(
+                f"[{verb}] model {self.name!r} has {len(self.outputs)} outputs ({names}); only "
+                "models with one output can be trained and evaluated"
+            )
+        if self._loop is None or self._loop.kind != self.executor or self._loop.store is not model.store:
+            self._loop = Loop(self, self.executor)
+        return self._loop
+
+    def _claim(self, compiled: Compiled) -> None:
+        """Make sure that the optimizer's state is this model's."""
+        optimizer = compiled.optimizer
+        store = getattr(self, "store")  # noqa: B009  (of Model)
+        fresh = optimizer.claim(self)
+        owner = (store, optimizer)
+        if fresh or self._slots_of[0] is not store or self._slots_of[1] is not optimizer:
+            store.reserve_slots(optimizer.slots)
+            optimizer.iterations = 0
+            self._slots_of = owner
+
+    def program(self, mode: str = "train", batch_size: int = 32) -> Program:
+        """The instructions that one step runs; print it to read it.
+
+        Parameters
+        ----------
+        mode : str
+            "train" and "evaluate", which need `compile` before, or "predict".
+        batch_size : int
+
+        Returns
+        -------
+        Program
+        """
+        compiled = self._require_compiled("program") if mode != "predict" else None
+        self._prepare("program", None, compiled)
+        inputs = [Spec(tuple(node.shape[1:]), node.dtype) for node in self.inputs]
+        options: dict[str, Any] = {}
+        if compiled is not None:
+            output = tuple(self.outputs[0].shape[1:])
+            sparse = compiled.loss.sparse
+            options = {
+                "target": Spec(output[:-1], "int32") if sparse else Spec(output, "float32"),
+                "loss": compiled.loss,
+                "metrics": self.metrics,
+            }
+            if mode == "train":
+                self._claim(compiled)
+                options["optimizer"] = compiled.optimizer
+        model: Any = self
+        return compile_program(
+            model, mode, batch_size, inputs=inputs, indexed=mode == "train", **options
+        )

@@ -1,0 +1,138 @@
+"""What ``compile`` leaves behind: loss, metrics and optimizer, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convkit import losses, metrics, optimizers
+from convkit.errors import did_you_mean
+from convkit.losses import Loss
+from convkit.metrics import Metric
+from convkit.optimizers import Optimizer
+from convkit.program.program import Program
+
+__all__ = ["Compiled", "Totals", "reject_unknown"]
+
+
+def reject_unknown(verb: str, unknown: dict[str, Any], known: Sequence[str]) -> None:
+    """Raise for a keyword argument that a method does not have.
+
+    Raises
+    ------
+    TypeError
+    """
+    for key in unknown:
+        raise TypeError(f"{verb}() got an unexpected argument {key!r}{did_you_mean(key, known)}")
+
+
+def _many(identifiers: Any, argument: str) -> list[Metric]:
+    if identifiers is None:
+        return []
+    if not isinstance(identifiers, list | tuple):
+        identifiers = [identifiers]
+    for identifier in identifiers:
+        if isinstance(identifier, list | tuple | dict):
+            raise TypeError(f"{argument} must be a flat list: a model is trained on one output")
+    return [metrics.get(identifier) for identifier in identifiers]
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """Loss, metrics and optimizer of a model.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    loss : Loss
+    metrics, weighted_metrics : list of Metric
+        As the user gave them.
+    """
+
+    optimizer: Optimizer
+    loss: Loss
+    metrics: list[Metric]
+    weighted_metrics: list[Metric]
+
+    @classmethod
+    def make(cls, optimizer: Any, loss: Any, metrics: Any, weighted_metrics: Any) -> Compiled:
+        """Resolve the arguments of ``compile``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is not known.
+        """
+        if loss is None:
+            raise ValueError(
+                'compile() needs a loss, such as loss="sparse_categorical_crossentropy"'
+            )
+        if isinstance(loss, list | tuple) and len(loss) == 1:
+            loss = loss[0]
+        if isinstance(loss, list | tuple | dict):
+            raise TypeError("loss must be one loss: a model is trained on one output")
+        return cls(
+            optimizers.get(optimizer),
+            losses.get(loss),
+            _many(metrics, "metrics"),
+            _many(weighted_metrics, "weighted_metrics"),
+        )
+
+    def resolve(self, outputs: int) -> list[Metric]:
+        """The metrics for an output of this width, with unique names."""
+        return metrics.resolve(self.metrics, self.weighted_metrics, self.loss.sparse, outputs)
+
+
+class Totals:
+    """Sums of loss and metrics over steps, and the means that the logs show.
+
+    As in Keras the loss shown is the sum over all rows divided by their number, also where sample
+    weights multiply the rows' losses.
+
+    Parameters
+    ----------
+    loss : Loss
+    metrics : sequence of Metric
+        Resolved.
+    """
+
+    def __init__(self, loss: Loss, metrics: Sequence[Metric]) -> None:
+        self.loss = loss
+        self.metrics = list(metrics)
+        self.sums: dict[str, Any] = {}
+        self.rows = 0
+        self.weight = 0.0
+
+    def add(self, program: Program, sums: Any, rows: int, weight: float) -> None:
+        """Add what a run summed.
+
+        Parameters
+        ----------
+        program : Program
+        sums : ndarray of float64
+            In the order of the program's readouts.
+        rows : int
+            That went in.
+        weight : float
+            Sum of their sample weights.
+        """
+        at = 0
+        for name, value in program.readouts.items():
+            part = sums[at : at + value.spec.size].copy()
+            at += value.spec.size
+            if name == "loss" and self.loss.reduction == "sum":
+                part *= program.batch  # a batch counts as often as it has samples
+            self.sums[name] = self.sums[name] + part if name in self.sums else part
+        self.rows += rows
+        self.weight += weight
+
+    def logs(self) -> dict[str, float]:
+        """Loss and metrics so far, by name in alphabetical order."""
+        if not self.rows:
+            return {}
+        values = {"loss": float(self.sums["loss"][0] / self.rows)}
+        for metric in self.metrics:
+            rows = self.weight if metric.weighted else float(self.rows)
+            values[metric.name] = metric.result(self.sums[metric.name], rows)
+        return dict(sorted(values.items()))

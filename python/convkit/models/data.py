@@ -1,0 +1,251 @@
+"""Checks of the arrays that a user passes; nothing behind this edge checks data again.
+
+uint8, int32, int64, float32 and float64 arrays go to the kernels as they are: the gather of each
+batch converts them. Everything else is copied once, or refused with the way out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convkit.models.targets import as_targets, as_weights
+from convkit.ops.registry import Array, Spec
+
+if TYPE_CHECKING:
+    from convkit.losses import Loss
+    from convkit.models.graph import Node
+
+__all__ = ["Samples", "as_source", "check_samples", "is_arrays", "warn_unscaled"]
+
+# Integer dtypes that no kernel gathers, and where they fit without loss.
+_WIDER = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
+SATURATING = ("sigmoid", "tanh")
+LARGE = 16.0  # where sigmoid and tanh have no gradient left
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked arrays of equal length, as an executor binds them.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        "x" (or "x0", "x1", ...), "y" and "weight".
+    inputs : tuple of Spec
+        Of one sample of each input.
+    target : Spec or None
+        Of one sample of y.
+    count : int
+    """
+
+    arrays: Mapping[str, Array]
+    inputs: tuple[Spec, ...]
+    count: int
+    target: Spec | None = None
+
+    @property
+    def weighted(self) -> bool:
+        return "weight" in self.arrays
+
+    def cut(self, begin: int, end: int) -> Samples:
+        """The samples from `begin` to `end`, without a copy."""
+        arrays = {name: array[begin:end] for name, array in self.arrays.items()}
+        return Samples(arrays, self.inputs, max(end - begin, 0), self.target)
+
+
+def is_arrays(x: object) -> bool:
+    """Whether x is data itself, rather than an iterable of batches."""
+    return isinstance(x, np.ndarray | list | tuple | dict) or hasattr(x, "__array__")
+
+
+def as_source(value: Any, title: str) -> Array:
+    """An array that the kernels can gather from, copied only if need be.
+
+    Parameters
+    ----------
+    value : array_like
+    title : str
+        Of the argument, in messages.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not one of real numbers of 32 or 64 bits or integers.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise TypeError(
+            f"{title} cannot be made one array: its parts have different shapes"
+        ) from None
+    name = array.dtype.newbyteorder("=").name
+    if array.dtype.kind in "biu":
+        if name == "uint64":
+            if array.size and int(array.max()) > np.iinfo(np.int64).max:
+                raise TypeError(f"{title} is uint64 with values above 2**63 - 1")
+            name = "int64"
+        return np.require(array, _WIDER.get(name, name), ["C", "A"])
+    if name in ("float32", "float64"):
+        return np.require(array, name, ["C", "A"])
+    ways = {
+        "c": "networks take real numbers: pass its real part or abs()",
+        "O": "make it one array of numbers, such as np.stack(x).astype('float32')",
+        "U": "turn text into numbers first",
+        "S": "turn text into numbers first",
+    }
+    way = ways.get(array.dtype.kind, "convert it: x.astype('float32')")
+    raise TypeError(f"{title} has dtype {array.dtype}, which is not supported; {way}")
+
+
+def _input_arrays(verb: str, nodes: Sequence[Node], x: Any) -> list[Any]:
+    """One array-like per input of the model."""
+    names = [node.name for node in nodes]
+    if isinstance(x, Mapping):
+        if set(x) != set(names):
+            raise ValueError(
+                f"[{verb}] x has the keys {sorted(map(str, x))}, the model's inputs are {names}"
+            )
+        return [x[name] for name in names]
+    if len(nodes) > 1:
+        if not isinstance(x, list | tuple) or len(x) != len(nodes):
+            got = len(x) if isinstance(x, list | tuple) else 1
+            raise ValueError(
+                f"[{verb}] the model has {len(nodes)} inputs ({', '.join(names)}), x has {got}; "
+                "pass a list of arrays or a dict"
+            )
+        return list(x)
+    rank = len(nodes[0].shape)
+    if isinstance(x, list | tuple) and len(x) == 1 and np.ndim(x[0]) in (rank, rank - 1):
+        if np.ndim(x[0]) == rank or np.ndim(x[0]) + 1 != rank or nodes[0].shape[-1] == 1:
+            return [x[0]]
+    return [x]
+
+
+def _check_shape(verb: str, node: Node, array: Array) -> None:
+    """Refuse samples that do not fit an input; a missing last axis of size 1 fits."""
+    expected = tuple(node.shape[1:])
+    sample = array.shape[1:]
+    if array.ndim and expected in (sample, (*sample, 1)):
+        return
+    hint = ""
+    if array.shape in (expected, expected[:-1] if expected[-1:] == (1,) else expected):
+        hint = "; this is one sample: add the batch axis, x[None]"
+    elif len(expected) == 3 and sample == (expected[2], *expected[:2]):
+        hint = "; did you pass channels-first data? x.transpose(0, 2, 3, 1)"
+    wanted = ", ".join(["N", *map(str, expected)])
+    raise ValueError(
+        f"[{verb}] input {node.name!r} expects an array of shape ({wanted}), got {array.shape}{hint}"
+    )
+
+
+def check_samples(
+    verb: str,
+    model: Any,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    loss: Loss | None = None,
+) -> Samples:
+    """Check a data set against a built model.
+
+    Parameters
+    ----------
+    verb : str
+        Named in messages: "fit", "evaluate", ...
+    model : Model
+    x : array_like, list or dict of them
+    y : array_like, optional
+        Needed if there is a loss.
+    sample_weight : array_like, optional
+    class_weight : mapping of int to float, optional
+    loss : Loss, optional
+
+    Returns
+    -------
+    Samples
+
+    Raises
+    ------
+    TypeError, ValueError
+        Saying what was expected, what came and what to do.
+    """
+    nodes = model.inputs
+    values = _input_arrays(verb, nodes, x)
+    arrays: dict[str, Array] = {}
+    specs = []
+    for i, (node, value) in enumerate(zip(nodes, values, strict=True)):
+        title = f"[{verb}] x" if len(nodes) == 1 else f"[{verb}] input {node.name!r}"
+        array = as_source(value, title)
+        _check_shape(verb, node, array)
+        arrays["x" if len(nodes) == 1 else f"x{i}"] = array
+        specs.append(Spec(array.shape[1:], array.dtype.name))
+    counts = {name: len(array) for name, array in arrays.items()}
+    if loss is None:
+        _same_length(verb, counts)
+        return Samples(arrays, tuple(specs), next(iter(counts.values())))
+    if y is None:
+        raise ValueError(f"[{verb}] y is missing: the loss {loss.name!r} needs targets")
+    output = tuple(model.outputs[0].shape[1:])
+    given = as_source(y, f"[{verb}] y")
+    counts["y"] = len(given) if given.ndim else 0
+    if sample_weight is not None:
+        counts["sample_weight"] = len(sample_weight)
+    _same_length(verb, counts)
+    targets = as_targets(verb, given, output, loss)
+    arrays["y"] = targets
+    weights = as_weights(verb, targets, output, loss, sample_weight, class_weight)
+    if weights is not None:
+        arrays["weight"] = weights
+    target = Spec(targets.shape[1:], targets.dtype.name)
+    return Samples(arrays, tuple(specs), counts["y"], target)
+
+
+def _same_length(verb: str, counts: Mapping[str, int]) -> None:
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{name} has {n}" for name, n in counts.items())
+        raise ValueError(f"[{verb}] data cardinality is ambiguous: {each} samples")
+
+
+def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
+    """The layer whose sigmoid or tanh sees scaled input, with the scale and offset before it."""
+    scale, offset = 1.0, 0.0
+    calls = list(model.calls)
+    for at, call in enumerate(calls):
+        kind = type(call.layer).__name__
+        if kind == "Rescaling":
+            factor = float(call.layer.scale)
+            scale, offset = scale * factor, offset * factor + float(call.layer.offset)
+        if not call.layer.parameters:
+            continue
+        function = getattr(call.layer, "activation", None)
+        following = calls[at + 1].layer if at + 1 < len(calls) else None
+        if getattr(function, "kind", "linear") == "linear" and following is not None:
+            function = getattr(following, "function", None)
+        if getattr(function, "kind", None) in SATURATING:
+            return call.layer, scale, offset
+        return None
+    return None
+
+
+def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
+    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient."""
+    found = _saturating_layer(model)
+    if found is None or not samples.count:
+        return
+    layer, scale, offset = found
+    first = next(iter(samples.arrays.values()))[:256]
+    largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
+    if largest > LARGE:
+        warnings.warn(
+            f"x has values up to {largest:g}, and layer {layer.name!r} ends in sigmoid or tanh, "
+            "which are flat there, so it will hardly learn; scale the data, for pixels x / 255 or "
+            "layers.Rescaling(1/255) as the first layer",
+            UserWarning,
+            stacklevel=stacklevel,
+        )

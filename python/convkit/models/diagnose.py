@@ -1,0 +1,87 @@
+"""Where did NaN or infinity come from? Repeats a step kernel by kernel and names the first one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convkit.errors import NonFiniteError
+from convkit.models.feeds import Segment
+from convkit.ops.registry import Step
+from convkit.program.program import PARAMETERS, Value
+from convkit.run.executor import Executor
+from convkit.run.interpreter import EagerExecutor
+
+__all__ = ["diagnose"]
+
+
+def _finite(array: Any) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _origin(executor: Executor, store: Any, data: Any, step: Step) -> tuple[str, str, str]:
+    """Layer, pass and a sentence about the first instruction whose result is not finite."""
+    program = executor.program
+    eager = EagerExecutor(program, store)
+    eager.begin(data)
+    for instruction in program.instructions[: program.commit]:
+        where = f"{instruction.op}.{instruction.pass_name}"
+        for value in instruction.inputs:
+            if value is None or value.root.buffer != PARAMETERS or _finite(eager.array(value)):
+                continue
+            text = f"{value.root.name} is not finite: the update before made it so"
+            return instruction.layer, where, text
+        eager.execute(instruction, step)
+        for output in instruction.outputs:
+            if output is None or _finite(eager.array(output)):
+                continue
+            if instruction.op == "gather_rows":
+                return "", where, _bad_input(output, eager, data, program.batch, step)
+            of = f"layer {instruction.layer!r}" if instruction.layer else "the loss"
+            return instruction.layer, where, f"{where} of {of} is the first result not finite"
+    return "", "", "repeated kernel by kernel, every result is finite"
+
+
+def _bad_input(value: Value, eager: EagerExecutor, data: Any, batch: int, step: Step) -> str:
+    """Which sample of the data set is not finite."""
+    array = eager.array(value).reshape(batch, -1)
+    row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0]) + step.sample
+    sample = int(data["index"][row]) if "index" in data else row
+    return f"the data is not finite: {value.name}[{sample}] holds NaN or infinity"
+
+
+def diagnose(
+    executor: Executor, store: Any, segment: Segment, step: Step, epoch: int, batch: int
+) -> NonFiniteError:
+    """Find out why the loss of a step is not finite.
+
+    Parameters
+    ----------
+    executor : Executor
+        That met it; its step changed no parameter.
+    store : Store
+    segment : Segment
+    step : Step
+        The step block of that step.
+    epoch, batch : int
+        Counted from 0.
+
+    Returns
+    -------
+    NonFiniteError
+        To raise.
+    """
+    data = dict(segment.samples.arrays)
+    if segment.index is not None:
+        data["index"] = segment.index
+    layer, where, text = _origin(executor, store, data, step)
+    way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
+    return NonFiniteError(
+        f"the loss became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: {text}. "
+        f"The weights are those from before this step{way}.",
+        epoch,
+        batch,
+        layer,
+        where,
+    )

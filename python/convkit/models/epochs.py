@@ -1,0 +1,147 @@
+"""Epochs: training and evaluation over feeds, with callbacks and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convkit.callbacks import CallbackList, History
+from convkit.models.arguments import validates
+from convkit.models.compiled import Compiled, Totals
+from convkit.models.diagnose import diagnose
+from convkit.models.feeds import Feed, Segment
+from convkit.models.loop import Loop
+from convkit.models.progress import Progress
+from convkit.ops.registry import Step
+from convkit.run.executor import Executor
+
+__all__ = ["evaluate_feed", "fit_feed"]
+
+
+def fit_feed(
+    loop: Loop,
+    feed: Feed,
+    compiled: Compiled,
+    validation: Feed | None,
+    frequency: Any,
+    epochs: Sequence[int],
+    callbacks: Any,
+    verbose: Any,
+) -> History:
+    """Run the epochs of ``fit``.
+
+    Parameters
+    ----------
+    loop : Loop
+    feed, validation : Feed
+    compiled : Compiled
+    frequency : int or list of int
+        Of validation.
+    epochs : range
+        Those to run.
+    callbacks : Callback or list of Callback or None
+    verbose : "auto", 0, 1 or 2
+
+    Returns
+    -------
+    History
+    """
+    model = loop.model
+    last = epochs.stop if isinstance(epochs, range) else len(epochs)
+    progress = Progress(verbose)
+    history = model.history = History()
+    listed = [] if callbacks is None else callbacks
+    listed = list(listed) if isinstance(listed, list | tuple) else [listed]
+    params = {"verbose": verbose, "epochs": last, "steps": feed.steps}
+    hooks = CallbackList([*listed, history], model, params)
+    model.stop_training = False
+    hooks.call("on_train_begin", None)
+    logs: dict[str, float] = {}
+    try:
+        for epoch in epochs:
+            hooks.call("on_epoch_begin", epoch, None)
+            progress.begin(feed.steps, f"Epoch {epoch + 1}/{last}")
+            logs = _train_epoch(loop, feed, compiled, hooks, progress, epoch)
+            if validation is not None and validates(frequency, epoch):
+                values = evaluate_feed(loop, validation, compiled, hooks)
+                logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
+            progress.end(logs)
+            hooks.call("on_epoch_end", epoch, logs)
+            if model.stop_training or getattr(feed, "ended", False):
+                break
+    except KeyboardInterrupt:
+        progress.close()
+        hooks.call("on_train_end", logs)
+        raise
+    finally:
+        progress.close()
+    hooks.call("on_train_end", logs)
+    return history
+
+
+def _train_epoch(
+    loop: Loop,
+    feed: Feed,
+    compiled: Compiled,
+    hooks: CallbackList,
+    progress: Progress,
+    epoch: int,
+) -> dict[str, float]:
+    model = loop.model
+    totals = Totals(compiled.loss, compiled.resolve(model.outputs[0].shape[-1]))
+    single = hooks.per_train_batch
+    shown = progress.live or single
+
+    def before(step: int) -> None:
+        if single:
+            hooks.call("on_train_batch_begin", step, None)
+
+    def after(done: int) -> bool:
+        logs = totals.logs() if shown else {}
+        if single:
+            hooks.call("on_train_batch_end", done - 1, logs)
+        progress.update(done, logs)
+        return bool(model.stop_training)
+
+    def failed(executor: Executor, segment: Segment, step: Step, done: int) -> None:
+        raise diagnose(executor, loop.store, segment, step, epoch, done)
+
+    path = (compiled.optimizer.iterations, epoch)
+    loop.run(
+        "train", feed, compiled, totals,
+        path=path, single=single, before=before, after=after, failed=failed,
+    )  # fmt: skip
+    return totals.logs()
+
+
+def evaluate_feed(
+    loop: Loop,
+    feed: Feed,
+    compiled: Compiled,
+    hooks: CallbackList,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Loss and metrics over a feed, without training.
+
+    Returns
+    -------
+    dict of str to float
+    """
+    totals = Totals(compiled.loss, compiled.resolve(loop.model.outputs[0].shape[-1]))
+    single = hooks.per_test_batch
+    hooks.call("on_test_begin", None)
+
+    def before(step: int) -> None:
+        if single:
+            hooks.call("on_test_batch_begin", step, None)
+
+    def after(done: int) -> None:
+        if single:
+            hooks.call("on_test_batch_end", done - 1, totals.logs())
+        if progress is not None:
+            progress.update(done, totals.logs() if progress.live else {})
+
+    loop.run("evaluate", feed, compiled, totals, single=single, before=before, after=after)
+    logs = totals.logs()
+    hooks.call("on_test_end", logs)
+    return logs

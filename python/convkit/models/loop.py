@@ -1,0 +1,239 @@
+"""The loop: runs the segments of an epoch on executors, many steps per call."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from convkit import random
+from convkit.models.compiled import Compiled, Totals
+from convkit.models.data import Samples
+from convkit.models.feeds import Feed, Segment
+from convkit.ops.registry import Array, Step
+from convkit.program import compile_program
+from convkit.run import make_executor
+from convkit.run.executor import Executor
+from convkit.run.store import Store
+
+__all__ = ["Loop", "deferred_interrupt"]
+
+CACHE = 32  # programs kept, by batch size and the like
+TIME_LIMIT = 0.1  # seconds until a run comes back for Ctrl-C and the progress bar
+MOST_STEPS = 4096  # learning rates computed ahead
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Hold back the first Ctrl-C until the block is left, so that a step is whole and counted.
+
+    A second Ctrl-C interrupts at once. A handler of the user's own stays in place.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+class Loop:
+    """Runs a model's programs; keeps those that have been compiled.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    kind : str
+        Of the executors: "native", "eager" or "reference".
+    """
+
+    def __init__(self, model: Any, kind: str) -> None:
+        self.model = model
+        self.kind = kind
+        self.store: Store = model.store
+        self._executors: OrderedDict[tuple[Any, ...], Executor] = OrderedDict()
+
+    def executor(
+        self,
+        mode: str,
+        batch: int,
+        samples: Samples,
+        indexed: bool = False,
+        compiled: Compiled | None = None,
+    ) -> Executor:
+        """The executor for batches of this size and kind, from the cache or new."""
+        key: tuple[Any, ...] = (mode, batch, samples.inputs, indexed)
+        options: dict[str, Any] = {}
+        if compiled is not None:
+            key += (samples.target, samples.weighted, compiled)
+            options = {
+                "target": samples.target,
+                "weighted": samples.weighted,
+                "loss": compiled.loss,
+                "metrics": compiled.resolve(self.model.outputs[0].shape[-1]),
+            }
+        if mode == "train" and compiled is not None:
+            optimizer = compiled.optimizer
+            key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
+            options["optimizer"] = optimizer
+        if key not in self._executors:
+            program = compile_program(
+                self.model, mode, batch, inputs=samples.inputs, indexed=indexed, **options
+            )
+            self._executors[key] = make_executor(self.kind, program, self.store)
+            if len(self._executors) > CACHE:
+                self._executors.popitem(last=False)
+        self._executors.move_to_end(key)
+        return self._executors[key]
+
+    def run(
+        self,
+        mode: str,
+        feed: Feed,
+        compiled: Compiled,
+        totals: Totals,
+        *,
+        path: tuple[int, ...] = (),
+        single: bool = False,
+        before: Callable[[int], None] = lambda step: None,
+        after: Callable[[int], bool | None] = lambda step: None,
+        failed: Callable[[Executor, Segment, Step, int], None] = lambda *_: None,
+    ) -> int:
+        """Run an epoch of training or of evaluation.
+
+        Parameters
+        ----------
+        mode : str
+            "train" or "evaluate".
+        feed : Feed
+        compiled : Compiled
+        totals : Totals
+            Added to.
+        path : tuple of int
+            Names the epoch for the shuffle.
+        single : bool
+            Whether to come back after every step.
+        before, after : callable
+            Called with the number of steps done, around each run; `after` returns True to stop.
+        failed : callable
+            Called where a training step's loss is not finite.
+
+        Returns
+        -------
+        int
+            Steps done.
+        """
+        done = 0
+        for segment in feed.epoch(*path):
+            data = dict(segment.samples.arrays)
+            if segment.index is not None:
+                data["index"] = segment.index
+            executor = self.executor(
+                mode, segment.batch, segment.samples, segment.index is not None, compiled
+            )
+            sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
+            first, left = segment.first, segment.steps
+            while left:
+                before(done)
+                sums[:] = 0
+                count = 1 if single else min(left, MOST_STEPS)
+                status = ""
+                try:
+                    with deferred_interrupt():
+                        status, steps, step = self._some(
+                            executor, mode, data, count, first, compiled, sums
+                        )
+                        first, left, done = first + steps * segment.batch, left - steps, done + steps
+                        rows = steps * segment.batch
+                        weight = _weight(segment, first - rows, first)
+                        totals.add(executor.program, sums, *_rows(segment, rows), weight)
+                finally:
+                    if status == "interrupted":
+                        raise KeyboardInterrupt
+                if status == "not_finite":
+                    failed(executor, segment, step, done)
+                if after(done):
+                    return done
+        return done
+
+    def _some(
+        self,
+        executor: Executor,
+        mode: str,
+        data: dict[str, Array],
+        count: int,
+        first: int,
+        compiled: Compiled,
+        sums: Array,
+    ) -> tuple[str, int, Step]:
+        """Run up to `count` steps; the optimizer's count of steps goes on."""
+        optimizer = compiled.optimizer
+        rates = optimizer.rates(optimizer.iterations, count) if mode == "train" else None
+        step = Step(optimizer.iterations, first, 0.0, random.current_seed())
+        result = executor.run(data, count, step, rates, sums, TIME_LIMIT)
+        if mode == "train":
+            optimizer.iterations += result.steps
+        if result.status == "not_finite" and rates is not None:
+            result.step.learning_rate = float(rates[result.steps])
+        return result.status, result.steps, result.step
+
+    def predict(
+        self,
+        feed: Feed,
+        *,
+        before: Callable[[int], None] = lambda step: None,
+        after: Callable[[int], bool | None] = lambda step: None,
+    ) -> list[list[Array]]:
+        """The predictions of each batch, one list per output."""
+        outputs: list[list[Array]] = [[] for _ in self.model.outputs]
+        done, none = 0, np.zeros(0)
+        for segment in feed.epoch():
+            executor = self.executor("predict", segment.batch, segment.samples)
+            data = segment.samples.arrays
+            for k in range(segment.steps):
+                before(done)
+                step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
+                executor.run(data, 1, step, None, none)
+                for part, value in zip(outputs, executor.program.output, strict=True):
+                    part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
+                done += 1
+                after(done)
+        return outputs
+
+
+def _rows(segment: Segment, samples: int) -> tuple[int]:
+    """Rows of the loss in so many samples: more than one each where the output is a sequence."""
+    y = segment.samples.target
+    assert y is not None
+    shape = y.shape if y.dtype == "int32" else y.shape[:-1]
+    return (samples * int(np.prod(shape, dtype=np.int64)),)
+
+
+def _weight(segment: Segment, begin: int, end: int) -> float:
+    """Sum of the sample weights of the samples from position `begin` to `end`."""
+    weights = segment.samples.arrays.get("weight")
+    if weights is None:
+        return float(_rows(segment, end - begin)[0])
+    if segment.index is not None:
+        return float(weights[segment.index[begin:end]].sum(dtype=np.float64))
+    return float(weights[begin:end].sum(dtype=np.float64))

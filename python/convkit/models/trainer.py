@@ -1,0 +1,320 @@
+"""fit, evaluate, predict: Keras's way to use a model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from convkit.callbacks import CallbackList, History
+from convkit.losses import Loss
+from convkit.models.arguments import batches, count, prepare_validation, split_validation
+from convkit.models.compilation import Compilable
+from convkit.models.compiled import Totals, reject_unknown
+from convkit.models.data import Samples, check_samples, is_arrays, warn_unscaled
+from convkit.models.diagnose import diagnose
+from convkit.models.epochs import evaluate_feed, fit_feed
+from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
+from convkit.models.progress import Progress
+from convkit.ops.registry import Array, Step
+from convkit.run.executor import Executor
+
+__all__ = ["Trainer"]
+
+BATCH = 32  # Keras's default
+
+
+class Trainer(Compilable):
+    """What `Model` inherits: training and its relatives."""
+
+    def _feed(
+        self,
+        verb: str,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        steps: int | None,
+        sample_weight: Any = None,
+        loss: Loss | None = None,
+    ) -> Feed:
+        """A feed of arrays or of an iterable, in order."""
+        if not is_arrays(x):
+            return self._iterable(verb, x, y, steps, loss, sample_weight=sample_weight)
+        samples = check_samples(verb, self, x, y, sample_weight, None, loss)
+        return ArrayFeed(samples, count(verb, "batch_size", batch_size, BATCH), False, steps)
+
+    def _iterable(
+        self,
+        verb: str,
+        x: Any,
+        y: Any,
+        steps: int | None,
+        loss: Loss | None,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+    ) -> IterableFeed:
+        def check(x: Any, y: Any, weight: Any) -> Samples:
+            return check_samples(verb, self, x, y, weight, class_weight, loss)
+
+        return IterableFeed(batches(verb, x, y, sample_weight), check, steps)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        **unknown: Any,
+    ) -> History:
+        """Train.
+
+        Parameters
+        ----------
+        x : array_like, list or dict of them, or iterable of batches
+            Batches are x, (x, y) or (x, y, sample_weight).
+        y : array_like
+            Labels or values, as the loss asks for.
+        batch_size : int, optional
+            32 by default.
+        epochs : int
+            Number of the last epoch, counted from 1.
+        verbose : "auto", 0, 1 or 2
+            0: silent; 2: one line per epoch; otherwise a live bar on a terminal.
+        callbacks : list of Callback, optional
+            Steps run one by one only if a callback overrides a hook of batches.
+        validation_split : float
+            The last fraction of the data, before shuffling, is for validation.
+        validation_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
+        shuffle : bool
+            Whether each epoch has its own order, which follows from the seed.
+        class_weight : dict of int to float, optional
+        sample_weight : array_like, optional
+            The loss is the sum of the weighted losses divided by the number of rows.
+        initial_epoch : int
+            Epochs done before.
+        steps_per_epoch, validation_steps : int, optional
+        validation_batch_size : int, optional
+        validation_freq : int or list of int
+            Every how many epochs, or after which epochs (from 1), validation is run.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        NotCompiledError
+            Before `compile`.
+        NonFiniteError
+            If the loss becomes NaN or infinite; the weights are those from before that step.
+        TypeError, ValueError
+            If the data does not fit the model.
+        """
+        reject_unknown("fit", unknown, list(inspect.signature(Trainer.fit).parameters)[1:-1])
+        compiled = self._require_compiled("fit")
+        epochs = count("fit", "epochs", epochs, 1, least=0)
+        batch = count("fit", "batch_size", batch_size, BATCH)
+        validation_batch = validation_batch_size or batch
+        feed: Feed
+        held_back: Samples | None = None
+        if is_arrays(x):
+            loop = self._prepare("fit", x, compiled)
+            samples = check_samples("fit", self, x, y, sample_weight, class_weight, compiled.loss)
+            if not samples.count:
+                raise ValueError("[fit] x is empty: there is nothing to train on")
+            if validation_split and validation_data is None:
+                plain = samples
+                if class_weight is not None:  # classes have weights in training only
+                    plain = check_samples("fit", self, x, y, sample_weight, None, compiled.loss)
+                samples, held_back = split_validation(samples, plain, validation_split)
+            warn_unscaled(self, samples)
+            feed = ArrayFeed(samples, batch, bool(shuffle), steps_per_epoch)
+        else:
+            if validation_split:
+                raise ValueError("[fit] validation_split needs x and y as arrays")
+            x, peeked = peek("fit", batches("fit", x, y, sample_weight))
+            loop = self._prepare("fit", peeked, compiled)
+            feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
+        self._claim(compiled)
+        validation: Feed | None = None
+        if held_back is not None:
+            validation = ArrayFeed(held_back, validation_batch, False, validation_steps)
+        elif validation_data is not None:
+            vx, vy, vw = prepare_validation(validation_data)
+            validation = self._feed(
+                "fit", vx, vy, validation_batch, validation_steps, vw, compiled.loss
+            )
+        return fit_feed(
+            loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
+            callbacks, verbose,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **unknown: Any,
+    ) -> Any:
+        """Loss and metrics on data, without training.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, sample_weight, callbacks
+            As in `fit`.
+        steps : int, optional
+            Batches to take; by default all.
+        return_dict : bool
+            Whether to return a dict by name.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss alone, or ``[loss, metric, ...]``.
+        """
+        reject_unknown("evaluate", unknown, list(inspect.signature(Trainer.evaluate).parameters)[1:-1])
+        compiled = self._require_compiled("evaluate")
+        if is_arrays(x):
+            loop = self._prepare("evaluate", x, compiled)
+        else:
+            x, peeked = peek("evaluate", batches("evaluate", x, y, sample_weight))
+            y = sample_weight = None
+            loop = self._prepare("evaluate", peeked, compiled)
+        feed = self._feed("evaluate", x, y, batch_size, steps, sample_weight, compiled.loss)
+        if isinstance(feed, ArrayFeed) and not feed.samples.count:
+            raise ValueError("[evaluate] x is empty: there is nothing to evaluate")
+        hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps})
+        progress = Progress(verbose)
+        progress.begin(feed.steps)
+        try:
+            logs = evaluate_feed(loop, feed, compiled, hooks, progress)
+            progress.end(logs)
+        finally:
+            progress.close()
+        return self._returned(logs, return_dict)
+
+    def _returned(self, logs: dict[str, float], return_dict: bool) -> Any:
+        if return_dict:
+            return logs
+        values = [logs[name] for name in self.metrics_names]
+        return values[0] if len(values) == 1 else values
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        **unknown: Any,
+    ) -> Any:
+        """Outputs of the model.
+
+        Parameters
+        ----------
+        x : array_like, list or dict of them, or iterable of batches
+        batch_size : int, optional
+            32 by default; the result does not depend on it.
+        verbose : "auto", 0, 1 or 2
+            "auto" is silent unless stdout is a terminal.
+        steps : int, optional
+            Batches to take; by default all.
+        callbacks : list of Callback, optional
+
+        Returns
+        -------
+        ndarray of float32, or a list of them if the model has several outputs
+            Of shape (0, ...) for no samples.
+        """
+        reject_unknown("predict", unknown, list(inspect.signature(Trainer.predict).parameters)[1:-1])
+        if is_arrays(x):
+            loop = self._prepare("predict", x)
+        else:
+            x, peeked = peek("predict", batches("predict", x, None, None))
+            loop = self._prepare("predict", peeked)
+        feed = self._feed("predict", x, None, batch_size, steps)
+        hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps})
+        progress = Progress(verbose)
+        progress.lines = progress.live or verbose == 2
+        progress.begin(feed.steps)
+        hooks.call("on_predict_begin", None)
+
+        def before(step: int) -> None:
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_begin", step, None)
+
+        def after(done: int) -> None:
+            if hooks.per_predict_batch:
+                hooks.call("on_predict_batch_end", done - 1, None)
+            progress.update(done, {})
+
+        try:
+            parts = loop.predict(feed, before=before, after=after)
+            progress.end({})
+        finally:
+            progress.close()
+        hooks.call("on_predict_end", None)
+        outputs: list[Array] = []
+        for node, part in zip(self.outputs, parts, strict=True):
+            empty = np.zeros((0, *node.shape[1:]), np.float32)
+            outputs.append(np.concatenate(part) if part else empty)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step; returns the loss and the metrics of this batch before the step."""
+        compiled = self._require_compiled("train_on_batch")
+        loop = self._prepare("train_on_batch", x, compiled)
+        samples = check_samples(
+            "train_on_batch", self, x, y, sample_weight, class_weight, compiled.loss
+        )
+        if not samples.count:
+            raise ValueError("[train_on_batch] x is empty: there is nothing to train on")
+        self._claim(compiled)
+        totals = Totals(compiled.loss, compiled.resolve(self.outputs[0].shape[-1]))
+
+        def failed(executor: Executor, segment: Segment, step: Step, done: int) -> None:
+            raise diagnose(executor, loop.store, segment, step, 0, compiled.optimizer.iterations)
+
+        loop.run("train", ArrayFeed(samples, samples.count), compiled, totals, failed=failed)
+        return self._returned(totals.logs(), return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss and metrics of one batch."""
+        size = max(len(next(iter(x.values())) if isinstance(x, Mapping) else x), 1)
+        return self.evaluate(
+            x, y, size, verbose=0, sample_weight=sample_weight, return_dict=return_dict
+        )
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Outputs for one batch."""
+        size = max(len(next(iter(x.values())) if isinstance(x, Mapping) else x), 1)
+        return self.predict(x, size, verbose=0)
+
