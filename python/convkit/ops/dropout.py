@@ -17,8 +17,9 @@ __all__ = ["OP", "dropout", "dropout_backward", "dropout_params"]
 
 def _apply_mask(ctx: Context, x: Array) -> tuple[Array]:
     u = uniform24(ctx.step.seed, ctx["stream"], ctx.step.step, x.size)
-    # The comparison is made in float32 in every dtype, so that all of them draw one mask.
-    keep = (u >= np.float32(ctx["rate"])).reshape(x.shape)
+    # u has 24 bits and the rate stays a double, so that every dtype draws one mask. (NumPy would
+    # round the rate to float32 beside a float32 array.)
+    keep = (u.astype(np.float64) >= ctx["rate"]).reshape(x.shape)
     return (np.where(keep, x / (1 - ctx["rate"]), 0),)
 
 
