@@ -1,0 +1,260 @@
+"""conv2d: every row against the reference, on real layers and on awkward shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from ops.cases import CONV_LAYERS, Conv
+from ops.harness import (
+    FLOAT,
+    Case,
+    Fill,
+    check_all_rows,
+    check_coverage,
+    check_mutants,
+    check_row,
+    check_threads,
+    integers,
+    normal,
+    row_cases,
+)
+from ops.numeric import assert_gradient, assert_layouts
+
+import convkit as ck
+from convkit import _core
+from convkit.ops.activation import KINDS
+from convkit.ops.conv2d import OP, conv2d_params
+from convkit.ops.registry import Array, Spec
+
+
+def conv_cases(
+    name: str,
+    x: tuple[int, int, int, int],
+    w: tuple[int, int, int, int],
+    bias: bool = True,
+    fill: Fill = normal,
+    **arguments: Any,
+) -> list[Case]:
+    """The three passes of a convolution of x (N, H, W, C) with w (KH, KW, C/groups, K)."""
+    params = conv2d_params(x, w, **arguments)
+    b = Spec(w[3:], FLOAT) if bias else None
+    xs, ws = Spec(x, FLOAT), Spec(w, FLOAT)
+    forward = OP["forward"].infer
+    assert forward is not None
+    (y,) = forward(params, [xs, ws, None])
+    return [
+        Case(name, "conv2d", "forward", (xs, ws, b), params, fill=fill),
+        Case(name, "conv2d", "backward_input", (y, ws), params, (xs,), fill=fill),
+        Case(name, "conv2d", "backward_weight", (y, xs), params, (ws, b), fill=fill),
+    ]
+
+
+def layer_cases(layer: Conv, n: int = 1) -> list[Case]:
+    x = (n, layer.h, layer.w, layer.c)
+    options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+    return conv_cases(layer.name, x, layer.w_shape, **options)
+
+
+# Small images of the real layers: their channels, filters and strides are what kernels trip over.
+NAMED = [case for layer in CONV_LAYERS for case in layer_cases(layer.scaled(6_000_000))]
+FULL = [case for layer in CONV_LAYERS for case in layer_cases(layer)]
+
+SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], dict[str, Any]]] = {
+    "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
+    "primes": ((3, 11, 13, 7), (3, 5, 7, 5), {"padding": (1, 2)}),
+    "large primes": ((2, 23, 7, 17), (7, 3, 17, 19), {"stride": (3, 2), "padding": 3}),
+    "stride over filter": ((2, 10, 11, 3), (1, 2, 3, 4), {"stride": (3, 4)}),
+    "filter as large as the image": ((2, 5, 6, 3), (5, 6, 3, 8), {}),
+    "1 x 1": ((2, 7, 9, 33), (1, 1, 33, 17), {}),
+    "1 x 1, stride 2": ((2, 8, 9, 16), (1, 1, 16, 32), {"stride": 2}),
+    "row filter": ((1, 6, 20, 5), (1, 7, 5, 9), {}),
+    "column filter": ((1, 20, 1, 5), (7, 1, 5, 9), {}),
+    "dilation": ((2, 12, 11, 4), (3, 3, 4, 6), {"dilation": 2, "padding": 2}),
+    "two dilations, stride": (
+        (1, 15, 17, 3),
+        (3, 2, 3, 5),
+        {"dilation": (2, 3), "stride": (2, 3), "padding": (3, 1)},
+    ),
+    "groups": ((2, 8, 7, 12), (3, 3, 4, 9), {"groups": 3, "padding": 1}),
+    "groups of 16": ((1, 6, 6, 32), (3, 3, 16, 32), {"groups": 2, "padding": 1}),
+    "depthwise": ((2, 9, 8, 19), (3, 3, 1, 19), {"groups": 19, "padding": 1}),
+    "depthwise, two filters": ((1, 7, 7, 6), (3, 3, 1, 12), {"groups": 6, "stride": 2}),
+    "uneven padding": ((2, 6, 7, 3), (3, 4, 3, 5), {"padding": ((2, 0), (1, 3))}),
+    "padding over the filter": ((1, 3, 4, 2), (2, 2, 2, 3), {"padding": ((5, 4), (3, 6))}),
+    "same, stride 2": ((2, 9, 10, 3), (4, 3, 3, 8), {"padding": "same", "stride": 2}),
+    "empty batch": ((0, 5, 5, 3), (3, 3, 3, 4), {"padding": 1}),
+    "15 to 31 channels": ((1, 9, 10, 15), (3, 3, 15, 31), {"padding": 1}),
+    "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
+    "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
+    "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
+    "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
+}
+AWKWARD = [
+    case for name, (x, w, options) in SHAPES.items() for case in conv_cases(name, x, w, **options)
+]
+NO_BIAS = conv_cases("no bias", (2, 6, 7, 5), (3, 3, 5, 9), bias=False, padding=1)
+ACTIVATED = [
+    conv_cases(f"with {kind}", (2, 5, 6, 3), (3, 3, 3, 17), padding=1, activation=kind)[0]
+    for kind in KINDS
+]
+SMALL = conv_cases("small", (2, 5, 4, 3), (3, 2, 3, 4), stride=(1, 2), padding=1)
+MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
+GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(NAMED, native=True))
+def test_layers(row: Any, case: Case, dtype: str) -> None:
+    check_row(row, case, dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"),
+    [p for p in row_cases(FULL, ["float32"], native=True) if p.values[0].name != "cpu_naive"],
+)
+def test_whole_layers(row: Any, case: Case, dtype: str) -> None:
+    check_row(row, case, dtype)
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *NO_BIAS, *ACTIVATED]))
+def test_shapes(row: Any, case: Case, dtype: str) -> None:
+    check_row(row, case, dtype, isas=_core.available_isas())
+
+
+def test_every_row_has_a_case() -> None:
+    check_coverage("conv2d", AWKWARD)
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> list[Case]:
+    groups = draw(st.integers(1, 3))
+    n, c, k = draw(st.integers(0, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    h, w, kh, kw = (draw(st.integers(1, m)) for m in (10, 10, 4, 4))
+    pads = [[draw(st.integers(0, 3)) for _ in range(2)] for _ in range(2)]
+    stride, dilation = ([draw(st.integers(1, m)) for _ in range(2)] for m in (3, 2))
+    assume(h + sum(pads[0]) >= (kh - 1) * dilation[0] + 1)
+    assume(w + sum(pads[1]) >= (kw - 1) * dilation[1] + 1)
+    options = {"stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
+    x, filters = (n, h, w, c * groups), (kh, kw, c, k * groups)
+    return conv_cases(f"{x} {filters} {options}", x, filters, **options)
+
+
+@given(drawn())
+def test_drawn_shapes(cases: list[Case]) -> None:
+    for case in cases:
+        check_all_rows(case)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_integers_are_exact(shape: str) -> None:
+    x, w, options = SHAPES[shape]
+    for case in conv_cases(shape, x, w, fill=integers, **options):
+        check_all_rows(case, exact=True)
+
+
+def spoilt(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+    """NaN and infinities in the first operand."""
+    arrays = normal(rng, specs)
+    flat = arrays[0].reshape(-1)  # type: ignore[union-attr]
+    flat[1], flat[-3], flat[-2] = np.nan, np.inf, -np.inf
+    return arrays
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("pass_name", ["forward", "backward_input", "backward_weight"])
+def test_nan_and_inf(pass_name: str, padding: int) -> None:
+    if pass_name == "backward_weight" and padding:
+        return  # whether 0 outside the image times NaN counts is left open
+    cases = conv_cases("NaN", (2, 9, 8, 5), (3, 3, 5, 6), padding=padding, fill=spoilt)
+    check_all_rows(next(case for case in cases if case.pass_name == pass_name))
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED], native=True))
+def test_threads(row: Any, case: Case, dtype: str) -> None:
+    check_threads(row, case, dtype)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.pass_name)
+def test_mutants(case: Case) -> None:
+    check_mutants(case)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": ((1, 0), (0, 2)), "stride": (1, 2)}, {"groups": 2, "dilation": 2, "padding": 2}],
+    ids=["plain", "groups"],
+)
+def test_gradients(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    groups = options.get("groups", 1)
+    x, w, b = (rng.standard_normal(s) for s in ((2, 4, 5, 4), (2, 3, 4 // groups, 4), (4,)))
+    reference = {"kernel": "reference", **options}
+    dy = rng.standard_normal(ck.ops.conv2d(x, w, b, **reference).shape)
+    for row in ck.ops.kernels("conv2d", "backward_input"):
+        dx = ck.ops.conv2d_backward_input(dy, w, x.shape, kernel=row.name, **options)
+        assert_gradient(dx, lambda v: ck.ops.conv2d(v, w, b, **reference), x, dy)
+    for row in ck.ops.kernels("conv2d", "backward_weight"):
+        dw, db = ck.ops.conv2d_backward_weight(dy, x, w.shape, kernel=row.name, **options)
+        assert_gradient(dw, lambda v: ck.ops.conv2d(x, v, b, **reference), w, dy)
+        assert_gradient(db, lambda v: ck.ops.conv2d(x, w, v, **reference), b, dy)
+
+
+def test_layouts() -> None:
+    rng = np.random.default_rng(0)
+    x, w, b, dy = (
+        rng.standard_normal(s).astype(np.float32)
+        for s in ((2, 6, 5, 4), (3, 3, 4, 5), (5,), (2, 4, 3, 5))
+    )
+    assert_layouts(ck.ops.conv2d, x, w, b)
+    assert_layouts(lambda dy, w: ck.ops.conv2d_backward_input(dy, w, x.shape), dy, w)
+    assert_layouts(lambda dy, x: ck.ops.conv2d_backward_weight(dy, x, w.shape), dy, x)
+
+
+X, W = np.ones((2, 6, 5, 4), np.float32), np.ones((3, 3, 4, 8), np.float32)
+DY = np.ones((2, 4, 3, 8), np.float32)
+CONV, INPUT, WEIGHT = ck.ops.conv2d, ck.ops.conv2d_backward_input, ck.ops.conv2d_backward_weight
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (TypeError, "x has dtype int64", lambda: CONV(X.astype(np.int64), W)),
+        (TypeError, "different dtypes", lambda: CONV(X, W.astype(np.float64))),
+        (ValueError, "x must have 4 dimensions .* add a batch axis", lambda: CONV(X[0], W)),
+        (ValueError, "x must have 4 dimensions .* add the other", lambda: CONV(X[0, 0], W)),
+        (ValueError, "x has no pixels", lambda: CONV(X[:, :0], W)),
+        (ValueError, "w must have 4 dimensions", lambda: CONV(X, W[0])),
+        (ValueError, "w is empty", lambda: CONV(X, W[..., :0])),
+        (ValueError, "x has 4 channels, w expects 3", lambda: CONV(X, W[:, :, :3])),
+        (ValueError, "channels-first", lambda: CONV(X.transpose(0, 3, 1, 2), W)),
+        (ValueError, "must divide the channels", lambda: CONV(X, W, groups=3)),
+        (ValueError, "would fit x", lambda: CONV(X, W, groups=2)),
+        (ValueError, "must divide the 7 filters", lambda: CONV(X, W[:, :, :2, :7], groups=2)),
+        (ValueError, "b has shape", lambda: CONV(X, W, np.ones(3, np.float32))),
+        (ValueError, "does not fit into an image", lambda: CONV(X[:, :2], W)),
+        (ValueError, "dilated to 5 x 5", lambda: CONV(X[:, :4], W, dilation=2)),
+        (ValueError, "stride must be positive", lambda: CONV(X, W, stride=0)),
+        (ValueError, "dilation must be positive", lambda: CONV(X, W, dilation=(1, -1))),
+        (ValueError, "stride must be an int or a pair", lambda: CONV(X, W, stride=(1, 1, 1))),
+        (ValueError, "must be below", lambda: CONV(X, W, stride=1 << 40)),
+        (TypeError, "stride must be an int or a pair", lambda: CONV(X, W, stride=1.5)),
+        (TypeError, "stride must be an int or a pair", lambda: CONV(X, W, stride=True)),
+        (TypeError, "groups must be an int", lambda: CONV(X, W, groups=(1, 1))),
+        (ValueError, "groups must be positive", lambda: CONV(X, W, groups=0)),
+        (ValueError, "padding must be non-negative", lambda: CONV(X, W, padding=-1)),
+        (ValueError, "'valid' or 'same', got 'full'", lambda: CONV(X, W, padding="full")),
+        (ValueError, "unknown activation 'rely'", lambda: CONV(X, W, activation="rely")),
+        (ValueError, "no kernel 'cpu_best'", lambda: CONV(X, W, kernel="cpu_best")),
+        (ValueError, "dy has shape", lambda: INPUT(DY[:, 1:], W, X.shape)),
+        (ValueError, "x must have 4 dimensions", lambda: INPUT(DY, W, (6, 5, 4))),
+        (ValueError, "dy has shape", lambda: WEIGHT(DY[1:], X, W.shape)),
+        (TypeError, "different dtypes", lambda: WEIGHT(DY.astype(np.float64), X, W.shape)),
+    ],
+)
+def test_errors(error: type[Exception], message: str, call: Any) -> None:
+    with pytest.raises(error, match=message):
+        call()
