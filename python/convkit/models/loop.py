@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,41 +16,14 @@ from convkit.models.feeds import Feed, Segment
 from convkit.ops.registry import Array, Step
 from convkit.program import compile_program
 from convkit.run import make_executor
-from convkit.run.executor import Executor
+from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
 
-__all__ = ["Loop", "deferred_interrupt"]
+__all__ = ["Loop"]
 
 CACHE = 32  # programs kept, by batch size and the like
 TIME_LIMIT = 0.1  # seconds until a run comes back for Ctrl-C and the progress bar
 MOST_STEPS = 4096  # learning rates computed ahead
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[None]:
-    """Hold back the first Ctrl-C until the block is left, so that a step is whole and counted.
-
-    A second Ctrl-C interrupts at once. A handler of the user's own stays in place.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    pressed = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 class Loop:
@@ -157,21 +127,14 @@ class Loop:
                 before(done)
                 sums[:] = 0
                 count = 1 if single else min(left, MOST_STEPS)
-                status = ""
-                try:
-                    with deferred_interrupt():
-                        status, steps, step = self._some(
-                            executor, mode, data, count, first, compiled, sums
-                        )
-                        first, left, done = first + steps * segment.batch, left - steps, done + steps
-                        rows = steps * segment.batch
-                        weight = _weight(segment, first - rows, first)
-                        totals.add(executor.program, sums, *_rows(segment, rows), weight)
-                finally:
-                    if status == "interrupted":
-                        raise KeyboardInterrupt
-                if status == "not_finite":
-                    failed(executor, segment, step, done)
+                result = self._some(executor, mode, data, count, first, compiled, sums)
+                position = first + result.steps * segment.batch
+                rows, weight = _rows(segment, position - first), _weight(segment, first, position)
+                totals.add(executor.program, sums, rows, weight)
+                first, left, done = position, left - result.steps, done + result.steps
+                _raise_interruption(result)
+                if result.status == "not_finite":
+                    failed(executor, segment, result.step, done)
                 if after(done):
                     return done
         return done
@@ -185,7 +148,7 @@ class Loop:
         first: int,
         compiled: Compiled,
         sums: Array,
-    ) -> tuple[str, int, Step]:
+    ) -> RunResult:
         """Run up to `count` steps; the optimizer's count of steps goes on."""
         optimizer = compiled.optimizer
         rates = optimizer.rates(optimizer.iterations, count) if mode == "train" else None
@@ -195,7 +158,7 @@ class Loop:
             optimizer.iterations += result.steps
         if result.status == "not_finite" and rates is not None:
             result.step.learning_rate = float(rates[result.steps])
-        return result.status, result.steps, result.step
+        return result
 
     def predict(
         self,
@@ -213,7 +176,7 @@ class Loop:
             for k in range(segment.steps):
                 before(done)
                 step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
-                executor.run(data, 1, step, None, none)
+                _raise_interruption(executor.run(data, 1, step, None, none))
                 for part, value in zip(outputs, executor.program.output, strict=True):
                     part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
                 done += 1
@@ -221,19 +184,27 @@ class Loop:
         return outputs
 
 
-def _rows(segment: Segment, samples: int) -> tuple[int]:
+def _raise_interruption(result: RunResult) -> None:
+    """Raise what a signal's handler raised during a run; its whole steps are counted by now."""
+    if result.error is not None:
+        raise result.error
+    if result.status == "interrupted":
+        raise KeyboardInterrupt
+
+
+def _rows(segment: Segment, samples: int) -> int:
     """Rows of the loss in so many samples: more than one each where the output is a sequence."""
     y = segment.samples.target
     assert y is not None
     shape = y.shape if y.dtype == "int32" else y.shape[:-1]
-    return (samples * int(np.prod(shape, dtype=np.int64)),)
+    return samples * math.prod(shape)
 
 
 def _weight(segment: Segment, begin: int, end: int) -> float:
     """Sum of the sample weights of the samples from position `begin` to `end`."""
     weights = segment.samples.arrays.get("weight")
     if weights is None:
-        return float(_rows(segment, end - begin)[0])
+        return float(_rows(segment, end - begin))
     if segment.index is not None:
         return float(weights[segment.index[begin:end]].sum(dtype=np.float64))
     return float(weights[begin:end].sum(dtype=np.float64))

@@ -1,0 +1,7 @@
+"""``python -m convkit.cli``."""
+
+import sys
+
+from convkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,49 @@
+"""``convkit info``: what this machine and this build offer."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+# Settings of OpenBLAS with which it runs slower than it could on the CPU that it is on.
+BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+def add_parser(verbs: Any) -> None:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "info", help="show CPU, kernels, threads, CUDA and versions"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print one fact per line."""
+    import numpy as np
+
+    from convkit import __version__, _core
+
+    facts = {
+        "convkit": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _core.cpu_name(),
+        "cpus": f"{_core.usable_cpus()} usable",
+        "threads": str(_core.num_threads()),
+        "isa": f"{_core.isa()} (available: {', '.join(_core.available_isas())})",
+        "blas": _core.blas_info(),
+        "cuda": str(_core.cuda_build),
+    }
+    for name, fact in facts.items():
+        print(f"{name:<8} {fact}")
+    for name in BLAS_VARIABLES:
+        if os.environ.get(name):
+            print(
+                f"warning: {name}={os.environ[name]} holds OpenBLAS back from what it would choose "
+                "for this CPU; unset it"
+            )
