@@ -35,7 +35,7 @@ CK_INLINE void with_derivative_from_input(Kind kind, const Body& body) {
     case Activation::tanh:
       return body([=](V x) {
         const V t = tanh(x);
-        return one - t * t;
+        return fma(-t, t, one);
       });
     case Activation::hardtanh:
       return body([=](V x) { return select((x > V(T(-1))) & (x <= one), one, zero); });
@@ -86,7 +86,7 @@ CK_INLINE void with_derivative_from_output(Kind kind, const Body& body) {
     case Activation::sigmoid:
       return body([=](V y) { return y * (one - y); });
     case Activation::tanh:
-      return body([=](V y) { return one - y * y; });
+      return body([=](V y) { return fma(-y, y, one); });
     case Activation::hardtanh:
       return body([=](V y) { return select((y > V(T(-1))) & (y < one), one, zero); });
     case Activation::hard_sigmoid:
