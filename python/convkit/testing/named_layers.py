@@ -90,8 +90,8 @@ LENET_DENSE = (
     Dense("lenet.fc3", 84, 10),
 )
 
-# Krizhevsky 2014, "One weird trick for parallelizing convolutional neural networks", in the widths of
-# torchvision: AlexNet without groups; images of 227 x 227 need no padding in conv1.
+# Krizhevsky 2014 ("One weird trick for parallelizing convolutional neural networks") as torchvision
+# has it: AlexNet without groups. Images of 227 x 227 need no padding in conv1.
 ALEXNET_CONV = (
     Conv("alexnet.conv1", 227, 227, 3, 64, 11, stride=4),
     Conv("alexnet.conv2", 27, 27, 64, 192, 5, padding=2),

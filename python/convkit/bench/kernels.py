@@ -1,0 +1,299 @@
+"""Times every row of an op's table on given calls: in one process, checked, interleaved."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convkit import _core
+from convkit.bench.calls import Call
+from convkit.bench.machine import Machine, measure
+from convkit.bench.suites import without_blas_limits
+from convkit.ops import registry
+from convkit.ops.registry import Array, Context, Row, Spec
+
+SLOW = 1.0  # seconds; a row that takes longer is checked and not timed again
+QUICK_FLOPS, QUICK_BYTES = 100_000_000, 8 << 20
+NOTES = """\
+Every row gave results within the reference's error bound before it was timed; the last column is \
+its largest error in units of that bound. Rows take turns, sample by sample, on the same arrays; \
+times are of the kernel alone, without Python. Rates count the operations of the formula, and each \
+operand once. "of peak" is the share of what the machine did in this run: of multiply-adds where \
+they bind (GFLOP/s), of copying 256 MiB where memory does (GB/s); operands in cache can exceed it. \
+A row without quartiles took over a second and ran once.
+"""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a row took for a call.
+
+    Attributes
+    ----------
+    call : Call
+    row : Row
+    seconds : ndarray
+        One entry per sample; a single one where the row was too slow for more.
+    error : float
+        Largest difference from the reference in units of the error bound.
+    """
+
+    call: Call
+    row: Row
+    seconds: Array
+    error: float
+
+    @property
+    def median(self) -> float:
+        """Median seconds of one call."""
+        return float(np.median(self.seconds))
+
+
+class _Runner:
+    """The arrays of a call, and its rows ready to run on them."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.given = call.arrays()
+        self.specs = call.outputs()
+        self.inputs = [None if a is None else _placed(a) for a in self.given]
+        self.outputs = [None if s is None else _aligned(s) for s in self.specs]
+        self.updates = len(registry.get(call.op)[call.pass_name].updates)
+        step = call.step
+        self.block = (step.step, step.sample, step.learning_rate, step.seed)
+
+    def rows(self) -> list[Row]:
+        """Rows that can run the call, best first."""
+        specs = [*self.call.specs, *self.specs]
+        table = registry.kernels(self.call.op, self.call.pass_name)
+        return [row for row in table if row.supports(specs, self.call.params)]
+
+    def restore(self) -> None:
+        """Undo updates and spoil outputs, so that no row can pass by another's work."""
+        for a, original in zip(self.inputs, self.given, strict=True):
+            if a is not None and original is not None:
+                a[...] = original
+        for a in self.outputs:
+            if a is not None:
+                a[...] = np.nan if a.dtype.kind == "f" else 0x5B
+
+    def results(self) -> list[Array | None]:
+        """Updates, then outputs."""
+        return [*self.inputs[len(self.inputs) - self.updates :], *self.outputs]
+
+    def timer(self, row: Row) -> Callable[[int], float]:
+        """A function that runs the row a number of times and returns the seconds of one."""
+        if row.native:
+            return self._native_timer(row)
+
+        def python(repeats: int) -> float:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                registry.run(row, self.call.params, self.inputs, self.outputs, self.call.step)
+            return (time.perf_counter() - start) / repeats
+
+        return python
+
+    def _native_timer(self, row: Row) -> Callable[[int], float]:
+        """Through the executor, as in training: bound once, its workspace made once."""
+        call = self.call
+        operands = [*self.inputs, *self.outputs]
+        nbytes = row.workspace_bytes([*call.specs, *self.specs], call.params)
+        workspace = _aligned(Spec((nbytes,), "uint8"))
+        references = [
+            None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)
+        ]
+        work = (len(operands), 0, (nbytes,), "uint8") if nbytes else None
+        instruction = (row.op, row.pass_name, row.name, dict(call.params), references, work)
+        executor = _core.Executor([instruction], [], None, 1, 1)
+        # An absent operand keeps its place, so that the numbers above hold.
+        nothing = np.zeros(1, np.uint8)
+        buffers = [nothing if a is None else a for a in (*operands, workspace)]
+        return lambda repeats: float(executor.profile(buffers, self.block, repeats).mean())
+
+
+def _aligned(spec: Spec) -> Array:
+    """An array that begins on a cache line, as in training."""
+    flat = np.frombuffer(_core.Buffer(max(spec.nbytes, 64)), np.uint8)[: spec.nbytes]
+    return flat.view(spec.dtype).reshape(spec.shape)
+
+
+def _placed(array: Array) -> Array:
+    copy = _aligned(Spec(array.shape, array.dtype.name))
+    copy[...] = array
+    return copy
+
+
+def _expected(runner: _Runner) -> tuple[list[Array | None], list[Array | None], float]:
+    """The reference's results, the tolerances in float32, and the reference's seconds."""
+    call = runner.call
+    p = registry.get(call.op)[call.pass_name]
+    context = Context(call.params, runner.specs, call.step)
+    wide = [
+        a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in runner.given
+    ]
+    start = time.perf_counter()
+    expected = p.reference(context, *wide)
+    seconds = time.perf_counter() - start
+    unit = float(np.finfo(np.float32).epsneg)
+    tolerances: list[Array | None] = []
+    with np.errstate(all="ignore"):
+        for r, bound in zip(expected, p.bound(context, *wide), strict=True):
+            if r is None:
+                tolerances.append(None)
+                continue
+            allowed = np.asarray(0.0 if bound is None else bound, np.float64)
+            # The reference rounds too; a few values may be flushed to zero.
+            floor = 8 * float(np.finfo(np.float32).tiny)
+            tolerances.append(np.where(allowed > 0, 1.001 * unit * allowed + floor, 0.0))
+    return list(expected), tolerances, seconds
+
+
+def _error(
+    runner: _Runner, row: Row, expected: list[Array | None], tolerances: list[Array | None]
+) -> float:
+    """Largest error of the results, in units of what is allowed; refuse a wrong row."""
+    worst = 0.0
+    for y, r, allowed in zip(runner.results(), expected, tolerances, strict=True):
+        if y is None or r is None or allowed is None:
+            continue
+        with np.errstate(all="ignore"):
+            gap = np.abs(y.astype(np.float64) - r)
+            units = np.where(gap == 0, 0.0, gap / allowed)
+        error = float(np.max(units, initial=0.0))
+        if not error <= 1:
+            call = runner.call
+            raise ArithmeticError(
+                f"[{call.op}] {call.pass_name}: {row.name} is wrong on {call.name}, by "
+                f"{error:.3g} times the error bound; nothing was timed"
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def time_rows(call: Call, *, rounds: int = 21, sample_seconds: float = 0.02) -> list[Timing]:
+    """Check, then time every row that supports a call.
+
+    Parameters
+    ----------
+    call : Call
+    rounds : int
+        Samples of each row.
+    sample_seconds : float
+        About how long one sample lasts.
+
+    Returns
+    -------
+    list of Timing
+        In the table's order; without the reference where it takes more than a second.
+
+    Raises
+    ------
+    ArithmeticError
+        If a row's result is not within the error bound: nothing is timed then.
+    """
+    runner = _Runner(call)
+    expected, tolerances, reference_seconds = _expected(runner)
+    rows = [row for row in runner.rows() if row.native or row.name != "reference"]
+    if reference_seconds < SLOW:
+        rows.append(registry.kernels(call.op, call.pass_name)[-1])
+    timers, errors, once = [], [], []
+    for row in rows:
+        runner.restore()
+        timers.append(runner.timer(row))
+        once.append(timers[-1](1))
+        errors.append(_error(runner, row, expected, tolerances))
+    del expected, tolerances
+    runner.restore()
+    repeats = [0] * len(rows)
+    for i, run in enumerate(timers):
+        if once[i] < SLOW:
+            repeats[i] = max(1, min(100_000, round(sample_seconds / max(run(3), 1e-8))))
+    samples: list[list[float]] = [[] if n else [t] for n, t in zip(repeats, once, strict=True)]
+    for n in range(rounds):
+        order = [(n + k) % len(rows) for k in range(len(rows))]
+        for i in order:
+            # A slow row need not be timed as often to be told apart.
+            if repeats[i] and (n < 5 or once[i] < 0.1):
+                samples[i].append(timers[i](repeats[i]))
+    return [
+        Timing(call, row, np.asarray(s), e) for row, s, e in zip(rows, samples, errors, strict=True)
+    ]
+
+
+HEADER = """\
+| case | pass | kernel | median us (quartiles) | rate | of peak | first is faster by | error |
+|---|---|---|---|---|---|---|---|"""
+
+
+def lines(timings: Sequence[Timing], machine: Machine) -> list[str]:
+    """Rows of a Markdown table for one call, the table's first row first."""
+    out = []
+    for t in timings:
+        low, high = np.percentile(t.seconds, [25, 75]) * 1e6
+        spread = f" ({low:.1f}-{high:.1f})" if len(t.seconds) > 1 else ""
+        flops, moved = t.call.flops, t.call.bytes
+        compute, memory = flops / machine.peak_gflops / 1e9, moved / machine.copy_gbs / 1e9
+        if compute > memory:
+            rate = f"{flops / t.median / 1e9:.1f} GFLOP/s"
+        else:
+            rate = f"{moved / t.median / 1e9:.1f} GB/s"
+        share = max(compute, memory) / t.median
+        ratio = t.median / timings[0].median
+        out.append(
+            f"| {t.call.name} | {t.call.pass_name} | {t.row.name} | {t.median * 1e6:.1f}{spread} "
+            f"| {rate} | {share:.1%} | {ratio:.2f} | {t.error:.2g} |"
+        )
+    return out
+
+
+def quick_calls(calls: Sequence[Call]) -> list[Call]:
+    """Those that take moments."""
+    return [c for c in calls if c.flops <= QUICK_FLOPS and c.bytes <= QUICK_BYTES]
+
+
+def main(
+    op: str, calls: Sequence[Call], results: Path, arguments: Sequence[str] | None = None
+) -> None:
+    """Command line of ``benchmarks/ops/bench_<op>.py``.
+
+    Parameters
+    ----------
+    op : str
+    calls : sequence of Call
+    results : Path
+        Folder of the record.
+    arguments : sequence of str, optional
+        By default those of the process.
+    """
+    parser = argparse.ArgumentParser(description=f"Times every kernel of {op}.")
+    parser.add_argument("--quick", action="store_true", help="small cases, fewer samples")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--only", metavar="TEXT", help="cases and passes that contain TEXT")
+    parser.add_argument("--record", action="store_true", help=f"write ops-{op}.md")
+    options = parser.parse_args(arguments)
+    without_blas_limits()
+    if options.threads is not None:
+        _core.set_num_threads(options.threads)
+    machine = measure(0.1 if options.quick else 0.3)
+    print(machine, HEADER, sep="\n", flush=True)
+    chosen = quick_calls(calls) if options.quick else calls
+    wanted = [c for c in chosen if (options.only or "") in f"{c.name} {c.pass_name}"]
+    table = [HEADER]
+    for call in wanted:
+        if options.quick:
+            timings = time_rows(call, rounds=5, sample_seconds=0.002)
+        else:
+            timings = time_rows(call)
+        table += lines(timings, machine)
+        print(*lines(timings, machine), sep="\n", flush=True)
+    if options.record:
+        parts = [f"# Kernels of {op}", f"```\n{machine}\n```", "\n".join(table), NOTES]
+        path = results / f"ops-{op}.md"
+        path.write_text("\n\n".join(parts))
+        print(f"wrote {path.name}")
