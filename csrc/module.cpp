@@ -261,10 +261,12 @@ py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffer
     const py::gil_scoped_release release;
     result = executor.run(request);
   }
-  if (result.status == RunStatus::interrupted && PyErr_Occurred()) throw py::error_already_set();
+  // The steps before the interruption count, so its exception is handed over rather than thrown.
+  py::object error = py::none();
+  if (PyErr_Occurred()) error = py::error_already_set().value();
   static constexpr const char* kStatus[] = {"done", "time_up", "not_finite", "interrupted"};
   return py::make_tuple(result.steps, kStatus[static_cast<int>(result.status)],
-                        from_block(result.block));
+                        from_block(result.block), error);
 }
 
 py::array_t<double> profile_executor(Executor& executor, const std::vector<py::object>& buffers,

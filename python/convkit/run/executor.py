@@ -24,14 +24,18 @@ class RunResult(NamedTuple):
         Completed steps.
     status : str
         "done"; "time_up": the time limit came first; "not_finite": the loss of the next step is NaN
-        or infinite, and no parameter was changed by it; "interrupted".
+        or infinite, and no parameter was changed by it; "interrupted": a signal came, and the step
+        that it met was dropped whole.
     step : Step
         The step block as the next step would see it.
+    error : BaseException or None
+        What the signal's handler raised, for the caller to raise once the steps are counted.
     """
 
     steps: int
     status: str
     step: Step
+    error: BaseException | None = None
 
 
 class Executor(Protocol):

@@ -61,7 +61,7 @@ class NativeExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
-        done, status, after = self._native.run(
+        done, status, after, error = self._native.run(
             self._buffers(data),
             steps,
             (step.step, step.sample, step.learning_rate, step.seed),
@@ -69,7 +69,7 @@ class NativeExecutor:
             sums,
             time_limit,
         )
-        return RunResult(done, status, Step(*after))
+        return RunResult(done, status, Step(*after), error)
 
     def profile(self, data: Mapping[str, Array], step: Step, repeats: int) -> Array:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""

@@ -1,0 +1,96 @@
+"""One training step of a model on a copy of its state, to be looked at from all sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convkit.models.data import check_samples
+from convkit.ops.registry import Array, Step
+from convkit.program import compile_program
+from convkit.program.program import Program
+from convkit.random import current_seed
+from convkit.run.store import Store
+
+if TYPE_CHECKING:
+    from convkit.models.model import Model
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A program, the data of one step, and a store of its own.
+
+    Attributes
+    ----------
+    program : Program
+    store : Store
+        A copy: nothing that is done to it reaches the model.
+    data : mapping of str to ndarray
+    step : Step
+    loss_scale : float
+        The total of the loss times this is what the gradients are of.
+    """
+
+    program: Program
+    store: Store
+    data: Mapping[str, Array]
+    step: Step
+    loss_scale: float
+
+
+def probe(
+    model: Model,
+    x: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    dtype: str = "float32",
+    update: bool = True,
+) -> Probe:
+    """Compile the training step of a model for one batch.
+
+    Parameters
+    ----------
+    model : Model
+        Compiled.
+    x, y : array_like
+        The batch.
+    sample_weight : array_like, optional
+    dtype : str
+        To compute in.
+    update : bool
+        Whether the step ends in the optimizer's update.
+
+    Returns
+    -------
+    Probe
+
+    Raises
+    ------
+    NotCompiledError
+        If the model has not been compiled.
+    """
+    compiled = model._require_compiled("probe")
+    model._prepare("probe", x, compiled)
+    samples = check_samples("probe", model, x, y, sample_weight, loss=compiled.loss)
+    optimizer = compiled.optimizer
+    program = compile_program(
+        model,
+        "train",
+        samples.count,
+        inputs=samples.inputs,
+        dtype=dtype,
+        target=samples.target,
+        weighted=samples.weighted,
+        indexed=False,
+        loss=compiled.loss,
+        optimizer=optimizer if update else None,
+    )
+    store = model.store.copy_as(dtype)
+    if update and len(store.slots) != optimizer.slots:
+        store.reserve_slots(optimizer.slots)
+    loss = next(i for i in program.instructions if i.op == "loss")
+    rate = float(optimizer.rates(optimizer.iterations, 1)[0])
+    step = Step(optimizer.iterations, 0, rate, current_seed())
+    return Probe(program, store, samples.arrays, step, float(loss.params["scale"]))
