@@ -17,7 +17,7 @@ A step is forward, loss, backward and update on float32 data. Every contender st
 weights, walks through the same arrays and runs in a process of its own with the same number of
 threads; losses of eight steps and the weights after them were compared before anything was timed.
 LeNet-5 (tanh, average pooling) trains with SGD and momentum 0.9, the MLP (ReLU) with Adam.
-convkit runs its public `fit` without shuffling; PyTorch runs the usual loop over slices of a tensor.
+convkit runs its public `fit` without shuffling, PyTorch the usual loop over slices of a tensor.
 """
 
 

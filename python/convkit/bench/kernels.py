@@ -119,8 +119,9 @@ class _Runner:
 
 def _aligned(spec: Spec) -> Array:
     """An array that begins on a cache line, as in training."""
-    flat = np.frombuffer(_core.Buffer(max(spec.nbytes, 64)), np.uint8)[: spec.nbytes]
-    return flat.view(spec.dtype).reshape(spec.shape)
+    flat = np.frombuffer(memoryview(_core.Buffer(max(spec.nbytes, 64))), np.uint8)
+    array: Array = flat[: spec.nbytes].view(spec.dtype).reshape(spec.shape)
+    return array
 
 
 def _placed(array: Array) -> Array:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,17 +64,24 @@ class _Worker:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it ended; what it said last is still to be read
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         return self._read()
 
     def seconds(self, steps: int) -> float:
         return float(self.ask(do="run", steps=steps)["seconds"])
 
     def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 @dataclass(frozen=True)
@@ -230,7 +238,6 @@ def race(
                 seconds[w.name].append(w.seconds(steps[w.name]) / steps[w.name])
     finally:
         for w in workers:
-            if w.process.poll() is None:
-                w.close()
+            w.close()
     arrays = {name: np.asarray(values) for name, values in seconds.items()}
     return Race(case, tuple(c.name for c in contenders), arrays, disagreement, threads)

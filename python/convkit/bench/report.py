@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convkit.bench.machine import Machine
 from convkit.bench.race import Race
@@ -38,7 +39,10 @@ def markdown(title: str, machine: Machine, races: Sequence[Race], notes: str = "
     if notes:
         parts.append(notes)
     parts.append("Every contender, median ms per step:")
-    lines = ["| case | contender | median ms | times convkit | outputs differ by |", "|---|---|---|---|---|"]
+    lines = [
+        "| case | contender | median ms | times convkit | outputs differ by |",
+        "|---|---|---|---|---|",
+    ]
     for r in races:
         for name in r.names:
             ratio = r.median(name) / r.median(r.names[0])
@@ -50,9 +54,14 @@ def markdown(title: str, machine: Machine, races: Sequence[Race], notes: str = "
     return "\n\n".join(parts) + "\n"
 
 
+def record(title: str, machine: Machine, races: Sequence[Race]) -> dict[str, Any]:
+    """A whole report, for JSON."""
+    return {"title": title, "machine": machine.as_dict(), "races": [r.as_dict() for r in races]}
+
+
 def write(stem: Path, title: str, machine: Machine, races: Sequence[Race], notes: str = "") -> None:
     """Write `stem`.md and `stem`.json."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".md").write_text(markdown(title, machine, races, notes))
-    record = {"title": title, "machine": machine.as_dict(), "races": [r.as_dict() for r in races]}
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    text = json.dumps(record(title, machine, races), indent=1)
+    stem.with_suffix(".json").write_text(text + "\n")

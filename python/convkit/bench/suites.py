@@ -25,10 +25,15 @@ def without_blas_limits() -> None:
         sys.exit(subprocess.run(arguments, env=environment, check=False).returncode)
 
 
-def training_contenders(case: str) -> list[Contender]:
-    """convkit, and PyTorch in the modes that a user who wants speed would try."""
+def require_torch() -> None:
+    """Raise an ImportError that names the extra unless PyTorch is installed."""
     if find_spec("torch") is None:
         raise missing_extra("torch", "bench", "racing against PyTorch")
+
+
+def training_contenders(case: str) -> list[Contender]:
+    """convkit, and PyTorch in the modes that a user who wants speed would try."""
+    require_torch()
     torch = "convkit.bench.peers.torch_training:Training"
     rivals = [
         Contender("torch eager", torch, {"case": case}),
@@ -86,3 +91,5 @@ def training(
 
 
 SUITES = {"training": training}
+# What to check before a suite, or anything that takes time, begins.
+REQUIRED: dict[str, Callable[[], None]] = {"training": require_torch}
