@@ -99,7 +99,7 @@ class Instruction:
             targets = [v for v in self.inputs[len(self.inputs) - updates :] if v is not None]
         left = ", ".join(repr(v) for v in targets)
         names = ", ".join("-" if v is None else v.name for v in self.inputs)
-        params = ", ".join(f"{k}={_short(v)}" for k, v in self.params.items() if _tells(k, v))
+        params = _listed(self.op, self.pass_name, self.params)
         call = f"{self.op}.{self.pass_name}({names}{'; ' + params if params else ''})"
         activation = self.params.get("activation", "linear")
         fused = f" +{activation}" if self.op != "activation" and activation != "linear" else ""
@@ -110,16 +110,35 @@ class Instruction:
         return left, call, row, work
 
 
-_UNTOLD = {
-    "activation": "linear", "alpha": 0.0, "groups": 1, "dilation_h": 1, "dilation_w": 1,
-    "stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_bottom": 0, "pad_left": 0, "pad_right": 0,
-    "scale": 1.0, "offset": 0.0, "label_smoothing": 0.0, "weight_decay": 0.0, "momentum": 0.0,
-    "nesterov": 0, "decoupled": 1, "lr_scale": 1.0, "count_include_pad": 0, "stream": 0,
+# Parameters that go without saying where they have these values.
+_USUAL = {
+    "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
+    "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
+    "stride": "1", "padding": "0", "dilation": "1", "window": "",
+    "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
+    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
 }  # fmt: skip
+_GROUPS = {
+    "window": ("window_h", "window_w"),
+    "stride": ("stride_h", "stride_w"),
+    "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
+    "dilation": ("dilation_h", "dilation_w"),
+}
 
 
-def _tells(name: str, value: object) -> bool:
-    return name not in _UNTOLD or _UNTOLD[name] != value
+def _listed(op: str, pass_name: str, params: Params) -> str:
+    """The parameters that say something, the sides of a window in one word."""
+    left = dict(params)
+    words: dict[str, object] = {}
+    for word, names in _GROUPS.items():
+        if all(name in left for name in names):
+            sides = [str(left.pop(name)) for name in names]
+            words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
+    words |= left
+    if op != "activation":  # stands beside the row's name, and backward passes ignore it
+        words.pop("activation", None)
+        words.pop("alpha", None)
+    return ", ".join(f"{k}={_short(v)}" for k, v in words.items() if _USUAL.get(k) != v)
 
 
 def _short(value: object) -> str:
@@ -184,7 +203,7 @@ class Program:
         head = f"{self.mode} program of {self.name}: batch {self.batch}, {self.dtype}"
         rows = [i.columns() for i in self.instructions]
         layers = [i.layer for i in self.instructions]
-        widths = [min(max((len(r[k]) for r in rows), default=0), w) for k, w in enumerate((44, 84, 24, 12))]
+        widths = [max((len(r[k]) for r in rows), default=0) for k in range(4)]
         lines = [head]
         for layer, (left, call, row, work) in zip(layers, rows, strict=True):
             lines.append(
