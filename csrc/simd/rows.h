@@ -2,7 +2,7 @@
 //
 //   Across  a block of up to kLanes rows, one per lane; K vectors. For short rows, which would
 //           leave most of a vector empty. Operands are transposed through the stack.
-//   Along   one row; lane l of vector j is element j * kLanes + l. The last may be partial.
+//   Along   one row; lane l of vector j is element j * kLanes + l. Of the last, a part may count.
 //
 //   for_each_block<T>(pool, rows, k, [&](const auto& block) { ... });
 //
@@ -92,27 +92,31 @@ struct Along {
   using V = Vec<T>;
   using Int = typename V::Int;
   static constexpr int kLanes = V::kLanes;
+  static_assert(Across<T>::kMaxK >= kLanes);  // so that here k >= kLanes
 
   int64_t row, k;
 
   struct Full {
     int64_t j;
   };
+  // The rest of the row sits in the last lanes of the vector that ends where the row does. That is
+  // cheaper than a partial access; the other lanes have had their turn and are left alone.
   struct Rest {
     int64_t j;
-    int n;
+    Mask<T> rest;
   };
   template <class F>
   CK_INLINE void each(const F& f) const {
     int64_t j = 0;
     for (; j + kLanes <= k; j += kLanes) f(Full{j});
-    if (j < k) f(Rest{j, static_cast<int>(k - j)});
+    if (j == k) return;
+    f(Rest{k - kLanes, {raw::Types<T>::kIota >= static_cast<Lane<T>>(j - (k - kLanes))}});
   }
   CK_INLINE V sum(V v) const { return V(reduce_sum(v)); }
   CK_INLINE V max(V v) const { return V(reduce_max(v)); }
-  // v, but `otherwise` in the lanes past the row's end.
+  // v, but `otherwise` in the lanes that do not count.
   CK_INLINE V only(Full, V v, V) const { return v; }
-  CK_INLINE V only(Rest at, V v, V otherwise) const { return select(within(at), v, otherwise); }
+  CK_INLINE V only(Rest at, V v, V otherwise) const { return select(at.rest, v, otherwise); }
   template <class At>
   CK_INLINE Int index(At at) const {
     return raw::Types<T>::kIota + static_cast<Lane<T>>(at.j);
@@ -127,8 +131,8 @@ struct Along {
 
     CK_INLINE In(const Along& block, const T* p) : x(p + block.row * block.k) {}
     CK_INLINE V operator()(Full at, T = T(0)) const { return V::loadu(x + at.j); }
-    CK_INLINE V operator()(Rest at, T past_end = T(0)) const {
-      return select(within(at), V::load_partial(x + at.j, at.n), V(past_end));
+    CK_INLINE V operator()(Rest at, T otherwise = T(0)) const {
+      return select(at.rest, V::loadu(x + at.j), V(otherwise));
     }
   };
 
@@ -136,16 +140,13 @@ struct Along {
     T* y;
 
     CK_INLINE Out(const Along& block, T* p) : y(p + block.row * block.k) {}
-    CK_INLINE V operator()(Full at) const { return V::loadu(y + at.j); }
-    CK_INLINE V operator()(Rest at) const { return V::load_partial(y + at.j, at.n); }
+    template <class At>
+    CK_INLINE V operator()(At at) const {
+      return V::loadu(y + at.j);
+    }
     CK_INLINE void set(Full at, V v) const { v.storeu(y + at.j); }
-    CK_INLINE void set(Rest at, V v) const { v.store_partial(y + at.j, at.n); }
+    CK_INLINE void set(Rest at, V v) const { select(at.rest, v, (*this)(at)).storeu(y + at.j); }
   };
-
- private:
-  CK_INLINE static Mask<T> within(Rest at) {
-    return {raw::Types<T>::kIota < static_cast<Lane<T>>(at.n)};
-  }
 };
 
 // Calls f(block) for all rows, threaded; f is generic, for the layout is one of two types.

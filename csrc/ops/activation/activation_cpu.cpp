@@ -40,9 +40,8 @@ CK_INLINE void with_derivative_from_input(Kind kind, const Body& body) {
     case Activation::hardtanh:
       return body([=](V x) { return select((x > V(T(-1))) & (x <= one), one, zero); });
     case Activation::hard_sigmoid:
-      return body([=](V x) {
-        return select((x > V(T(-3))) & (x <= V(T(3))), V(T(1) / T(6)), zero);
-      });
+      return body(
+          [=](V x) { return select((x > V(T(-3))) & (x <= V(T(3))), V(T(1) / T(6)), zero); });
     case Activation::elu:
       return body([=](V x) { return select(x > zero, one, slope * exp(x)); });
     case Activation::selu:
@@ -94,9 +93,8 @@ CK_INLINE void with_derivative_from_output(Kind kind, const Body& body) {
     case Activation::elu:
       return body([=](V y) { return select(y > zero, one, y + alpha); });
     case Activation::selu:
-      return body([=](V y) {
-        return select(y > zero, V(T(kSeluScale)), y + T(kSeluScale * kSeluAlpha));
-      });
+      return body(
+          [=](V y) { return select(y > zero, V(T(kSeluScale)), y + T(kSeluScale * kSeluAlpha)); });
     case Activation::softplus:
       return body([](V y) { return -expm1(-y); });
     case Activation::softsign:

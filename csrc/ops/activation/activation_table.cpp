@@ -13,8 +13,8 @@ constexpr Kernel rows[] = {
     {"forward", "cpu_naive", kFloats, CK_PER_ISA(activation_naive_forward)},
     {"backward", "cpu_simd", kFloats, CK_PER_ISA(activation_simd_backward)},
     {"backward", "cpu_naive", kFloats, CK_PER_ISA(activation_naive_backward)},
-    {"backward_from_output", "cpu_simd", kFloats,
-     CK_PER_ISA(activation_simd_backward_from_output), activation_has_from_output},
+    {"backward_from_output", "cpu_simd", kFloats, CK_PER_ISA(activation_simd_backward_from_output),
+     activation_has_from_output},
     {"backward_from_output", "cpu_naive", kFloats,
      CK_PER_ISA(activation_naive_backward_from_output), activation_has_from_output},
 };

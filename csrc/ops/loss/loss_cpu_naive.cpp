@@ -104,11 +104,16 @@ T squared_error(const T* p, const Target<T>& t, int64_t k, T scale, T* dp) {
 template <class T>
 T row_loss(Loss kind, const T* p, const Target<T>& t, int64_t k, T scale, T* dp) {
   switch (kind) {
-    case Loss::softmax_cross_entropy: return softmax_cross_entropy(p, t, k, scale, dp);
-    case Loss::cross_entropy: return cross_entropy(p, t, k, scale, dp);
-    case Loss::sigmoid_cross_entropy: return sigmoid_cross_entropy(p, t, k, scale, dp);
-    case Loss::binary_cross_entropy: return binary_cross_entropy(p, t, k, scale, dp);
-    case Loss::squared_error: break;
+    case Loss::softmax_cross_entropy:
+      return softmax_cross_entropy(p, t, k, scale, dp);
+    case Loss::cross_entropy:
+      return cross_entropy(p, t, k, scale, dp);
+    case Loss::sigmoid_cross_entropy:
+      return sigmoid_cross_entropy(p, t, k, scale, dp);
+    case Loss::binary_cross_entropy:
+      return binary_cross_entropy(p, t, k, scale, dp);
+    case Loss::squared_error:
+      break;
   }
   return squared_error(p, t, k, scale, dp);
 }
@@ -118,8 +123,7 @@ void run(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const LossParams& params = call.as<LossParams>();
     const Loss kind = static_cast<Loss>(params.kind);
-    const bool binary =
-        kind == Loss::sigmoid_cross_entropy || kind == Loss::binary_cross_entropy;
+    const bool binary = kind == Loss::sigmoid_cross_entropy || kind == Loss::binary_cross_entropy;
     const bool labels = call[1].dtype == Dtype::int32;
     const int64_t rows = call[0].rows(), k = call[0].last();
     const double s = kind == Loss::squared_error ? 0.0 : params.label_smoothing;

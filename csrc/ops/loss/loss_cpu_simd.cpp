@@ -1,4 +1,4 @@
-// loss, vectorised: each formula once, for the two layouts of simd/rows.h. Past a row's end t is 0
+// loss, vectorised: each formula once, for the two layouts of simd/rows.h. Outside a row t is 0
 // and p is 0, or -inf where it goes through exp.
 #include "ops/loss/loss.h"
 #include "simd/math.h"
@@ -112,12 +112,24 @@ struct Term {
   Vec<T> loss, slope;
 };
 
+// log(1 + e) for e in [0, 1], within 3 ulp: 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...) at
+// s = e/(2+e), where the series is short. Minimax in the relative error: 5.4e-9.
+CK_INLINE Vec<float> log1p_of_unit(Vec<float> e) {
+  using V = Vec<float>;
+  const V s = e / (2.0f + e), u = s * s;
+  const V q = fma(fma(fma(V(0x1.1ed7c2p-3f), u, V(0x1.1ebd0cp-3f)), u, V(0x1.99d208p-3f)), u,
+                  V(0x1.555502p-2f));
+  const V twice = s + s;
+  return fma(twice * u, q, twice);
+}
+CK_INLINE Vec<double> log1p_of_unit(Vec<double> e) { return log1p(e); }
+
 template <class T>
 CK_INLINE Term<T> sigmoid_cross_entropy(Vec<T> p, Vec<T> t, Vec<T> loss) {
   const Vec<T> zero = T(0), one = T(1);
   const Vec<T> e = exp(-abs(p));
   const Vec<T> linear = fma(-p, t, max_or_second(zero, p));
-  return {loss + (linear + log1p(e)), select(p < zero, e, one) / (one + e) - t};
+  return {loss + (linear + log1p_of_unit(e)), select(p < zero, e, one) / (one + e) - t};
 }
 
 // Not inlined: GCC 12 crashes when it vectorises the libm calls of two in a row.
@@ -188,10 +200,8 @@ template <Loss kind, bool gradient, class T>
 void run_kind(const Call& call) {
   using V = Vec<T>;
   const int64_t rows = call[0].rows(), k = call[0].last();
-  constexpr bool binary =
-      kind == Loss::sigmoid_cross_entropy || kind == Loss::binary_cross_entropy;
-  constexpr bool takes_labels =
-      kind == Loss::softmax_cross_entropy || kind == Loss::cross_entropy;
+  constexpr bool binary = kind == Loss::sigmoid_cross_entropy || kind == Loss::binary_cross_entropy;
+  constexpr bool takes_labels = kind == Loss::softmax_cross_entropy || kind == Loss::cross_entropy;
   const double s = kind == Loss::squared_error ? 0.0 : call.as<LossParams>().label_smoothing;
   const T keep = static_cast<T>(1 - s);
   const T spread = static_cast<T>(binary ? s / 2 : s / static_cast<double>(k));

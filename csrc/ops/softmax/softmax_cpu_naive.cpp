@@ -82,8 +82,7 @@ void softmax_naive_log_forward(const Call& call) {
 void softmax_naive_log_backward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     each_row(call, [&](int64_t at, int64_t k) {
-      log_softmax_row_backward(call[0].as<T>() + at, call[1].as<T>() + at, call[2].as<T>() + at,
-                               k);
+      log_softmax_row_backward(call[0].as<T>() + at, call[1].as<T>() + at, call[2].as<T>() + at, k);
     });
   });
 }

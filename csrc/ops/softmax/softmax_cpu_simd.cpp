@@ -1,5 +1,5 @@
-// softmax, vectorised: each formula once, for the two layouts of simd/rows.h. What lies past a
-// row's end is -inf, whose exponential is 0.
+// softmax, vectorised: each formula once, for the two layouts of simd/rows.h. What lies outside a
+// row is -inf, whose exponential is 0.
 #include "ops/softmax/softmax.h"
 #include "simd/math.h"
 #include "simd/rows.h"
@@ -52,8 +52,7 @@ CK_INLINE void log_softmax(const Block& block, const T* from, T* to) {
 }
 
 template <class T, class Block>
-CK_INLINE void log_softmax_backward(const Block& block, const T* dy_from, const T* y_from,
-                                    T* to) {
+CK_INLINE void log_softmax_backward(const Block& block, const T* dy_from, const T* y_from, T* to) {
   const typename Block::In dy(block, dy_from), y(block, y_from);
   typename Block::Out dx(block, to);
   Vec<T> sum = T(0);
