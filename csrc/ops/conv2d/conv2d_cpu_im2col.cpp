@@ -2,6 +2,7 @@
 // tile by tile (Chellapilla, Puri, Simard, 2006).
 #include "gemm/blas.h"
 #include "gemm/column_sums.h"
+#include "gemm/runs.h"
 #include "gemm/tree_sum.h"
 #include "ops/activation/activation_apply.h"
 #include "ops/conv2d/conv2d.h"
@@ -11,30 +12,6 @@
 
 namespace convkit::CK_ISA {
 namespace {
-
-template <class T>
-CK_INLINE void copy(const T* from, int64_t n, T* to) {
-  using V = Vec<T>;
-  for (; n >= V::kLanes; n -= V::kLanes, from += V::kLanes, to += V::kLanes) {
-    V::loadu(from).storeu(to);
-  }
-  if (n > 0) V::load_partial(from, static_cast<int>(n)).store_partial(to, static_cast<int>(n));
-}
-
-template <class T>
-CK_INLINE void add(const T* from, int64_t n, T* to) {
-  using V = Vec<T>;
-  for (; n >= V::kLanes; n -= V::kLanes, from += V::kLanes, to += V::kLanes) {
-    (V::loadu(to) + V::loadu(from)).storeu(to);
-  }
-  const int rest = static_cast<int>(n);
-  if (n > 0) (V::load_partial(to, rest) + V::load_partial(from, rest)).store_partial(to, rest);
-}
-
-template <class T>
-CK_INLINE void clear(T* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = 0;
-}
 
 // Walks over the taps of output pixels [begin, end) in group g in the order of the column matrix:
 // inside(offset in x, n) for n values that lie next to each other in x, outside(n) for n values
@@ -96,11 +73,11 @@ CK_INLINE Columns<T> columns(const Conv2dShape& s, const Conv2dParams& params,
   for_each_run(
       s, params, g, begin, end,
       [&](int64_t offset, int64_t n) {
-        copy(x + offset, n, to);
+        copy_run(x + offset, n, to);
         to += n;
       },
       [&](int64_t n) {
-        clear(to, n);
+        clear_run(to, n);
         to += n;
       });
   return {scratch, plan.terms};
@@ -150,7 +127,8 @@ void conv2d_im2col_backward_input(const Call& call) {
         [&](int64_t chunk, int thread) {
           const int64_t first = plan.images.begin(chunk), last = plan.images.end(chunk);
           T* const scratch = reinterpret_cast<T*>(call.workspace + thread * plan.column_bytes);
-          if (!plan.direct) clear(dx + first * s.H * s.W * s.C, (last - first) * s.H * s.W * s.C);
+          if (!plan.direct)
+            clear_run(dx + first * s.H * s.W * s.C, (last - first) * s.H * s.W * s.C);
           const int64_t stop = last * s.P * s.Q;
           for (int64_t begin = first * s.P * s.Q; begin < stop; begin += plan.tiles.size) {
             const int64_t end = smaller(begin + plan.tiles.size, stop);
@@ -163,7 +141,7 @@ void conv2d_im2col_backward_input(const Call& call) {
               for_each_run(
                   s, params, g, begin, end,
                   [&](int64_t offset, int64_t n) {
-                    add(from, n, dx + offset);
+                    add_run(from, n, dx + offset);
                     from += n;
                   },
                   [&](int64_t n) { from += n; });

@@ -21,7 +21,41 @@ int64_t im2col_backward_weight_workspace(const Call& call) {
 }
 #endif
 
+ImplicitGemmPlan implicit_plan_of(Conv2dPass pass, const Call& call, int x, int w, int y) {
+  return implicit_gemm_plan(pass, conv2d_shape(call[x], call[w], call[y]), call.as<Conv2dParams>(),
+                            call[0].dtype);
+}
+int64_t implicit_gemm_forward_workspace(const Call& call) {
+  return implicit_plan_of(Conv2dPass::forward, call, 0, 1, 3).workspace();
+}
+int64_t implicit_gemm_backward_input_workspace(const Call& call) {
+  return implicit_plan_of(Conv2dPass::backward_input, call, 2, 1, 0).workspace();
+}
+int64_t implicit_gemm_backward_weight_workspace(const Call& call) {
+  return implicit_plan_of(Conv2dPass::backward_weight, call, 1, 2, 0).workspace();
+}
+bool implicit_gemm_forward_fits(const Call& call) {
+  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
+         implicit_gemm_forward_workspace(call) <= kConv2dScratchBytes;
+}
+bool implicit_gemm_backward_input_fits(const Call& call) {
+  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
+         implicit_gemm_backward_input_workspace(call) <= kConv2dScratchBytes;
+}
+bool implicit_gemm_backward_weight_fits(const Call& call) {
+  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
+         implicit_gemm_backward_weight_workspace(call) <= kConv2dScratchBytes;
+}
+
 constexpr Kernel rows[] = {
+    {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_implicit_gemm_forward),
+     implicit_gemm_forward_fits, implicit_gemm_forward_workspace},
+    {"backward_input", "cpu_implicit_gemm", kFloats,
+     CK_PER_ISA(conv2d_implicit_gemm_backward_input), implicit_gemm_backward_input_fits,
+     implicit_gemm_backward_input_workspace},
+    {"backward_weight", "cpu_implicit_gemm", kFloats,
+     CK_PER_ISA(conv2d_implicit_gemm_backward_weight), implicit_gemm_backward_weight_fits,
+     implicit_gemm_backward_weight_workspace},
 #if CK_HAVE_BLAS
     {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward), nullptr,
      im2col_forward_workspace},
