@@ -9,5 +9,10 @@ from convkit.bench.calls import activation
 from convkit.bench.kernels import main
 from convkit.testing.named_layers import ACTIVATION_LAYERS
 
+
+def calls():
+    return activation(ACTIVATION_LAYERS)
+
+
 if __name__ == "__main__":
-    main("activation", activation(ACTIVATION_LAYERS), Path(__file__).parents[1] / "results")
+    main("activation", calls(), Path(__file__).parents[1] / "results")

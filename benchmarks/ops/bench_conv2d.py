@@ -9,5 +9,10 @@ from convkit.bench.calls import conv2d
 from convkit.bench.kernels import main
 from convkit.testing.named_layers import CONV_LAYERS
 
+
+def calls():
+    return conv2d(CONV_LAYERS)
+
+
 if __name__ == "__main__":
-    main("conv2d", conv2d(CONV_LAYERS), Path(__file__).parents[1] / "results")
+    main("conv2d", calls(), Path(__file__).parents[1] / "results")

@@ -9,5 +9,10 @@ from convkit.bench.calls import dense
 from convkit.bench.kernels import main
 from convkit.testing.named_layers import DENSE_LAYERS
 
+
+def calls():
+    return dense(DENSE_LAYERS)
+
+
 if __name__ == "__main__":
-    main("dense", dense(DENSE_LAYERS), Path(__file__).parents[1] / "results")
+    main("dense", calls(), Path(__file__).parents[1] / "results")

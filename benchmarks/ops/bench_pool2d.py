@@ -9,5 +9,10 @@ from convkit.bench.calls import pool2d
 from convkit.bench.kernels import main
 from convkit.testing.named_layers import POOL_LAYERS
 
+
+def calls():
+    return pool2d(POOL_LAYERS)
+
+
 if __name__ == "__main__":
-    main("pool2d", pool2d(POOL_LAYERS), Path(__file__).parents[1] / "results")
+    main("pool2d", calls(), Path(__file__).parents[1] / "results")

@@ -9,5 +9,10 @@ from convkit.bench.calls import softmax
 from convkit.bench.kernels import main
 from convkit.testing.named_layers import SOFTMAX_LAYERS
 
+
+def calls():
+    return softmax(SOFTMAX_LAYERS)
+
+
 if __name__ == "__main__":
-    main("softmax", softmax(SOFTMAX_LAYERS), Path(__file__).parents[1] / "results")
+    main("softmax", calls(), Path(__file__).parents[1] / "results")
