@@ -9,6 +9,10 @@ import numpy as np
 
 from convkit.ops.registry import Array
 
+# Keras and PyTorch add epsilon before and after the bias correction; at their defaults the first
+# steps would differ by percents, and there would be no telling a mistake from that.
+ADAM_EPSILON = 1e-12
+
 
 @dataclass(frozen=True)
 class Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import convkit as ck
-from convkit.bench.cases import CASES, Case
+from convkit.bench.cases import ADAM_EPSILON, CASES, Case
 
 
 def _model(case: Case) -> ck.Sequential:
@@ -28,7 +28,11 @@ class Training:
 
     def reset(self) -> None:
         adam = self.case.optimizer == "adam"
-        optimizer = ck.optimizers.Adam(0.001) if adam else ck.optimizers.SGD(0.01, momentum=0.9)
+        optimizer = (
+            ck.optimizers.Adam(0.001, epsilon=ADAM_EPSILON)
+            if adam
+            else ck.optimizers.SGD(0.01, momentum=0.9)
+        )
         self.model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
         self.model.build()
         self.model.set_weights(self.case.weights())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from convkit.bench.cases import CASES, Case
+from convkit.bench.cases import ADAM_EPSILON, CASES, Case
 
 
 def _network(case: Case) -> Any:
@@ -66,8 +66,9 @@ class Training:
             self.network = self.network.to(memory_format=torch.channels_last)
         parameters = self.network.parameters()
         if self.case.optimizer == "adam":
-            # The epsilon of Keras.
-            self.optimizer = torch.optim.Adam(parameters, 0.001, eps=1e-7, fused=self.fused)
+            self.optimizer = torch.optim.Adam(
+                parameters, 0.001, eps=ADAM_EPSILON, fused=self.fused
+            )
         else:
             self.optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.9, fused=self.fused)
 
@@ -82,7 +83,7 @@ class Training:
     def outputs(self) -> dict[str, list[float]]:
         """Losses of the first eight steps, and the norms of the weights after them."""
         count, batch = len(self.x), self.case.batch
-        losses = [float(self.step(n * batch % count)) for n in range(8)]
+        losses = [float(self.step(n * batch % count).detach()) for n in range(8)]
         norms = [float(p.detach().norm()) for p in self.network.parameters()]
         self.reset()
         return {"loss": losses, "weight norms": norms}
