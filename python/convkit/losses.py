@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from convkit.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from convkit.ops.registry import Array
+    from convkit.ops.registry import Array, Params
     from convkit.program.program import Builder, Value
 
 __all__ = [
@@ -149,7 +149,7 @@ class Loss:
             Gradient of the reduced loss with respect to the prediction.
         """
         rows = math.prod(prediction.spec.shape[:-1])
-        params = {
+        params: Params = {
             "kind": self.kind,
             "label_smoothing": self.label_smoothing,
             "scale": 1.0 if self.reduction == "sum" else 1.0 / max(rows, 1),

@@ -248,7 +248,7 @@ _ALIASES: dict[str, Callable[..., Metric]] = {
     "mse": MeanSquaredError,
     "MSE": MeanSquaredError,
 }
-NAMES = {**_ALIASES, **{cls.__name__: cls for cls in _CLASSES}}  # type: ignore[attr-defined]
+NAMES = {**_ALIASES, **{cls.__name__: cls for cls in _CLASSES}}
 
 
 def get(identifier: object) -> Metric:

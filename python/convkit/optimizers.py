@@ -64,7 +64,9 @@ class Optimizer:
     ) -> None:
         owner = type(self).__name__
         if "lr" in options:
-            raise TypeError(f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?")
+            raise TypeError(
+                f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?"
+            )
         refuse_options(owner, options, {**_HARMLESS, **(harmless or {})})
         self.name = name
         self.learning_rate = learning_rate
@@ -125,7 +127,9 @@ class Optimizer:
             "lr_scale": 1.0,
         }
 
-    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+    def emit(
+        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
+    ) -> None:
         """Append the update of one stretch of the flat parameter buffer."""
         raise NotImplementedError
 
@@ -175,7 +179,9 @@ class SGD(Optimizer):
     def params(self) -> dict[str, int | float | str]:
         return {**super().params(), "momentum": self.momentum, "nesterov": int(self.nesterov)}
 
-    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+    def emit(
+        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
+    ) -> None:
         self._emit(builder, "sgd", [gradient, slots[0] if slots else None, weight])
 
 
@@ -218,7 +224,9 @@ class Adam(Optimizer):
         own = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon}
         return {**super().params(), **own}
 
-    def emit(self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value) -> None:
+    def emit(
+        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
+    ) -> None:
         self._emit(builder, "adam", [gradient, *slots, weight])
 
 

@@ -61,9 +61,7 @@ def count(verb: str, name: str, value: Any, default: int, least: int = 1) -> int
     return number
 
 
-def split_validation(
-    samples: Samples, plain: Samples, fraction: float
-) -> tuple[Samples, Samples]:
+def split_validation(samples: Samples, plain: Samples, fraction: float) -> tuple[Samples, Samples]:
     """Cut off the last fraction for validation.
 
     Parameters
@@ -90,7 +88,7 @@ def split_validation(
 
 
 def batches(verb: str, x: Any, y: Any, sample_weight: Any) -> Iterable[Any]:
-    """x as an iterable of batches, refused if it is none or comes with y.
+    """Return x as an iterable of batches, refused if it is none or comes with y.
 
     Raises
     ------
@@ -111,7 +109,7 @@ def batches(verb: str, x: Any, y: Any, sample_weight: Any) -> Iterable[Any]:
 
 
 def prepare_validation(data: Any) -> tuple[Any, Any, Any]:
-    """x, y and sample_weight of ``validation_data``.
+    """Return x, y and sample_weight of ``validation_data``.
 
     Raises
     ------

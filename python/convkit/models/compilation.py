@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ class Compilable:
         TypeError, ValueError
             If an argument is not known; messages suggest the nearest name.
         """
-        reject_unknown("compile", unknown, list(inspect.signature(Compilable.compile).parameters)[1:-1])
+        reject_unknown(Compilable.compile, unknown)
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
         self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics)
         self.executor = "eager" if run_eagerly else "native"
@@ -147,9 +146,10 @@ class Compilable:
                 f"[{verb}] model {self.name!r} has {len(self.outputs)} outputs ({names}); only "
                 "models with one output can be trained and evaluated"
             )
-        if self._loop is None or self._loop.kind != self.executor or self._loop.store is not model.store:
-            self._loop = Loop(self, self.executor)
-        return self._loop
+        loop = self._loop
+        if loop is None or loop.kind != self.executor or loop.store is not model.store:
+            loop = self._loop = Loop(self, self.executor)
+        return loop
 
     def _claim(self, compiled: Compiled) -> None:
         """Make sure that the optimizer's state is this model's."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from convkit.program.program import Program
 __all__ = ["Compiled", "Totals", "reject_unknown"]
 
 
-def reject_unknown(verb: str, unknown: dict[str, Any], known: Sequence[str]) -> None:
+def reject_unknown(method: Callable[..., Any], unknown: dict[str, Any]) -> None:
     """Raise for a keyword argument that a method does not have.
 
     Raises
@@ -24,7 +25,10 @@ def reject_unknown(verb: str, unknown: dict[str, Any], known: Sequence[str]) -> 
     TypeError
     """
     for key in unknown:
-        raise TypeError(f"{verb}() got an unexpected argument {key!r}{did_you_mean(key, known)}")
+        known = list(inspect.signature(method).parameters)[1:-1]  # without self and **unknown
+        raise TypeError(
+            f"{method.__name__}() got an unexpected argument {key!r}{did_you_mean(key, known)}"
+        )
 
 
 def _many(identifiers: Any, argument: str) -> list[Metric]:

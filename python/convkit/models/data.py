@@ -119,19 +119,20 @@ def _input_arrays(verb: str, nodes: Sequence[Node], x: Any) -> list[Any]:
                 "pass a list of arrays or a dict"
             )
         return list(x)
-    rank = len(nodes[0].shape)
-    if isinstance(x, list | tuple) and len(x) == 1 and np.ndim(x[0]) in (rank, rank - 1):
-        if np.ndim(x[0]) == rank or np.ndim(x[0]) + 1 != rank or nodes[0].shape[-1] == 1:
-            return [x[0]]
+    if isinstance(x, list | tuple) and len(x) == 1 and _fits(nodes[0], np.shape(x[0])):
+        return [x[0]]  # a list of inputs, rather than of samples
     return [x]
+
+
+def _fits(node: Node, shape: tuple[int, ...]) -> bool:
+    return len(shape) > 0 and tuple(node.shape[1:]) in (shape[1:], (*shape[1:], 1))
 
 
 def _check_shape(verb: str, node: Node, array: Array) -> None:
     """Refuse samples that do not fit an input; a missing last axis of size 1 fits."""
-    expected = tuple(node.shape[1:])
-    sample = array.shape[1:]
-    if array.ndim and expected in (sample, (*sample, 1)):
+    if _fits(node, array.shape):
         return
+    expected, sample = tuple(node.shape[1:]), array.shape[1:]
     hint = ""
     if array.shape in (expected, expected[:-1] if expected[-1:] == (1,) else expected):
         hint = "; this is one sample: add the batch axis, x[None]"
@@ -139,7 +140,8 @@ def _check_shape(verb: str, node: Node, array: Array) -> None:
         hint = "; did you pass channels-first data? x.transpose(0, 2, 3, 1)"
     wanted = ", ".join(["N", *map(str, expected)])
     raise ValueError(
-        f"[{verb}] input {node.name!r} expects an array of shape ({wanted}), got {array.shape}{hint}"
+        f"[{verb}] input {node.name!r} expects an array of shape ({wanted}), got {array.shape}"
+        f"{hint}"
     )
 
 

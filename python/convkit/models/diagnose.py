@@ -73,8 +73,8 @@ def diagnose(
         To raise.
     """
     data = dict(segment.samples.arrays)
-    if segment.index is not None:
-        data["index"] = segment.index
+    if segment.order is not None:
+        data["index"] = segment.order
     layer, where, text = _origin(executor, store, data, step)
     way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
     return NonFiniteError(

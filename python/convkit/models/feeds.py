@@ -24,15 +24,15 @@ class Segment(NamedTuple):
     Attributes
     ----------
     samples : Samples
-    index : ndarray of int64 or None
-        Order of the samples; None: as they come.
+    order : ndarray of int64 or None
+        Of the samples; None: as they come.
     first : int
         Position of the first sample.
     batch, steps : int
     """
 
     samples: Samples
-    index: Array | None
+    order: Array | None
     first: int
     batch: int
     steps: int
@@ -111,8 +111,8 @@ def split_batch(batch: Any) -> tuple[Any, Any, Any]:
     if isinstance(batch, tuple):
         if not 1 <= len(batch) <= 3:
             raise ValueError(
-                f"an iterable of batches must yield x, (x, y) or (x, y, sample_weight), got a tuple "
-                f"of {len(batch)}"
+                f"an iterable of batches must yield x, (x, y) or (x, y, sample_weight), got a "
+                f"tuple of {len(batch)}"
             )
         return (*batch, *(None,) * (3 - len(batch)))
     if isinstance(batch, list) and len(batch) in (2, 3):  # a DataLoader's batch

@@ -116,10 +116,10 @@ class Loop:
         done = 0
         for segment in feed.epoch(*path):
             data = dict(segment.samples.arrays)
-            if segment.index is not None:
-                data["index"] = segment.index
+            if segment.order is not None:
+                data["index"] = segment.order
             executor = self.executor(
-                mode, segment.batch, segment.samples, segment.index is not None, compiled
+                mode, segment.batch, segment.samples, segment.order is not None, compiled
             )
             sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
             first, left = segment.first, segment.steps
@@ -205,6 +205,6 @@ def _weight(segment: Segment, begin: int, end: int) -> float:
     weights = segment.samples.arrays.get("weight")
     if weights is None:
         return float(_rows(segment, end - begin))
-    if segment.index is not None:
-        return float(weights[segment.index[begin:end]].sum(dtype=np.float64))
+    if segment.order is not None:
+        return float(weights[segment.order[begin:end]].sum(dtype=np.float64))
     return float(weights[begin:end].sum(dtype=np.float64))

@@ -88,12 +88,11 @@ def as_targets(verb: str, y: Array, output: tuple[int, ...], loss: Loss) -> Arra
     if y.shape != (n, *output):
         hint = ""
         classes = output[-1]
-        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)):
-            if "cross" in loss.kind:
-                hint = (
-                    "; for integer labels use the loss 'sparse_categorical_crossentropy', or "
-                    f"np.eye({classes}, dtype='float32')[y]"
-                )
+        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)) and "cross" in loss.kind:
+            hint = (
+                "; for integer labels use the loss 'sparse_categorical_crossentropy', or "
+                f"np.eye({classes}, dtype='float32')[y]"
+            )
         wanted = ", ".join(["N", *map(str, output)])
         raise ValueError(
             f"[{verb}] loss {loss.name!r} expects y of shape ({wanted}), got {y.shape}{hint}"
@@ -103,9 +102,7 @@ def as_targets(verb: str, y: Array, output: tuple[int, ...], loss: Loss) -> Arra
     return y
 
 
-def class_weights(
-    verb: str, targets: Array, classes: int, weights: Mapping[int, float]
-) -> Array:
+def class_weights(verb: str, targets: Array, classes: int, weights: Mapping[int, float]) -> Array:
     """Weight of each row from the weight of its class; classes without one have weight 1.
 
     Parameters

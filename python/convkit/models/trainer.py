@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,7 +123,7 @@ class Trainer(Compilable):
         TypeError, ValueError
             If the data does not fit the model.
         """
-        reject_unknown("fit", unknown, list(inspect.signature(Trainer.fit).parameters)[1:-1])
+        reject_unknown(Trainer.fit, unknown)
         compiled = self._require_compiled("fit")
         epochs = count("fit", "epochs", epochs, 1, least=0)
         batch = count("fit", "batch_size", batch_size, BATCH)
@@ -191,7 +190,7 @@ class Trainer(Compilable):
         float, list of float or dict
             The loss alone, or ``[loss, metric, ...]``.
         """
-        reject_unknown("evaluate", unknown, list(inspect.signature(Trainer.evaluate).parameters)[1:-1])
+        reject_unknown(Trainer.evaluate, unknown)
         compiled = self._require_compiled("evaluate")
         if is_arrays(x):
             loop = self._prepare("evaluate", x, compiled)
@@ -202,7 +201,9 @@ class Trainer(Compilable):
         feed = self._feed("evaluate", x, y, batch_size, steps, sample_weight, compiled.loss)
         if isinstance(feed, ArrayFeed) and not feed.samples.count:
             raise ValueError("[evaluate] x is empty: there is nothing to evaluate")
-        hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps})
+        hooks = CallbackList(
+            callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps}
+        )
         progress = Progress(verbose)
         progress.begin(feed.steps)
         try:
@@ -245,14 +246,16 @@ class Trainer(Compilable):
         ndarray of float32, or a list of them if the model has several outputs
             Of shape (0, ...) for no samples.
         """
-        reject_unknown("predict", unknown, list(inspect.signature(Trainer.predict).parameters)[1:-1])
+        reject_unknown(Trainer.predict, unknown)
         if is_arrays(x):
             loop = self._prepare("predict", x)
         else:
             x, peeked = peek("predict", batches("predict", x, None, None))
             loop = self._prepare("predict", peeked)
         feed = self._feed("predict", x, None, batch_size, steps)
-        hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps})
+        hooks = CallbackList(
+            callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps}
+        )
         progress = Progress(verbose)
         progress.lines = progress.live or verbose == 2
         progress.begin(feed.steps)
@@ -317,4 +320,3 @@ class Trainer(Compilable):
         """Outputs for one batch."""
         size = max(len(next(iter(x.values())) if isinstance(x, Mapping) else x), 1)
         return self.predict(x, size, verbose=0)
-
