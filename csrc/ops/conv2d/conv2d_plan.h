@@ -8,7 +8,8 @@ namespace convkit {
 
 // At most this many threads work on one call, each with its own scratch memory (a slot).
 constexpr int64_t kConv2dSlots = 16;
-constexpr int64_t kConv2dScratchBytes = int64_t{48} << 20;
+constexpr int64_t kConv2dScratchBytes = int64_t{48} << 20;  // where a plan can choose
+constexpr int64_t kConv2dMaxWorkspace = int64_t{64} << 20;
 
 CK_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 CK_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -77,8 +78,8 @@ CK_INLINE Im2colPlan im2col_plan(const Conv2dShape& s, const Conv2dParams& param
 
 // implicit_gemm: the taps of a filter row are one run of KW*C neighbours in a row of the image, so
 // no column matrix is needed; only an image with padding is copied, into a zero border.
-CK_INLINE bool implicit_gemm_fits(const Conv2dParams& params) {
-  return params.groups == 1 && params.dilation_w == 1;
+CK_INLINE bool implicit_gemm_fits(const Conv2dShape& s, const Conv2dParams& params) {
+  return params.groups == 1 && params.dilation_w == 1 && s.C > 0 && s.K > 0 && s.P > 0 && s.Q > 0;
 }
 
 struct ImplicitGemmPlan {
@@ -86,18 +87,18 @@ struct ImplicitGemmPlan {
   bool padded;           // the border is wider than nothing
   int64_t row;           // values in a row of the image with its border
   Chunks images, rows;   // a task is a chunk of images times a chunk of rows of the result
-  int64_t slots;         // tasks in work at a time
-  int64_t slot_bytes;    // scratch of a task
-  int64_t shared_bytes;  // weights in panels and the bias
   Chunks parts;          // backward_weight: of the tasks; each part has a dw and db of its own
+  int64_t splits;        // backward_weight: a part's filter rows go to this many chunks
+  int64_t slots;         // chunks in work at a time
+  int64_t slot_bytes;    // scratch of each
+  int64_t tail_bytes;    // backward_weight: of these, at the end, for the last rows of dy
+  int64_t shared_bytes;  // weights in panels and the bias
   int64_t part_bytes;
-
-  int64_t tail_bytes;  // backward_weight: at the end of a slot, for the last rows of dy
 
   CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
   CK_INLINE int64_t workspace() const {
-    return shared_bytes + slots * slot_bytes + parts.count() * part_bytes;
+    return shared_bytes + slots * slot_bytes + larger(parts.count(), 1) * part_bytes;
   }
 };
 
@@ -113,57 +114,61 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
                                               const Conv2dParams& params, Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
   const int64_t lanes = 64 / bytes;  // of the widest vector: the sizes must hold for every ISA
-  const bool input = pass == Conv2dPass::backward_input;
-  const int64_t rows = input ? s.H : s.P;
-  const double flops = conv2d_flops(s, params);
-  const double per_image = s.N > 0 ? flops / static_cast<double>(s.N) : 0;
-  constexpr double kTaskFlops = 3e5;  // a task takes a few microseconds at least
+  const int64_t rows = pass == Conv2dPass::backward_input ? s.H : s.P;
+  const int64_t padded_rows = s.H + params.pad_top + params.pad_bottom;
 
-  ImplicitGemmPlan plan;
+  ImplicitGemmPlan plan = {};
   plan.run = s.KW * s.C;
   plan.padded =
       params.pad_top > 0 || params.pad_bottom > 0 || params.pad_left > 0 || params.pad_right > 0;
   plan.row = (s.W + params.pad_left + params.pad_right) * s.C;
 
-  // Several images, or some rows of one, whose input is 256 KB at most.
-  const int64_t image_bytes =
-      larger((s.H + params.pad_top + params.pad_bottom) * plan.row * bytes, 1);
-  int64_t images = 1, blocks = 1;
-  if (per_image < kTaskFlops) {
-    images = static_cast<int64_t>(kTaskFlops / larger(static_cast<int64_t>(per_image), 1)) + 1;
-    images = larger(smaller(images, (int64_t{256} << 10) / image_bytes), 1);
-  } else {
-    blocks = smaller(static_cast<int64_t>(per_image / kTaskFlops), 64);
-  }
-  plan.images = {s.N, larger(smaller(images, s.N), 1)};
-  plan.rows = {rows, larger(ceil_div(rows, larger(blocks, 1)), 1)};
+  // Pixels per task: enough that it takes microseconds and that reading the weights (for
+  // backward_weight: adding to dw) does not matter, yet 16 tasks if there are pixels for them.
+  const int64_t weights = s.KH * plan.run * s.K;
+  const bool weight_pass = pass == Conv2dPass::backward_weight;
+  const int64_t share = s.N * s.P * s.Q / kConv2dSlots;
+  const int64_t pixels =
+      larger(weight_pass ? larger(smaller(share, 512), 64) : larger(smaller(share, 128), 24),
+             150000 / larger(weights, 1));
+  const int64_t per_image = larger(s.P * s.Q, 1);
+  const int64_t fit = (int64_t{256} << 10) / larger(padded_rows * plan.row * bytes, 1);
+  const int64_t images = larger(smaller(smaller(ceil_div(pixels, per_image), fit), s.N), 1);
+  const int64_t blocks = smaller(larger(per_image / pixels, 1), larger(rows, 1));
+  plan.images = {s.N, images};
+  plan.rows = {rows, larger(ceil_div(rows, blocks), 1)};
 
-  plan.slots = flops < kConv2dSerialFlops ? 1 : larger(smaller(plan.tasks(), kConv2dSlots), 1);
-  plan.shared_bytes = 0;
   plan.parts = {0, 1};
-  plan.part_bytes = 0;
-  plan.tail_bytes = 0;
-  if (input) {
+  plan.splits = 1;
+  if (weight_pass) {
+    const int64_t fold = conv2d_may_fold(s.K, bytes) ? kConv2dMaxFold : 1;
+    const int64_t columns = plan.run + (fold - 1) * params.stride_w * s.C;
+    plan.part_bytes = round_up((s.KH * columns * fold + 1) * s.K * bytes, 64);
+    const int64_t parts =
+        smaller(smaller(plan.tasks(), kConv2dSlots), kConv2dScratchBytes / plan.part_bytes);
+    plan.parts = {plan.tasks(), larger(ceil_div(plan.tasks(), larger(parts, 1)), 1)};
+    if (plan.parts.count() < kConv2dSlots && weights > 65536) plan.splits = larger(s.KH, 1);
+  }
+  const int64_t chunks = weight_pass ? plan.parts.count() * plan.splits : plan.tasks();
+  plan.slots =
+      conv2d_flops(s, params) < kConv2dSerialFlops ? 1 : larger(smaller(chunks, kConv2dSlots), 1);
+
+  if (pass == Conv2dPass::backward_input) {
     plan.shared_bytes = round_up(s.KH * s.K * round_up(plan.run, lanes) * bytes, 64);
-    plan.slot_bytes = round_up((plan.row + 2 * lanes) * bytes, 64);
+    plan.slot_bytes = round_up((plan.rows.size * plan.row + lanes) * bytes, 64);
     return plan;
   }
-  const int64_t rows_in =
-      (plan.rows.size - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
-  plan.slot_bytes = plan.padded ? round_up(plan.images.size * rows_in * plan.row * bytes, 64) : 0;
-  if (pass == Conv2dPass::forward) {
+  if (plan.padded) {
+    const int64_t rows_in =
+        (plan.rows.size - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
+    plan.slot_bytes = round_up(plan.images.size * rows_in * plan.row * bytes, 64);
+  }
+  if (weight_pass) {
+    plan.tail_bytes = round_up((s.Q * s.K + 2 * lanes) * bytes, 64);
+    plan.slot_bytes += plan.tail_bytes;
+  } else {
     plan.shared_bytes = round_up((s.KH * plan.run + 1) * round_up(s.K, lanes) * bytes, 64);
-    return plan;
   }
-  plan.tail_bytes = round_up((s.Q * s.K + 2 * lanes) * bytes, 64);
-  plan.slot_bytes += plan.tail_bytes;
-  const int64_t fold = conv2d_may_fold(s.K, bytes) ? kConv2dMaxFold : 1;
-  const int64_t columns = plan.run + (fold - 1) * params.stride_w * s.C;
-  plan.part_bytes = round_up((s.KH * columns * fold + 1) * s.K * bytes, 64);
-  const int64_t parts = larger(
-      smaller(smaller(plan.tasks(), plan.slots), kConv2dScratchBytes / larger(plan.part_bytes, 1)),
-      1);
-  plan.parts = {plan.tasks(), larger(ceil_div(plan.tasks(), parts), 1)};
   return plan;
 }
 

@@ -5,64 +5,57 @@
 namespace convkit {
 namespace {
 
+// The operands of a pass in the order x, w, y.
+Conv2dShape shape_of(Conv2dPass pass, const Call& call) {
+  switch (pass) {
+    case Conv2dPass::backward_input:
+      return conv2d_shape(call[2], call[1], call[0]);
+    case Conv2dPass::backward_weight:
+      return conv2d_shape(call[1], call[2], call[0]);
+    case Conv2dPass::forward:
+      break;
+  }
+  return conv2d_shape(call[0], call[1], call[3]);
+}
+
+template <Conv2dPass pass>
+int64_t implicit_gemm_workspace(const Call& call) {
+  return implicit_gemm_plan(pass, shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype)
+      .workspace();
+}
+template <Conv2dPass pass>
+bool implicit_gemm_supports(const Call& call) {
+  return implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
+         implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+}
+
 #if CK_HAVE_BLAS
-Im2colPlan plan_of(const Call& call, int x, int w, int y) {
-  return im2col_plan(conv2d_shape(call[x], call[w], call[y]), call.as<Conv2dParams>(),
-                     call[0].dtype);
-}
-int64_t im2col_forward_workspace(const Call& call) {
-  return plan_of(call, 0, 1, 3).forward_workspace();
-}
-int64_t im2col_backward_input_workspace(const Call& call) {
-  return plan_of(call, 2, 1, 0).forward_workspace();
-}
-int64_t im2col_backward_weight_workspace(const Call& call) {
-  return plan_of(call, 1, 2, 0).backward_weight_workspace();
+template <Conv2dPass pass>
+int64_t im2col_workspace(const Call& call) {
+  const Im2colPlan plan = im2col_plan(shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype);
+  return pass == Conv2dPass::backward_weight ? plan.backward_weight_workspace()
+                                             : plan.forward_workspace();
 }
 #endif
 
-ImplicitGemmPlan implicit_plan_of(Conv2dPass pass, const Call& call, int x, int w, int y) {
-  return implicit_gemm_plan(pass, conv2d_shape(call[x], call[w], call[y]), call.as<Conv2dParams>(),
-                            call[0].dtype);
-}
-int64_t implicit_gemm_forward_workspace(const Call& call) {
-  return implicit_plan_of(Conv2dPass::forward, call, 0, 1, 3).workspace();
-}
-int64_t implicit_gemm_backward_input_workspace(const Call& call) {
-  return implicit_plan_of(Conv2dPass::backward_input, call, 2, 1, 0).workspace();
-}
-int64_t implicit_gemm_backward_weight_workspace(const Call& call) {
-  return implicit_plan_of(Conv2dPass::backward_weight, call, 1, 2, 0).workspace();
-}
-bool implicit_gemm_forward_fits(const Call& call) {
-  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
-         implicit_gemm_forward_workspace(call) <= kConv2dScratchBytes;
-}
-bool implicit_gemm_backward_input_fits(const Call& call) {
-  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
-         implicit_gemm_backward_input_workspace(call) <= kConv2dScratchBytes;
-}
-bool implicit_gemm_backward_weight_fits(const Call& call) {
-  return implicit_gemm_fits(call.as<Conv2dParams>()) &&
-         implicit_gemm_backward_weight_workspace(call) <= kConv2dScratchBytes;
-}
-
 constexpr Kernel rows[] = {
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_implicit_gemm_forward),
-     implicit_gemm_forward_fits, implicit_gemm_forward_workspace},
+     implicit_gemm_supports<Conv2dPass::forward>, implicit_gemm_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_implicit_gemm", kFloats,
-     CK_PER_ISA(conv2d_implicit_gemm_backward_input), implicit_gemm_backward_input_fits,
-     implicit_gemm_backward_input_workspace},
+     CK_PER_ISA(conv2d_implicit_gemm_backward_input),
+     implicit_gemm_supports<Conv2dPass::backward_input>,
+     implicit_gemm_workspace<Conv2dPass::backward_input>},
     {"backward_weight", "cpu_implicit_gemm", kFloats,
-     CK_PER_ISA(conv2d_implicit_gemm_backward_weight), implicit_gemm_backward_weight_fits,
-     implicit_gemm_backward_weight_workspace},
+     CK_PER_ISA(conv2d_implicit_gemm_backward_weight),
+     implicit_gemm_supports<Conv2dPass::backward_weight>,
+     implicit_gemm_workspace<Conv2dPass::backward_weight>},
 #if CK_HAVE_BLAS
     {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward), nullptr,
-     im2col_forward_workspace},
+     im2col_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_input), nullptr,
-     im2col_backward_input_workspace},
+     im2col_workspace<Conv2dPass::backward_input>},
     {"backward_weight", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_weight), nullptr,
-     im2col_backward_weight_workspace},
+     im2col_workspace<Conv2dPass::backward_weight>},
 #endif
     {"forward", "cpu_naive", kFloats, CK_PER_ISA(conv2d_naive_forward)},
     {"backward_input", "cpu_naive", kFloats, CK_PER_ISA(conv2d_naive_backward_input)},
