@@ -242,7 +242,7 @@ class EarlyStopping(Callback):
         Epochs without improvement before training stops.
     verbose : int
     mode : {"auto", "min", "max"}
-        "auto": "max" for names that end in "accuracy" or "acc", else "min".
+        "auto": "max" for accuracies, "min" for losses.
     baseline : float, optional
         Value to beat.
     restore_best_weights : bool
@@ -270,8 +270,6 @@ class EarlyStopping(Callback):
         self.min_delta = abs(min_delta)
         self.patience = patience
         self.verbose = verbose
-        if mode == "auto":
-            mode = "max" if monitor.endswith(("accuracy", "acc")) else "min"
         self.mode = mode
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
@@ -281,12 +279,16 @@ class EarlyStopping(Callback):
     def _reset(self) -> None:
         self.wait = 0
         self.stopped_epoch = 0
-        self.best = -math.inf if self.mode == "max" else math.inf
+        name = self.monitor.removeprefix("val_")
+        metrics = {m.name: m for m in getattr(self.model, "metrics", ())}
+        rises = name.endswith("acc") or getattr(metrics.get(name), "rises", "accuracy" in name)
+        self.maximise = self.mode == "max" or (self.mode == "auto" and rises)
+        self.best = -math.inf if self.maximise else math.inf
         self.best_weights: Any = None
         self.best_epoch = 0
 
     def _improved(self, value: float, reference: float) -> bool:
-        if self.mode == "max":
+        if self.maximise:
             return value - self.min_delta > reference
         return value + self.min_delta < reference
 

@@ -352,7 +352,8 @@ def get(identifier: object) -> Loss:
     if isinstance(identifier, str):
         if identifier in NAMES:
             return NAMES[identifier]()
-        raise ValueError(f"unknown loss {identifier!r}{did_you_mean(identifier, NAMES)}")
+        near = did_you_mean(identifier, [name for name in NAMES if name.islower()])
+        raise ValueError(f"unknown loss {identifier!r}{near}")
     if callable(identifier):
         if identifier in _FUNCTIONS:
             return _FUNCTIONS[identifier]()

@@ -48,6 +48,7 @@ class Metric:
     """
 
     sparse: bool | None = None
+    rises = False  # whether more is better
 
     def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         refuse_options(type(self).__name__, options or {}, {"dtype": None, "axis": -1})
@@ -102,6 +103,7 @@ class _AccuracyOf(Metric):
     """Share of rows that an accuracy formula counts as right."""
 
     kind = ""
+    rises = True
 
     def __init__(self, name: str, threshold: float, options: dict[str, Any]) -> None:
         super().__init__(name, options)
@@ -164,6 +166,8 @@ class BinaryAccuracy(_AccuracyOf):
 
 class Accuracy(Metric):
     """The accuracy that fits targets and output, as ``"accuracy"`` chooses it."""
+
+    rises = True
 
     def __init__(self, name: str = "accuracy", **options: Any) -> None:
         super().__init__(name, options)
@@ -277,7 +281,7 @@ def get(identifier: object) -> Metric:
         if identifier in NAMES:
             metric = NAMES[identifier]()
             return metric.named(identifier, False) if identifier in _ALIASES else metric
-        raise ValueError(f"unknown metric {identifier!r}{did_you_mean(identifier, NAMES)}")
+        raise ValueError(f"unknown metric {identifier!r}{did_you_mean(identifier, _ALIASES)}")
     if isinstance(identifier, Loss):
         return _LossAsMetric(identifier.name, identifier)
     raise TypeError(

@@ -92,4 +92,6 @@ def make_model(name: str, shape: tuple[int, ...] | None = None, classes: int | N
         options["input_shape"] = shape
     if classes is not None and "classes" in known:
         options["classes"] = classes
+    if shape is not None and "sizes" in known and "input_shape" not in known:
+        options = {"sizes": (shape, 128, classes or 10)}
     return build(**options)

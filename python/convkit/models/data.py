@@ -243,7 +243,7 @@ def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
     layer, scale, offset = found
     first = next(iter(samples.arrays.values()))[:256]
     largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
-    if largest > LARGE:
+    if LARGE < largest < np.inf:
         warnings.warn(
             f"x has values up to {largest:g}, and layer {layer.name!r} ends in sigmoid or tanh, "
             "which are flat there, so it will hardly learn; scale the data, for pixels x / 255 or "

@@ -1,0 +1,102 @@
+"""The command line, in this process."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from convkit import random as ck_random
+from convkit.cli import main
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    before = ck_random._seed
+    yield
+    ck_random._seed = before
+
+
+def test_lenet5_learns_the_digits(capsys):
+    assert main(["train", "lenet5"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"test accuracy 0\.\d{4}", last)
+    assert float(last.split()[-1]) >= 0.98
+
+
+def test_train_evaluate_predict(capsys, tmp_path):
+    weights, images = str(tmp_path / "w.npz"), str(tmp_path / "p.npy")
+    assert main(["train", "lenet5", "--epochs", "2", "--seed", "5", "--save", weights]) == 0
+    trained = capsys.readouterr().out.splitlines()[-1]
+    assert main(["evaluate", "lenet5", "--weights", weights]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == trained
+    assert main(["predict", "lenet5", "--weights", weights, "--output", images]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11 and re.fullmatch(r"0: class \d, probability \d\.\d{4}", lines[0])
+    p = np.load(images)
+    assert p.shape == (297, 10)
+    np.save(tmp_path / "x.npy", np.zeros((3, 28, 28), "uint8"))
+    arguments = ["predict", "lenet5", "--weights", weights, "--input", str(tmp_path / "x.npy")]
+    assert main(arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_the_seed_decides(capsys):
+    lines = []
+    for seed in ("1", "1", "2"):
+        assert main(["train", "mlp", "--epochs", "1", "--seed", seed]) == 0
+        lines.append(re.findall(r"loss: \S+", capsys.readouterr().out))
+    assert lines[0] == lines[1] != lines[2]
+
+
+def test_other_optimizers(capsys):
+    arguments = ["train", "mlp", "--epochs", "1", "--optimizer", "sgd", "--lr", "0.1"]
+    assert main([*arguments, "--batch-size", "64"]) == 0
+    assert "24/24" in capsys.readouterr().out
+
+
+def test_summary_and_info(capsys, monkeypatch):
+    assert main(["summary", "lenet5", "--program"]) == 0
+    out = capsys.readouterr().out
+    assert "61,706" in out and "conv2d.forward" in out
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    for word in ("convkit", "cpu ", "threads", "isa", "available", "blas", "cuda"):
+        assert word in out
+    assert "warning: OPENBLAS_CORETYPE=Haswell" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["train", "lenet6"], "did you mean 'lenet5'"),
+        (["train", "lenet5", "--data", "digit"], "did you mean 'digits'"),
+        (["train", "lenet5", "--optimizer", "adan"], "did you mean 'adam'"),
+        (["train", "lenet5", "--device", "cuda"], "not available"),
+        (["train", "lenet5", "--batch-size", "0"], "batch_size"),
+        (["evaluate", "lenet5", "--weights", "nowhere.npz"], "nowhere.npz"),
+    ],
+)
+def test_errors_are_one_line(arguments, text, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err and captured.err.count("\n") == 1
+    assert captured.err.startswith(f"convkit {arguments[0]}: ")
+
+
+def test_unknown_verbs_and_no_verb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["trian"])
+    assert stop.value.code == 2
+    assert main([]) == 0
+    assert "train" in capsys.readouterr().out
+
+
+def test_as_a_module():
+    result = subprocess.run(
+        [sys.executable, "-m", "convkit.cli", "train", "nothing"], capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr and "unknown model" in result.stderr

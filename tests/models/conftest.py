@@ -1,0 +1,59 @@
+"""Small data and models that train in milliseconds."""
+
+import numpy as np
+import pytest
+
+import convkit as ck
+from convkit import random as ck_random
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    before = ck_random._seed, ck.get_num_threads()
+    ck.set_seed(7)
+    yield
+    ck_random._seed = before[0]
+    ck.set_num_threads(before[1])
+
+
+def blobs(n=100, features=4, classes=3, seed=0):
+    """Labels 0, 1, 2, ... and points around one centre for each."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    centres = 2 * np.random.default_rng(99).standard_normal((classes, features))
+    x = centres[y] + 0.3 * rng.standard_normal((n, features))
+    return x.astype(np.float32), y
+
+
+def classifier(features=4, classes=3, hidden=8, loss="sparse_categorical_crossentropy", **options):
+    model = ck.Sequential(
+        [
+            ck.Input((features,), name="points"),
+            ck.layers.Dense(hidden, "tanh", name="hidden"),
+            ck.layers.Dense(classes, "softmax", name="out"),
+        ]
+    )
+    model.compile(**{"optimizer": "adam", "loss": loss, "metrics": ["accuracy"], **options})
+    return model
+
+
+def images(n=40, size=8, channels=1, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, size, size, channels), dtype=np.uint8)
+    return x, rng.integers(0, classes, n)
+
+
+def convnet(size=8, channels=1, classes=4, dropout=0.25):
+    model = ck.Sequential(
+        [
+            ck.Input((size, size, channels), name="pixels"),
+            ck.layers.Rescaling(1 / 255),
+            ck.layers.Conv2D(3, 3, activation="relu", name="conv"),
+            ck.layers.MaxPooling2D(2),
+            ck.layers.Dropout(dropout),
+            ck.layers.Flatten(),
+            ck.layers.Dense(classes, "softmax", name="out"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

@@ -1,0 +1,201 @@
+"""Callbacks: which hooks are called, with what, and what they can do."""
+
+import numpy as np
+import pytest
+
+import convkit as ck
+from convkit.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback
+from models.conftest import blobs, classifier
+
+
+class Recorder(Callback):
+    """Notes every hook's name."""
+
+    def __init__(self, batches=True):
+        super().__init__()
+        self.calls = []
+        for name in dir(Callback):
+            if name.startswith("on_") and (batches or "batch" not in name):
+                setattr(self, name, lambda *a, name=name: self.calls.append((name, *a)))
+
+
+def test_hooks_in_order():
+    x, y = blobs(20)
+    recorder = Recorder()
+    classifier().fit(
+        x, y, batch_size=8, validation_split=0.2, callbacks=[recorder], verbose=0, shuffle=False
+    )
+    names = [call[0] for call in recorder.calls]
+    batch = ["on_train_batch_begin", "on_train_batch_end"]
+    assert names == [
+        "on_train_begin", "on_epoch_begin", *batch, *batch, "on_test_begin",
+        "on_test_batch_begin", "on_test_batch_end", "on_test_end", "on_epoch_end", "on_train_end",
+    ]  # fmt: skip
+    assert [c[1] for c in recorder.calls if c[0] == "on_train_batch_end"] == [0, 1]
+    assert recorder.params == {"verbose": 0, "epochs": 1, "steps": 2}
+    end = next(c for c in recorder.calls if c[0] == "on_epoch_end")
+    assert end[1] == 0 and set(end[2]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+def test_evaluate_and_predict_have_hooks():
+    x, y = blobs(20)
+    recorder = Recorder()
+    model = classifier()
+    model.evaluate(x, y, callbacks=[recorder], verbose=0)
+    model.predict(x, callbacks=recorder, verbose=0)
+    names = [call[0] for call in recorder.calls]
+    assert names[:4] == [
+        "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end"
+    ]  # fmt: skip
+    assert names[4:] == [
+        "on_predict_begin", "on_predict_batch_begin", "on_predict_batch_end", "on_predict_end"
+    ]  # fmt: skip
+
+
+def test_hooks_of_batches_do_not_change_the_result():
+    x, y = blobs(50)
+    a, b = classifier(), classifier()
+    b.set_weights(a.get_weights())
+    ha = a.fit(x, y, epochs=3, batch_size=8, verbose=0)
+    hb = b.fit(x, y, epochs=3, batch_size=8, verbose=0, callbacks=[Recorder()])
+    assert all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights(), strict=True))
+    for key, values in ha.history.items():  # summed in other chunks
+        assert values == pytest.approx(hb.history[key], rel=1e-12)
+
+
+def test_old_names_of_batch_hooks():
+    seen = []
+
+    class Old(Callback):
+        def on_batch_end(self, batch, logs=None):
+            seen.append((batch, sorted(logs)))
+
+    x, y = blobs(20)
+    classifier().fit(x, y, batch_size=10, callbacks=Old(), verbose=0)
+    assert seen == [(0, ["accuracy", "loss"]), (1, ["accuracy", "loss"])]
+
+
+def test_stop_training_within_and_after_an_epoch():
+    x, y = blobs(40)
+
+    class Stop(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model = classifier()
+    h = model.fit(x, y, epochs=9, batch_size=8, callbacks=[Stop()], verbose=0)
+    assert h.epoch == [0] and model.optimizer.iterations == 2
+
+    class StopEpoch(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 2
+
+    assert model.fit(x, y, epochs=9, callbacks=[StopEpoch()], verbose=0).epoch == [0, 1, 2]
+
+
+def replay(stopper, values, monitor="val_loss"):
+    """Feed a list of values; returns the epoch where it stops, or None."""
+
+    class Model:
+        stop_training = False
+        weights = -1
+
+        def get_weights(self):
+            return self.weights
+
+        def set_weights(self, weights):
+            self.restored = weights
+
+    model = Model()
+    stopper.set_model(model)
+    stopper.on_train_begin()
+    stopped = None
+    for epoch, value in enumerate(values):
+        model.weights = epoch
+        stopper.on_epoch_end(epoch, {monitor: value})
+        if model.stop_training:
+            stopped = epoch
+            break
+    stopper.on_train_end()
+    return stopped, getattr(model, "restored", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "stops"),
+    [
+        ({}, [3, 2, 1, 1], 3),
+        ({}, [3, 2, 1], None),
+        ({"patience": 2}, [3, 2, 2.5, 2.1, 2.2], 3),
+        ({"patience": 2}, [3, 2, 2.5, 1.9, 2.2], None),
+        ({"min_delta": 0.5}, [3, 2, 1.8], 2),
+        ({"mode": "max"}, [1, 2, 1.5], 2),
+        ({"monitor": "val_accuracy"}, [0.5, 0.6, 0.6], 2),
+        ({"baseline": 1.0, "patience": 2}, [3, 2, 1.5], None),
+        ({"baseline": 1.0, "patience": 2}, [3, 2, 2.5], 2),
+        ({"baseline": 1.0, "patience": 2}, [3, 2, 0.9, 1, 0.8], None),
+        ({"start_from_epoch": 3}, [1, 2, 3, 4, 5], 4),
+    ],
+)
+def test_early_stopping(options, values, stops):
+    stopper = EarlyStopping(**options)
+    assert replay(stopper, values, stopper.monitor)[0] == stops
+    assert replay(stopper, values, stopper.monitor)[0] == stops  # usable again
+
+
+def test_early_stopping_restores_the_best_weights():
+    assert replay(EarlyStopping(patience=2, restore_best_weights=True), [3, 1, 2, 2]) == (3, 1)
+    x, y = blobs(40)
+    model = classifier(optimizer=ck.optimizers.SGD(0.5))
+    model.fit(
+        x, y, epochs=5, validation_split=0.5, verbose=0,
+        callbacks=[EarlyStopping("val_loss", mode="max", restore_best_weights=True, patience=9)],
+    )  # fmt: skip
+    worst = max(model.history.history["val_loss"])
+    assert model.evaluate(x[20:], y[20:], verbose=0)[0] == worst
+
+
+def test_early_stopping_without_its_value():
+    with pytest.warns(UserWarning, match="did you mean 'val_loss'"):
+        replay(EarlyStopping("val_los"), [1, 2])
+    with pytest.raises(ValueError, match="mode"):
+        EarlyStopping(mode="lowest")
+
+
+def test_csv_logger(tmp_path):
+    x, y = blobs(20)
+    path = tmp_path / "log.csv"
+    model = classifier()
+    h = model.fit(x, y, epochs=2, callbacks=[CSVLogger(path)], verbose=0).history
+    lines = path.read_text().splitlines()
+    assert lines[0] == "epoch,accuracy,loss" and len(lines) == 3
+    assert lines[2] == f"1,{h['accuracy'][1]},{h['loss'][1]}"
+    model.fit(x, y, epochs=3, initial_epoch=2, callbacks=[CSVLogger(path, append=True)], verbose=0)
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == [
+        "epoch",
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_lambda_callback_and_learning_rate_scheduler():
+    x, y = blobs(20)
+    rates = []
+    model = classifier()
+    model.fit(
+        x, y, epochs=3, verbose=0,
+        callbacks=[
+            ck.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2),
+            LambdaCallback(on_epoch_end=lambda *_: rates.append(model.optimizer.learning_rate)),
+        ],
+    )  # fmt: skip
+    assert rates == [0.0005, 0.00025, 0.000125]
+    with pytest.raises(TypeError, match="on_epoch_end"):
+        LambdaCallback(on_epoch_ends=print)
+
+
+def test_what_is_no_callback():
+    x, y = blobs(8)
+    for wrong in (print, EarlyStopping):
+        with pytest.raises(TypeError, match="not a callback"):
+            classifier().fit(x, y, callbacks=[wrong], verbose=0)

@@ -1,0 +1,155 @@
+"""Mistakes: each is met by the right exception and a way out."""
+
+import numpy as np
+import pytest
+
+import convkit as ck
+from models.conftest import blobs, classifier
+
+X, Y = blobs(16)
+
+
+def bare():
+    return ck.Sequential([ck.Input((4,)), ck.layers.Dense(3, "softmax")])
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_not_compiled(verb):
+    with pytest.raises(ck.NotCompiledError, match=r"call compile\(\) first"):
+        getattr(bare(), verb)(X, Y)
+    bare().predict(X, verbose=0)  # needs none
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"optimizer": "adamm"}, ValueError, "did you mean 'adam'"),
+        ({"loss": "sparse_categorical_crosentropy"}, ValueError, "did you mean 'sparse_categ"),
+        ({"metrics": ["acuracy"]}, ValueError, "did you mean 'accuracy'"),
+        ({"loss": None}, ValueError, "needs a loss"),
+        ({"loss": ["mse", "mse"]}, TypeError, "one loss"),
+        ({"metrics": [["accuracy"]]}, TypeError, "flat list"),
+        ({"loss_weights": [1.0]}, TypeError, "loss_weights"),
+        ({"steps_per_execution": 10}, TypeError, "steps_per_execution=10"),
+        ({"jit_compile": True}, TypeError, "jit_compile"),
+        ({"auto_scale_loss": False}, TypeError, "auto_scale_loss"),
+        ({"metric": ["accuracy"]}, TypeError, "did you mean 'metrics'"),
+    ],
+)
+def test_compile(options, kind, text):
+    with pytest.raises(kind, match=text):
+        bare().compile(**{"loss": "mse", **options})
+
+
+def test_harmless_arguments_of_compile():
+    bare().compile("adam", "mse", steps_per_execution=1, jit_compile="auto", auto_scale_loss=True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "text"),
+    [
+        ("fit", {"epoch": 3}, "did you mean 'epochs'"),
+        ("fit", {"validation_spilt": 0.1}, "did you mean 'validation_split'"),
+        ("evaluate", {"return_dic": True}, "did you mean 'return_dict'"),
+        ("predict", {"batchsize": 3}, "did you mean 'batch_size'"),
+    ],
+)
+def test_unknown_arguments(verb, options, text):
+    data = (X,) if verb == "predict" else (X, Y)
+    with pytest.raises(TypeError, match=text):
+        getattr(classifier(), verb)(*data, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"batch_size": 2.5}, TypeError, "whole number"),
+        ({"epochs": -1}, ValueError, "epochs is -1"),
+        ({"verbose": 7}, ValueError, "verbose"),
+        ({"validation_data": (X,)}, ValueError, "validation_data"),
+    ],
+)
+def test_arguments_of_fit(options, kind, text):
+    with pytest.raises(kind, match=text):
+        classifier().fit(X, Y, **{"verbose": 0, **options})
+
+
+def test_missing_data():
+    with pytest.raises(ValueError, match="y is missing"):
+        classifier().fit(X, verbose=0)
+    with pytest.raises(TypeError, match="x is missing"):
+        classifier().fit(verbose=0)
+    with pytest.raises(TypeError, match="float"):
+        classifier().fit(3.0, Y, verbose=0)
+
+
+def test_several_outputs_are_for_predict_only():
+    x = ck.Input((4,))
+    model = ck.Model(x, [ck.layers.Dense(1, name="a")(x), ck.layers.Dense(2, name="b")(x)])
+    model.compile("adam", "mse")
+    assert [p.shape for p in model.predict(X, verbose=0)] == [(16, 1), (16, 2)]
+    with pytest.raises(ValueError, match="2 outputs"):
+        model.fit(X, Y, verbose=0)
+
+
+def exploding():
+    model = ck.Sequential(
+        [
+            ck.Input((4,)),
+            ck.layers.Dense(8, name="first"),
+            ck.layers.Dense(8, name="second"),
+            ck.layers.Dense(1, name="third"),
+        ]
+    )
+    model.compile(ck.optimizers.SGD(1e8), "mse")
+    return model
+
+
+def test_divergence_names_epoch_batch_layer_and_pass():
+    model = exploding()
+    with pytest.raises(ck.NonFiniteError) as caught:
+        model.fit(X, Y.astype("float32"), epochs=50, batch_size=4, verbose=0)
+    error = caught.value
+    text = str(error)
+    assert f"epoch {error.epoch + 1}, batch {error.batch + 1}" in text
+    assert error.where in text and "learning rate" in text
+    assert model.optimizer.iterations == 4 * error.epoch + error.batch
+
+
+def test_weights_are_those_from_before_the_step():
+    model = exploding()
+    model.get_layer("second").kernel.value[...] = 1e30
+    model.get_layer("third").kernel.value[...] = 1e30
+    before = model.get_weights()
+    with pytest.raises(ck.NonFiniteError) as caught:
+        model.fit(X, Y.astype("float32"), verbose=0)
+    assert (caught.value.epoch, caught.value.batch) == (0, 0)
+    assert caught.value.layer == "third" and caught.value.where == "dense.forward"
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.optimizer.iterations == 0
+
+
+def test_nan_in_the_data_names_the_sample():
+    x = X.copy()
+    x[11, 2] = np.nan
+    with pytest.raises(ck.NonFiniteError, match=r"x\[11\] holds NaN") as caught:
+        classifier().fit(x, Y, batch_size=4, verbose=0)
+    assert caught.value.where == "gather_rows.forward"
+
+
+def test_nan_in_the_weights_names_the_parameter():
+    model = classifier()
+    model.get_layer("out").bias.value[1] = np.inf
+    with pytest.raises(ck.NonFiniteError, match=r"out\.bias"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_nan_with_every_executor():
+    for kind in ("native", "eager", "reference"):
+        model = classifier()
+        model.executor = kind
+        x = X.copy()
+        x[3, 0] = np.nan
+        with pytest.raises(ck.NonFiniteError, match=r"x\[3\]"):
+            model.fit(x, Y, verbose=0, shuffle=False)
