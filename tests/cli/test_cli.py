@@ -76,6 +76,7 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet5", "--optimizer", "adan"], "did you mean 'adam'"),
         (["train", "lenet5", "--device", "cuda"], "not available"),
         (["train", "lenet5", "--batch-size", "0"], "batch_size"),
+        (["train", "lenet5", "--save", "nowhere/w.npz"], "no folder nowhere"),
         (["evaluate", "lenet5", "--weights", "nowhere.npz"], "nowhere.npz"),
     ],
 )

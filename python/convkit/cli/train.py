@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from convkit.cli.common import add_data, add_model, load_data, make_model
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
     import convkit as ck
     from convkit.models.weights import save_weights
 
+    if options.save and not Path(options.save).parent.is_dir():  # before an hour of training
+        raise ValueError(f"--save: there is no folder {Path(options.save).parent}")
     optimizer = _optimizer(options.optimizer, options.lr)
     data = load_data(options.data, options.device)
     ck.set_seed(options.seed)
