@@ -8,9 +8,15 @@
 namespace convkit::CK_ISA {
 
 // A tile is MR rows of NV vectors. These sizes leave room for the vectors of B among the 32
-// registers of AVX-512, or the 16 of the others, and hide the latency of the multiply-add.
-constexpr int kTileVectors = CK_ISA_LEVEL == 2 ? 4 : 2;
+// registers of AVX-512, or the 16 of the others, and hide the latency of the multiply-add. float64
+// is there to check: it gets by with fewer tiles, as each is code.
+template <class T>
+constexpr int kTileVectors = sizeof(T) > 4       ? 1
+                             : CK_ISA_LEVEL == 2 ? 4
+                                                 : 2;
+template <class T>
 constexpr int tile_rows(int vectors) {
+  if (sizeof(T) > 4) return 8;
   if (CK_ISA_LEVEL == 2) return vectors <= 2 ? 14 : vectors == 3 ? 8 : 6;
   return vectors == 1 ? 10 : 6;
 }
@@ -29,6 +35,17 @@ CK_INLINE void with_int(int n, const F& f) {
   f(Int<Max>{});
 }
 
+// Cuts n into tiles of nearly equal size, at most `most` each: f(begin, size).
+template <class F>
+CK_INLINE void for_each_tile(int64_t n, int64_t most, const F& f) {
+  const int64_t tiles = ceil_div(n, most);
+  for (int64_t t = 0, begin = 0; t < tiles; ++t) {
+    const int64_t size = n / tiles + (t < n % tiles ? 1 : 0);
+    f(begin, static_cast<int>(size));
+    begin += size;
+  }
+}
+
 // The loops over rows are unrolled by order: left to itself GCC stops at 16.
 template <class T, int MR, int NV>
 struct Tile {
@@ -39,6 +56,35 @@ struct Tile {
 #pragma GCC unroll 32
     for (int m = 0; m < MR; ++m) {
       for (int v = 0; v < NV; ++v) acc[m][v] = V::zero();
+    }
+  }
+
+  // Rows [first, first + Rows) from or to memory, ld apart, of whose last vector `last` lanes
+  // exist.
+  template <int Rows = MR, bool Add = false>
+  CK_INLINE void load(int first, const T* from, int64_t ld, int last) {
+#pragma GCC unroll 32
+    for (int m = first; m < first + Rows; ++m, from += ld) {
+      for (int v = 0; v < NV; ++v) {
+        const T* const at = from + v * V::kLanes;
+        const bool whole = v < NV - 1 || last == V::kLanes;
+        const V value = whole ? V::loadu(at) : V::load_partial(at, last);
+        acc[m][v] = Add ? acc[m][v] + value : value;
+      }
+    }
+  }
+  template <int Rows = MR>
+  CK_INLINE void store(int first, T* to, int64_t ld, int last) const {
+#pragma GCC unroll 32
+    for (int m = first; m < first + Rows; ++m, to += ld) {
+      for (int v = 0; v < NV; ++v) {
+        T* const at = to + v * V::kLanes;
+        if (v < NV - 1 || last == V::kLanes) {
+          acc[m][v].storeu(at);
+        } else {
+          acc[m][v].store_partial(at, last);
+        }
+      }
     }
   }
 
@@ -63,14 +109,15 @@ struct Tile {
 template <class T>
 struct Panels {
   static constexpr int64_t kLanes = Vec<T>::kLanes;
-  static constexpr int64_t kWidth = kTileVectors * kLanes;
+  static constexpr int64_t kVectors = kTileVectors<T>;
+  static constexpr int64_t kWidth = kVectors * kLanes;
   int64_t rows, columns;
 
   CK_INLINE int64_t count() const { return ceil_div(columns, kWidth); }
   CK_INLINE int64_t first(int64_t panel) const { return panel * kWidth; }  // its first column
   CK_INLINE int vectors(int64_t panel) const {
     const int64_t left = ceil_div(columns - first(panel), kLanes);
-    return static_cast<int>(left < kTileVectors ? left : kTileVectors);
+    return static_cast<int>(left < kVectors ? left : kVectors);
   }
   CK_INLINE int64_t width(int64_t panel) const { return vectors(panel) * kLanes; }
   CK_INLINE int64_t offset(int64_t panel) const { return first(panel) * rows; }

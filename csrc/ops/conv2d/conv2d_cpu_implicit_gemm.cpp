@@ -36,27 +36,26 @@ void conv2d_implicit_gemm_forward(const Call& call) {
           T* const scratch =
               reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
           const View<T> view = view_of(s, params, plan, task, x, scratch);
-          const Taps taps{s.KH, plan.run, params.dilation_h * view.row, params.stride_w * s.C};
           for (int64_t panel = 0; panel < panels.count(); ++panel) {
-            const T* const b = packed + panels.offset(panel);
-            with_int<kTileVectors>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-              for (int64_t n = task.n0; n < task.n1; ++n) {
-                for (int64_t p = task.r0; p < task.r1; ++p) {
-                  const T* const a = view.data + (n - task.n0) * view.image +
-                                     (p - task.r0) * params.stride_h * view.row;
-                  T* const to = y + (n * s.P + p) * s.Q * s.K + panels.first(panel);
-                  if (pairs) {
-                    forward_pixel_pairs(taps, a, b, bias, to, s.Q, s.K);
-                    continue;
-                  }
-                  for_each_tile(s.Q, tile_rows(NV), [&](int64_t q, int size) {
-                    with_int<tile_rows(NV)>(size, [&]<int MR>(Int<MR>) {
+            with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+              const int64_t first = panels.first(panel), run = plan.run * panels.width(panel);
+              const int64_t sweep = pairs ? s.KH : rows_per_sweep<T>(s.KH, run);
+              for (int64_t i = 0; i < s.KH; i += sweep) {
+                const Taps taps{smaller(sweep, s.KH - i), plan.run, params.dilation_h * view.row,
+                                params.stride_w * s.C};
+                const T* const b = packed + panels.offset(panel) + i * run;
+                for_each_row(s, params, task, view, [&](const T* row, int64_t pixel) {
+                  const T* const a = row + i * taps.row;
+                  T* const to = y + pixel * s.K + first;
+                  if (pairs) return forward_pixel_pairs(taps, a, b, bias, to, s.Q, s.K);
+                  for_each_tile(s.Q, tile_rows<T>(NV), [&](int64_t q, int size) {
+                    with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
                       forward_tile<T, MR, NV>(taps, a + q * taps.pixel, b,
-                                              bias + panels.first(panel), to + q * s.K, s.K,
+                                              i == 0 ? bias + first : nullptr, to + q * s.K, s.K,
                                               panels.last_lanes(panel));
                     });
                   });
-                }
+                });
               }
             });
           }
@@ -100,17 +99,22 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
           for (int64_t n = task.n0; n < task.n1; ++n) {
             clear_run(lines, (task.r1 - task.r0) * plan.row);
             for (int64_t panel = 0; panel < panels.count(); ++panel) {
-              const T* const b = packed + panels.offset(panel);
-              with_int<kTileVectors>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-                for (int64_t h = task.r0; h < task.r1; ++h) {
-                  T* const line = lines + (h - task.r0) * plan.row + panels.first(panel);
-                  for_each_tile(s.Q, tile_rows(NV), [&](int64_t q, int size) {
-                    with_int<tile_rows(NV)>(size, [&]<int MR>(Int<MR>) {
-                      backward_input_tile<T, MR, NV>(
-                          s, params, h + params.pad_top, dy + (n * s.P * s.Q + q) * s.K, b,
-                          line + q * params.stride_w * s.C, panels.last_lanes(panel));
+              with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+                const int64_t first = panels.first(panel), terms = s.K * panels.width(panel);
+                const int64_t sweep = rows_per_sweep<T>(s.KH, terms);
+                for (int64_t i = 0; i < s.KH; i += sweep) {
+                  const T* const b = packed + panels.offset(panel) + i * terms;
+                  for (int64_t h = task.r0; h < task.r1; ++h) {
+                    T* const line = lines + (h - task.r0) * plan.row + first;
+                    for_each_tile(s.Q, tile_rows<T>(NV), [&](int64_t q, int size) {
+                      with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
+                        backward_input_tile<T, MR, NV>(
+                            s, params, h + params.pad_top, i, smaller(i + sweep, s.KH),
+                            dy + (n * s.P * s.Q + q) * s.K, b, line + q * params.stride_w * s.C,
+                            panels.last_lanes(panel));
+                      });
                     });
-                  });
+                  }
                 }
               });
             }
@@ -173,7 +177,7 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
             for (int64_t panel = 0; panel < panels.count(); ++panel) {
               t.last = panels.last_lanes(panel);
               const int64_t column = panels.first(panel);
-              with_int<kTileVectors>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+              with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
                 backward_weight_panel<T, NV>(t, i0, i1, view.data, dy + begin * s.K + column,
                                              tail + column, to + column);
               });

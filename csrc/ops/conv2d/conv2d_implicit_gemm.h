@@ -58,15 +58,23 @@ CK_INLINE View<T> view_of(const Conv2dShape& s, const Conv2dParams& params,
   return {scratch, rows * plan.row, plan.row};
 }
 
-// Cuts n into tiles of nearly equal size, at most `most` each: f(begin, size).
-template <class F>
-CK_INLINE void for_each_tile(int64_t n, int64_t most, const F& f) {
-  const int64_t tiles = ceil_div(n, most);
-  for (int64_t t = 0, begin = 0; t < tiles; ++t) {
-    const int64_t size = n / tiles + (t < n % tiles ? 1 : 0);
-    f(begin, static_cast<int>(size));
-    begin += size;
+// Calls f(first tap of the row, first pixel of the row) for the output rows of a task.
+template <class T, class F>
+CK_INLINE void for_each_row(const Conv2dShape& s, const Conv2dParams& params, const Task& task,
+                            const View<T>& view, const F& f) {
+  for (int64_t n = task.n0; n < task.n1; ++n) {
+    const T* row = view.data + (n - task.n0) * view.image;
+    for (int64_t p = task.r0; p < task.r1; ++p, row += params.stride_h * view.row) {
+      f(row, (n * s.P + p) * s.Q);
+    }
   }
+}
+
+// Filter rows per sweep over the pixels: their part of a panel shall stay in the cache.
+template <class T>
+CK_INLINE int64_t rows_per_sweep(int64_t KH, int64_t row_values) {
+  const int64_t fit = (int64_t{256} << 10) / larger(row_values * int64_t{sizeof(T)}, 1);
+  return larger(smaller(KH, fit), 1);
 }
 
 // Where the taps are: KH runs of `run` values, `row` apart; the next pixel is `pixel` further.
@@ -74,15 +82,19 @@ struct Taps {
   int64_t KH, run, row, pixel;
 };
 
-// MR neighbouring output pixels times one panel of channels.
+// MR neighbouring output pixels times one panel of channels. Without a bias, adds to y.
 template <class T, int MR, int NV>
 void forward_tile(const Taps& taps, const T* a, const T* b, const T* bias, T* y, int64_t K,
                   int last) {
   using V = Vec<T>;
   Tile<T, MR, NV> tile;
-  for (int v = 0; v < NV; ++v) {
-    const V start = V::loadu(bias + v * V::kLanes);
-    for (int m = 0; m < MR; ++m) tile.acc[m][v] = start;
+  if (bias != nullptr) {
+    for (int v = 0; v < NV; ++v) {
+      const V start = V::loadu(bias + v * V::kLanes);
+      for (int m = 0; m < MR; ++m) tile.acc[m][v] = start;
+    }
+  } else {
+    tile.load(0, y, K, last);
   }
   const int64_t pixel = taps.pixel;
   for (int64_t i = 0; i < taps.KH; ++i) {
@@ -90,15 +102,7 @@ void forward_tile(const Taps& taps, const T* a, const T* b, const T* bias, T* y,
     a += taps.row;
     b += taps.run * NV * V::kLanes;
   }
-  for (int m = 0; m < MR; ++m, y += K) {
-    for (int v = 0; v + 1 < NV; ++v) tile.acc[m][v].storeu(y + v * V::kLanes);
-    T* const end = y + (NV - 1) * V::kLanes;
-    if (last == V::kLanes) {
-      tile.acc[m][NV - 1].storeu(end);
-    } else {
-      tile.acc[m][NV - 1].store_partial(end, last);
-    }
-  }
+  tile.store(0, y, K, last);
 }
 
 // Pixel pairs: with one input channel and up to 8 output channels, a vector of AVX-512 holds two
@@ -182,16 +186,16 @@ CK_INLINE int64_t row_of_dy(const Conv2dShape& s, const Conv2dParams& params, in
   return p >= 0 && p < s.P ? p : -1;
 }
 
-// Adds to row h of dx, border included, what MR neighbouring pixels of each row of dy give it, for
-// one panel of the run. dy is the first of these pixels in row 0.
+// Adds to row h of dx, border included, what MR neighbouring pixels of each row of dy give it
+// through filter rows [i, end), for one panel of the run. dy is the first of the pixels in row 0.
 template <class T, int MR, int NV>
-void backward_input_tile(const Conv2dShape& s, const Conv2dParams& params, int64_t h, const T* dy,
-                         const T* b, T* to, int last) {
+void backward_input_tile(const Conv2dShape& s, const Conv2dParams& params, int64_t h, int64_t i,
+                         int64_t end, const T* dy, const T* b, T* to, int last) {
   using V = Vec<T>;
   Tile<T, MR, NV> tile;
   tile.clear();
   const int64_t K = s.K, pixel = params.stride_w * s.C;
-  for (int64_t i = 0; i < s.KH; ++i, b += K * NV * V::kLanes) {
+  for (; i < end; ++i, b += K * NV * V::kLanes) {
     const int64_t p = row_of_dy(s, params, h, i);
     if (p < 0) continue;
     tile.multiply(dy + p * s.Q * K, [K](int m) { return m * K; }, 1, b, NV * V::kLanes, K);
@@ -227,7 +231,6 @@ struct WeightTile {
 // `safe` on, dy is read from `tail`.
 template <class T, int KR, int MR, int NV>
 void backward_weight_tile(const WeightTile& t, const T* x, const T* dy, const T* tail, T* dw) {
-  using V = Vec<T>;
   Tile<T, KR * MR, NV> tile;
   tile.clear();
   const int64_t row = t.row, step = t.Q * t.K;
@@ -239,25 +242,19 @@ void backward_weight_tile(const WeightTile& t, const T* x, const T* dy, const T*
           i < t.safe ? dy + i * step : tail + (i - t.safe) * step, t.K, t.Q);
     }
   }
-#pragma GCC unroll 32
-  for (int m = 0; m < KR * MR; ++m) {
-    T* const to = dw + ((m / MR) * t.run + m % MR) * t.K;
-    for (int v = 0; v < NV; ++v) {
-      T* const at = to + v * V::kLanes;
-      if (v < NV - 1 || t.last == V::kLanes) {
-        if (t.add) tile.acc[m][v] += V::loadu(at);
-        tile.acc[m][v].storeu(at);
-      } else {
-        if (t.add) tile.acc[m][v] += V::load_partial(at, t.last);
-        tile.acc[m][v].store_partial(at, t.last);
-      }
-    }
+#pragma GCC unroll 5
+  for (int r = 0; r < KR; ++r) {
+    T* const to = dw + r * t.run * t.K;
+    if (t.add) tile.template load<MR, true>(r * MR, to, t.K, t.last);
+    tile.template store<MR>(r * MR, to, t.K, t.last);
   }
 }
 
 // How many rows a tile of the weight gradient may have: more than elsewhere, as their addresses
 // need no registers.
+template <class T>
 constexpr int weight_rows(int vectors) {
+  if (sizeof(T) > 4) return 6;
   if (CK_ISA_LEVEL == 2) return vectors == 1 ? 30 : vectors == 2 ? 14 : vectors == 3 ? 9 : 6;
   return vectors == 1 ? 12 : 6;
 }
@@ -266,7 +263,7 @@ constexpr int weight_rows(int vectors) {
 template <class T, int NV>
 void backward_weight_panel(const WeightTile& t, int64_t i, int64_t KH, const T* x, const T* dy,
                            const T* tail, T* dw) {
-  constexpr int kRows = weight_rows(NV);
+  constexpr int kRows = weight_rows<T>(NV);
   const auto filter_rows = [&]<int KR>(Int<KR>) {
     for_each_tile(t.run, kRows / KR < 15 ? kRows / KR : 15, [&](int64_t j, int size) {
       with_int<(kRows / KR < 15 ? kRows / KR : 15)>(size, [&]<int MR>(Int<MR>) {
