@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from guard import guarded, guarded_copy
 
 from convkit import _core
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Row, Spec, Step
+from guard import guarded, guarded_copy
 
 FLOATS = ("float32", "float64")
 FLOAT = "float"  # as a spec's dtype: the one that the kernel works in
@@ -23,9 +23,7 @@ Fill = Callable[[np.random.Generator, list[Spec | None]], list[Array | None]]
 
 def normal(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
     """Normal values that float32 can hold, so that one reference serves both dtypes."""
-    return [
-        None if s is None else rng.standard_normal(s.shape).astype(np.float32) for s in specs
-    ]
+    return [None if s is None else rng.standard_normal(s.shape).astype(np.float32) for s in specs]
 
 
 def integers(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
@@ -48,6 +46,8 @@ class Case:
     step : Step
     fill : callable
         Makes the arrays; those of dtype `FLOAT` are converted to the working dtype.
+    trivial : bool
+        Whether the result may be so near 0 that zeros are within the bound.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Case:
     out: tuple[Spec | None, ...] | None = None
     step: Step = field(default_factory=Step)
     fill: Fill = normal
+    trivial: bool = False
 
     def inputs_at(self, dtype: str) -> list[Spec | None]:
         return [_at(s, dtype) for s in self.specs]
@@ -73,7 +74,7 @@ class Case:
         made = self.fill(np.random.default_rng(7), list(self.specs))
         specs = self.inputs_at(dtype)
         arrays = [
-            None if a is None or s is None else np.ascontiguousarray(a, s.dtype)
+            None if a is None or s is None else np.array(a, s.dtype, order="C")
             for a, s in zip(made, specs)
         ]
         for a, s in zip(arrays, specs):
@@ -103,20 +104,21 @@ def problem(case: Case, dtype: str) -> Problem:
     inputs, out = case.arrays(dtype), case.out_at(dtype)
     context = Context(case.params, out, case.step)
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in inputs]
-    expected = list(p.reference(context, *wide))
-    assert len(expected) == len(p.updates) + len(out)
+    with np.errstate(all="ignore"):
+        expected = list(p.reference(context, *wide))
+        bounds = p.bound(context, *wide)
+    assert len(expected) == len(bounds) == len(p.updates) + len(out)
     # The kernel may be off by eps * bound in its dtype, the reference by as much in float64. What
     # is computed may also pass through a few values that flush to zero.
     info = np.finfo(dtype)
     eps = (float(info.eps) + float(np.finfo(np.float64).eps)) / 2
     tolerance: list[Array | None] = []
-    with np.errstate(all="ignore"):
-        for r, b in zip(expected, p.bound(context, *wide), strict=True):
-            if r is None:
-                tolerance.append(None)
-                continue
-            allowed = np.broadcast_to(np.asarray(0.0 if b is None else b, np.float64), r.shape)
-            tolerance.append(np.where(allowed == 0, 0.0, eps * allowed + 8 * float(info.tiny)))
+    for r, b in zip(expected, bounds, strict=True):
+        if r is None:
+            tolerance.append(None)
+            continue
+        allowed = np.broadcast_to(np.asarray(0.0 if b is None else b, np.float64), r.shape)
+        tolerance.append(np.where(allowed == 0, 0.0, eps * allowed + 8 * float(info.tiny)))
     return Problem(case, dtype, inputs, out, expected, tolerance)
 
 
@@ -128,8 +130,8 @@ def _garbage(array: Array) -> Array:
 def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | None]:
     """Run a row and return updates and outputs.
 
-    Arrays lie between guard pages (`end`: at the second; None: anywhere), outputs begin as
-    garbage; that the row ran and left its inputs alone is checked.
+    Arrays lie between guard pages (`end`: at the second, and so does the workspace; None:
+    anywhere), outputs begin as garbage; that the row ran and left its inputs alone is checked.
     """
     if end is None:
         inputs = [None if a is None else a.copy() for a in p.inputs]
@@ -139,7 +141,11 @@ def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | No
         outputs = [None if s is None else guarded(s.shape, s.dtype, end=end) for s in p.out]
     outputs = [None if a is None else _garbage(a) for a in outputs]
     before = _core.call_count(row.op, row.pass_name, row.name) if row.native else 0
-    registry.run(row, p.case.params, inputs, outputs, p.case.step)
+    if row.native and end:
+        _run_in_executor(row, p, [*inputs, *outputs])
+    else:
+        with np.errstate(all="ignore"):
+            registry.run(row, p.case.params, inputs, outputs, p.case.step)
     if row.native:
         after = _core.call_count(row.op, row.pass_name, row.name)
         assert after == before + 1, f"{row.name} did not run"
@@ -148,6 +154,22 @@ def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | No
         unchanged = a is None or a.tobytes() == original.tobytes()  # type: ignore[union-attr]
         assert unchanged, f"{row.op}.{row.pass_name} {row.name} changed its input {i}"
     return [*inputs[first_update:], *outputs]
+
+
+def _run_in_executor(row: Row, p: Problem, operands: list[Array | None]) -> None:
+    """Run a row as a program's only instruction, its workspace before a guard page too."""
+    params, step = dict(p.case.params), p.case.step
+    size = row.workspace_bytes([*p.case.inputs_at(p.dtype), *p.out], params)
+    padded = -(-size // 64) * 64  # it is 64-byte aligned
+    workspace = guarded((padded,), np.uint8, end=True)
+    workspace[...] = 0xFF
+    refs = [None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)]
+    work = (len(operands), 0, (size,), "uint8") if size else None
+    instruction = (row.op, row.pass_name, row.name, params, refs, work)
+    executor = _core.Executor([instruction], [], None, 1, 0)
+    block = (step.step, step.sample, step.learning_rate, step.seed)
+    executor.run([*operands, workspace], 1, block, None, np.zeros(0), 0.0)
+    assert (workspace[size:] == 0xFF).all(), f"{row.name} wrote past its workspace of {size} bytes"
 
 
 def check_row(
@@ -167,7 +189,8 @@ def check_row(
     """
     p = problem(case, dtype)
     assert row.supports([*case.inputs_at(dtype), *p.out], case.params), f"{row.name} cannot"
-    _refuse_void(p)
+    if not case.trivial:
+        _refuse_trivial(p)
     if not row.native:
         _compare(row, p, run_row(row, p), exact)
         return
@@ -177,7 +200,7 @@ def check_row(
                 _compare(row, p, run_row(row, p, end=end), exact)
 
 
-def _refuse_void(p: Problem) -> None:
+def _refuse_trivial(p: Problem) -> None:
     """Fail a case that a kernel would pass by writing zeros, or by updating nothing."""
     updates = len(registry.get(p.case.op)[p.case.pass_name].updates)
     old = [*p.inputs[len(p.inputs) - updates :], *([None] * len(p.out))]
@@ -305,7 +328,9 @@ def check_mutants(case: Case, dtype: str = "float32") -> None:
     reference = registry.get(case.op)[case.pass_name].reference
 
     def right(ctx: Context, *arrays: Array | None) -> list[Array | None]:
-        wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in arrays]
+        wide = [
+            a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in arrays
+        ]
         return [None if r is None else np.array(r) for r in reference(ctx, *wide)]
 
     def zeros(ctx: Context, *arrays: Array | None) -> tuple[Array | None, ...]:

@@ -6,7 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from convkit.ops import registry
 from convkit.ops.registry import Array
+
+
+def each_row(op: str, pass_name: str, call: Callable[[str], Any]) -> list[Any]:
+    """Results of `call(name)` for the rows of a pass that support it."""
+    results = []
+    for row in registry.kernels(op, pass_name):
+        try:
+            results.append(call(row.name))
+        except ValueError as error:
+            if "does not support" not in str(error):
+                raise
+    assert len(results) > 1  # one native row and the reference at least
+    return results
 
 
 def numeric_gradient(f: Callable[[Array], Array], x: Array, dy: Array) -> Array:
@@ -26,7 +41,9 @@ def numeric_gradient(f: Callable[[Array], Array], x: Array, dy: Array) -> Array:
 def assert_gradient(got: Array, f: Callable[[Array], Array], x: Array, dy: Array) -> None:
     """Every entry of a gradient is right to 1e-7."""
     expected = numeric_gradient(f, x, dy)
-    np.testing.assert_allclose(got, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max(initial=1))
+    np.testing.assert_allclose(
+        got, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max(initial=1)
+    )
     assert np.abs(expected).max(initial=0) > 0 or expected.size == 0
 
 

@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+import convkit as ck
+from convkit import _core
+from convkit.ops.pool2d import OP, pool2d_params
+from convkit.ops.registry import Array, Context, Spec
 from ops.cases import POOL_LAYERS, Pool
 from ops.harness import (
     FLOAT,
@@ -22,23 +27,18 @@ from ops.harness import (
     normal,
     row_cases,
 )
-from ops.numeric import assert_gradient, assert_layouts
-
-import convkit as ck
-from convkit import _core
-from convkit.ops.pool2d import OP, pool2d_params
-from convkit.ops.registry import Array, Context, Spec
+from ops.numeric import assert_gradient, assert_layouts, each_row
 
 Shape = tuple[int, int, int, int]
 
 
-def winners(case_params: dict[str, Any], x: Spec, y: Spec, argmax: Spec) -> Fill:
+def winners(params: dict[str, Any], x: Spec, y: Spec, argmax: Spec, dy: Fill) -> Fill:
     """Fill dy, and argmax as the forward pass would."""
 
     def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
         image = rng.standard_normal(x.shape)
-        context = Context(case_params, [y, argmax])
-        return [*normal(rng, specs[:1]), OP["max_forward"].reference(context, image)[1]]
+        context = Context(params, [y, argmax])
+        return [*dy(rng, specs[:1]), OP["max_forward"].reference(context, image)[1]]
 
     return fill
 
@@ -52,7 +52,7 @@ def pool_cases(name: str, shape: Shape, fill: Fill = normal, **arguments: Any) -
     assert infer is not None
     y, argmax = infer(largest, [x])
     assert y is not None and argmax is not None
-    positions = winners(largest, x, y, argmax)
+    positions = winners(largest, x, y, argmax, fill)
     return [
         Case(name, "pool2d", "max_forward", (x,), largest, (y, argmax), fill=fill),
         Case(name, "pool2d", "max_backward", (y, argmax), largest, (x,), fill=positions),
@@ -148,9 +148,7 @@ def test_integers_are_exact(size: Any) -> None:
 
 def ties(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
     """Many equal values, zeros of both signs among them: the first of a window must win."""
-    return [
-        None if s is None else rng.choice([-1.0, -0.0, 0.0, 1.0], s.shape) for s in specs
-    ]
+    return [None if s is None else rng.choice([-1.0, -0.0, 0.0, 1.0], s.shape) for s in specs]
 
 
 def spoilt(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
@@ -178,28 +176,38 @@ def test_mutants(case: Case) -> None:
     check_mutants(case)
 
 
-@pytest.mark.parametrize(
+WINDOWS = pytest.mark.parametrize(
     "options",
     [{"size": 2}, {"size": (3, 2), "stride": 1, "padding": ((1, 2), (0, 1))}],
     ids=["plain", "overlapping"],
 )
-def test_gradients(options: dict[str, Any]) -> None:
+
+
+@WINDOWS
+def test_gradient_of_the_maximum(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     x = rng.permutation(2 * 5 * 4 * 3).reshape(2, 5, 4, 3) * 0.1  # no ties within a difference
     y, argmax = ck.ops.max_pool2d(x, kernel="reference", **options)
     dy = rng.standard_normal(y.shape)
-    for row in ck.ops.kernels("pool2d", "max_backward"):
-        dx = ck.ops.max_pool2d_backward(dy, argmax, x.shape, kernel=row.name, **options)
-        assert_gradient(
-            dx, lambda v: ck.ops.max_pool2d(v, kernel="reference", **options)[0], x, dy
-        )
-    for count in (False, True):
-        both = {**options, "count_include_pad": count}
-        for row in ck.ops.kernels("pool2d", "average_backward"):
-            dx = ck.ops.avg_pool2d_backward(dy, x.shape, kernel=row.name, **both)
-            assert_gradient(
-                dx, lambda v: ck.ops.avg_pool2d(v, kernel="reference", **both), x, dy
-            )
+    for dx in each_row(
+        "pool2d", "max_backward", lambda k: BACK(dy, argmax, x.shape, kernel=k, **options)
+    ):
+        assert_gradient(dx, lambda v: MAX(v, kernel="reference", **options)[0], x, dy)
+
+
+@pytest.mark.parametrize("count", [False, True])
+@WINDOWS
+def test_gradient_of_the_average(options: dict[str, Any], count: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 4, 3))
+    options = {**options, "count_include_pad": count}
+    dy = rng.standard_normal(AVG(x, **options).shape)
+    for dx in each_row(
+        "pool2d",
+        "average_backward",
+        lambda k: ck.ops.avg_pool2d_backward(dy, x.shape, kernel=k, **options),
+    ):
+        assert_gradient(dx, lambda v: AVG(v, kernel="reference", **options), x, dy)
 
 
 def test_layouts() -> None:

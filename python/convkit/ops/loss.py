@@ -48,8 +48,18 @@ def _edges(ctx: Context) -> tuple[float, float]:
     """Ends of the clipped range, as numbers of the working dtype: in float32, 1 - 1e-7 becomes
     1 - 1.19e-7, and log(1 - p) there would otherwise differ by a hundredth.
     """
-    dtype = np.dtype("float64" if ctx.out[0] is None else ctx.out[0].dtype)
+    dtype = np.dtype(_dtype(ctx))
     return float(dtype.type(CLIP)), float(dtype.type(1 - CLIP))
+
+
+def _dtype(ctx: Context) -> str:
+    """The working dtype."""
+    return "float64" if ctx.out[0] is None else ctx.out[0].dtype
+
+
+def _eps(ctx: Context) -> float:
+    """Unit roundoff of the working dtype."""
+    return float(np.finfo(_dtype(ctx)).eps) / 2
 
 
 # Each kind: (row losses (R,), gradient of a row's loss with respect to p (R, K)), unweighted.
@@ -134,7 +144,9 @@ def _softmax_cross_entropy_bound(ctx: Context, p: Array, t: Array) -> tuple[Arra
     of_sum = k + 6 + (s * z).sum(axis=1, keepdims=True)
     each = of_sum + (k + 12) * log_sum + (k + 7) * z
     sum_t = t.sum(axis=1, keepdims=True)
-    return (t * each).sum(axis=1), s * sum_t * (z + of_sum + k + 12) + 6 * t
+    flushed = float(np.finfo(_dtype(ctx)).tiny) / _eps(ctx)  # where exp(z) is denormal
+    gradient = sum_t * (s * (z + of_sum + k + 12) + 2 * flushed) + 6 * t
+    return (t * each).sum(axis=1), gradient
 
 
 def _cross_entropy_bound(ctx: Context, p: Array, t: Array) -> tuple[Array, Array]:
@@ -185,11 +197,6 @@ _BOUNDS = {
     "binary_cross_entropy": _binary_cross_entropy_bound,
     "squared_error": _squared_error_bound,
 }
-
-
-def _eps(ctx: Context) -> float:
-    """Unit roundoff of the working dtype."""
-    return float(np.finfo("float64" if ctx.out[0] is None else ctx.out[0].dtype).eps) / 2
 
 
 def _backward_bound(

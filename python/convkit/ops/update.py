@@ -17,6 +17,8 @@ __all__ = ["OP", "adam", "sgd", "update_params"]
 def _decay(ctx: Context, g: Array, w: Array, eta: float) -> tuple[Array, Array]:
     """Gradient and weight after weight decay."""
     d = ctx["weight_decay"]
+    if d == 0:  # 0 * w would make NaN of an infinite w
+        return g, w
     return (g, w - eta * d * w) if ctx["decoupled"] else (g + d * w, w)
 
 
@@ -39,9 +41,10 @@ def _rate(ctx: Context) -> float:
 
 def _adam(ctx: Context, g: Array, m: Array, v: Array, w: Array) -> tuple[Array, Array, Array]:
     g, w = _decay(ctx, g, w, ctx.step.learning_rate * ctx["lr_scale"])
-    m = m + (g - m) * (1 - ctx["beta1"])
-    v = v + (g * g - v) * (1 - ctx["beta2"])
-    return m, v, w - _rate(ctx) * m / (np.sqrt(v) + ctx["epsilon"])
+    with np.errstate(all="ignore"):  # a gradient that is not finite
+        m = m + (g - m) * (1 - ctx["beta1"])
+        v = v + (g * g - v) * (1 - ctx["beta2"])
+        return m, v, w - _rate(ctx) * m / (np.sqrt(v) + ctx["epsilon"])
 
 
 # Rounding bounds, first order, in units of eps: every parameter is rounded to the dtype, then every

@@ -1,0 +1,291 @@
+"""loss: every row of every kind against the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import convkit as ck
+from convkit import _core
+from convkit.ops.loss import LABEL_LOSSES, LOSSES, loss_params
+from convkit.ops.registry import Array, Spec
+from ops.harness import (
+    FLOAT,
+    Case,
+    check_all_rows,
+    check_coverage,
+    check_mutants,
+    check_row,
+    check_threads,
+    row_cases,
+)
+from ops.numeric import assert_gradient, assert_layouts, bits, each_row
+
+PROBABILITIES = ("cross_entropy", "binary_cross_entropy")
+
+
+def predictions(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> Array:
+    """Logits of different spreads, or probabilities: certain ones, and some that do not add up."""
+    spread = rng.choice([0.1, 1.0, 5.0, 30.0], (*shape[:-1], 1))
+    logits = spread * rng.standard_normal(shape)
+    if kind == "cross_entropy":
+        e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True) * rng.choice([1.0, 1.0, 0.7], spread.shape)
+    if kind == "binary_cross_entropy":
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    return logits
+
+
+def loss_cases(
+    name: str,
+    kind: str,
+    shape: tuple[int, ...],
+    *,
+    labels: bool = False,
+    weighted: bool = False,
+    smoothing: float = 0.0,
+    scale: float = 1.0,
+    spoilt: bool = False,
+    trivial: bool = False,
+) -> list[Case]:
+    """Both passes for p of that shape."""
+    rows = int(np.prod(shape[:-1]))
+    weight = Spec((rows,), FLOAT) if weighted else None
+    t = Spec((rows,), "int32") if labels else Spec(shape, FLOAT)
+
+    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+        p = predictions(rng, kind, shape).astype(np.float32)
+        if spoilt:
+            p.reshape(-1, shape[-1])[[0, 2, 4], [0, -1, shape[-1] // 2]] = np.nan, np.inf, -np.inf
+        if labels:
+            targets: Array = rng.integers(0, shape[-1], rows)
+        else:
+            targets = rng.random(shape)
+            targets.reshape(-1, shape[-1])[::3] = np.rint(targets.reshape(-1, shape[-1])[::3])
+        factors = rng.choice([0.0, 0.5, 1.0, 1.7], rows)
+        return [p, targets.astype(np.float32), factors if weighted else None]
+
+    parts = [name, kind, "labels" if labels else "", "weights" if weighted else ""]
+    name = " ".join(filter(None, [*parts, f"smoothing {smoothing}" if smoothing else ""]))
+    params, specs = loss_params(kind, smoothing, scale), (Spec(shape, FLOAT), t, weight)
+    trivial = trivial or shape[-1] == 1 or rows <= 2  # one class, or a sure and right prediction
+    return [
+        Case(name, "loss", pass_name, specs, params, fill=fill, trivial=trivial)
+        for pass_name in ("forward", "backward")
+    ]
+
+
+SHAPES = {
+    "one value": (1, 1),
+    "one class": (5, 1),
+    "two classes": (7, 2),
+    "no batch": (11,),
+    "ten classes": (32, 10),
+    "primes": (13, 17),
+    "15": (4, 15),
+    "33": (3, 33),
+    "sequences": (2, 3, 31),
+    "empty batch": (0, 4),
+    "many classes": (3, 1009),
+}
+AWKWARD = [
+    case
+    for kind in LOSSES
+    for labels in ((False, True) if kind in LABEL_LOSSES else (False,))
+    for name, shape in SHAPES.items()
+    for case in loss_cases(name, kind, shape, labels=labels, scale=1 / 3)
+]
+VARIANTS = [
+    case
+    for kind in LOSSES
+    for labels in ((False, True) if kind in LABEL_LOSSES else (False,))
+    for smoothing in ((0.1, 1.0) if kind != "squared_error" else (0.0,))
+    for case in loss_cases(
+        "variant", kind, (19, 7), labels=labels, weighted=True, smoothing=smoothing, scale=-2.5
+    )
+]
+MEDIUM = [case for kind in LOSSES for case in loss_cases("medium", kind, (4099, 11))]
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *VARIANTS]))
+def test_shapes(row: Any, case: Case, dtype: str) -> None:
+    check_row(row, case, dtype, isas=_core.available_isas())
+
+
+def test_every_row_has_a_case() -> None:
+    check_coverage("loss", AWKWARD)
+
+
+@given(
+    st.sampled_from(LOSSES),
+    st.lists(st.integers(0, 5), max_size=2),
+    st.integers(1, 70),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.0, 0.2]),
+)
+def test_drawn_shapes(
+    kind: str, rows: list[int], k: int, labels: bool, weighted: bool, smoothing: float
+) -> None:
+    options: dict[str, Any] = {"weighted": weighted, "trivial": True}
+    options["labels"] = labels and kind in LABEL_LOSSES
+    if kind != "squared_error":
+        options["smoothing"] = smoothing
+    for case in loss_cases(f"{rows} {k}", kind, (*rows, k), **options):
+        check_all_rows(case)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_nan_and_inf(kind: str, labels: bool) -> None:
+    for k in (2, 9, 37):
+        options = {"labels": labels and kind in LABEL_LOSSES, "spoilt": True}
+        for case in loss_cases("NaN", kind, (6, k), **options):
+            check_all_rows(case)
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
+def test_threads(row: Any, case: Case, dtype: str) -> None:
+    check_threads(row, case, dtype)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_mutants(kind: str) -> None:
+    for case in loss_cases("small", kind, (5, 4), labels=kind in LABEL_LOSSES):
+        check_mutants(case)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_gradients(kind: str, labels: bool, smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    smoothing = 0.0 if kind == "squared_error" else smoothing
+    p = rng.uniform(0.2, 0.8, (4, 5)) if kind in PROBABILITIES else rng.standard_normal((4, 5))
+    use_labels = labels and kind in LABEL_LOSSES
+    t = rng.integers(0, 5, 4) if use_labels else rng.random((4, 5))
+    weight = rng.random(4)
+
+    def total(v: Array) -> Array:
+        return np.array(ck.ops.loss(v, t, kind, weight, smoothing, kernel="reference")[1])
+
+    for losses, value, dp in each_row(
+        "loss",
+        "backward",
+        lambda k: ck.ops.loss_backward(p, t, kind, weight, smoothing, 0.25, kernel=k),
+    ):
+        assert_gradient(dp, total, p, np.array(0.25))
+        np.testing.assert_allclose(value, losses.sum(), rtol=1e-12)
+
+
+def test_clipped_probabilities_have_no_gradient() -> None:
+    p = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.5]], np.float32)
+    for dp in each_row(
+        "loss",
+        "backward",
+        lambda k: ck.ops.loss_backward(p, p, "binary_cross_entropy", kernel=k)[2],
+    ):
+        assert (dp[:, :2] == 0).all() and np.isfinite(dp).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "t"),
+    [("softmax_cross_entropy", [0, 0]), ("sigmoid_cross_entropy", np.eye(2, 3, dtype=np.float32))],
+)
+def test_far_logits_neither_overflow_nor_cancel(kind: str, t: Any) -> None:
+    p = np.array([[1e4, 0.0, -1e4], [1e30, -1e30, 0.0]], np.float32)
+    for losses, _, dp in each_row(
+        "loss", "backward", lambda k: ck.ops.loss_backward(p, t, kind, kernel=k)
+    ):
+        assert np.isfinite(losses).all() and np.isfinite(dp).all()
+    if kind == "softmax_cross_entropy":
+        for losses, _ in each_row(
+            "loss", "forward", lambda k: ck.ops.loss(p, [1, 0], kind, kernel=k)
+        ):
+            assert losses.tolist() == [1e4, 0.0]
+
+
+def test_targets_in_all_forms_agree() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.standard_normal((6, 4)).astype(np.float32)
+    labels = rng.integers(0, 4, 6)
+    expected = bits(ck.ops.loss_backward(p, labels, "softmax_cross_entropy"))
+    forms = [labels.astype(d) for d in (np.int8, np.uint8, np.int16, np.uint32, np.uint64)]
+    forms += [labels.tolist(), labels[:, None], labels.astype(">i4"), np.repeat(labels, 2)[::2]]
+    for t in forms:
+        assert bits(ck.ops.loss_backward(p, t, "softmax_cross_entropy")) == expected
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    first = bits(ck.ops.loss_backward(p, one_hot, "softmax_cross_entropy"))
+    for t in (one_hot.astype(np.int64), one_hot.astype(bool), one_hot.tolist()):
+        assert bits(ck.ops.loss_backward(p, t, "softmax_cross_entropy")) == first
+    column, flat = p[:, :1], one_hot[:, 0]
+    assert bits(ck.ops.loss(column, flat, "sigmoid_cross_entropy")) == bits(
+        ck.ops.loss(column, flat[:, None], "sigmoid_cross_entropy")
+    )
+
+
+def test_shapes_of_the_results() -> None:
+    p = np.zeros((2, 3, 4), np.float32)
+    losses, total, dp = ck.ops.loss_backward(p, np.zeros((2, 3), int), "softmax_cross_entropy")
+    assert losses.shape == (2, 3) and isinstance(total, float) and dp.shape == p.shape
+    np.testing.assert_allclose(losses, np.log(4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_layouts(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    p, t = rng.random((2, 5, 8)).astype(np.float32)
+    weight = rng.random(5).astype(np.float32)
+    assert_layouts(lambda p, t, w: ck.ops.loss_backward(p, t, kind, w), p, t, weight)
+
+
+P, L = np.full((4, 10), 0.1, np.float32), np.arange(4)
+LOSS = ck.ops.loss
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (
+            ValueError,
+            r"label 11 at row 3 is outside 0\.\.9",
+            lambda: LOSS(P, [0, 1, 2, 11], LOSSES[0]),
+        ),
+        (ValueError, "label -1 at row 0", lambda: LOSS(P, [-1, 1, 2, 3], LOSSES[0])),
+        (ValueError, "label 4294967296", lambda: LOSS(P, L + (1 << 32), LOSSES[1])),
+        (ValueError, "unknown kind 'crossentropy'; did you", lambda: LOSS(P, L, "crossentropy")),
+        (ValueError, "expected integer labels of shape", lambda: LOSS(P, L[:3], LOSSES[0])),
+        (ValueError, "expected integer labels", lambda: LOSS(P, L.astype("f4"), LOSSES[0])),
+        (ValueError, "expected values of shape", lambda: LOSS(P, L, "squared_error")),
+        (TypeError, "t has dtype float64", lambda: LOSS(P, P.astype("f8"), "squared_error")),
+        (TypeError, "p has dtype int64", lambda: LOSS(P.astype(int), L, LOSSES[0])),
+        (ValueError, "K >= 1", lambda: LOSS(P[:, :0], L, LOSSES[0])),
+        (ValueError, "weight has shape", lambda: LOSS(P, L, LOSSES[0], weight=P[0])),
+        (TypeError, "weight has dtype", lambda: LOSS(P, L, LOSSES[0], weight=np.ones(4))),
+        (ValueError, "label_smoothing is 1.5", lambda: LOSS(P, L, LOSSES[0], label_smoothing=1.5)),
+        (ValueError, "no label_smoothing", lambda: LOSS(P, P, LOSSES[4], label_smoothing=0.1)),
+        (ValueError, "no kernel 'cuda'", lambda: LOSS(P, L, LOSSES[0], kernel="cuda")),
+    ],
+)
+def test_errors(error: type[Exception], message: str, call: Any) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_errors_of_programs() -> None:
+    """What a program under construction is told by the shape rule."""
+    infer = ck.ops.registry.get("loss")["forward"].infer
+    p, labels = Spec((4, 10)), Spec((4,), "int32")
+    for kind, t, weight, message in (
+        ("squared_error", labels, None, "expected values"),
+        ("cross_entropy", Spec((5,), "int32"), None, "labels have shape"),
+        ("cross_entropy", Spec((4, 9)), None, "must be alike"),
+        ("cross_entropy", labels, Spec((3,)), "weight is"),
+        ("nothing", labels, None, "unknown kind"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            infer({"kind": kind}, [p, t, weight])

@@ -1,0 +1,227 @@
+"""update: every row of every rule against the reference; plain SGD bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import convkit as ck
+from convkit import _core
+from convkit.ops.registry import Array, Spec, Step
+from convkit.ops.update import OP, update_params
+from ops.harness import (
+    FLOAT,
+    Case,
+    check_all_rows,
+    check_coverage,
+    check_mutants,
+    check_row,
+    check_threads,
+    problem,
+    row_cases,
+    run_row,
+    use_isa,
+)
+from ops.numeric import assert_layouts
+
+
+def values(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+    """Gradients of many magnitudes; the second moment of Adam is not negative."""
+    arrays: list[Array | None] = []
+    for s in specs:
+        scale = None if s is None else rng.choice([1e-4, 0.1, 1.0, 10.0], s.shape)
+        arrays.append(None if s is None else scale * rng.standard_normal(s.shape))
+    if len(arrays) == 4:
+        arrays[2] = np.abs(arrays[2])  # type: ignore[arg-type]
+    return arrays
+
+
+def sgd_case(name: str, n: int, learning_rate: float = 0.05, **options: Any) -> Case:
+    s = Spec((n,), FLOAT)
+    params = update_params(**options)
+    specs = (s, s if params["momentum"] else None, s)
+    step = Step(learning_rate=learning_rate)
+    return Case(f"{name} {options}", "update", "sgd", specs, params, step=step, fill=values)
+
+
+def adam_case(name: str, n: int, step: int = 0, **options: Any) -> Case:
+    specs = (Spec((n,), FLOAT),) * 4
+    block = Step(step=step, learning_rate=0.01)
+    params = update_params(**options)
+    return Case(f"{name} {options}", "update", "adam", specs, params, step=block, fill=values)
+
+
+RULES: tuple[dict[str, Any], ...] = (
+    {},
+    {"lr_scale": 0.3},
+    {"weight_decay": 0.1},
+    {"weight_decay": 0.1, "decoupled": False},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "nesterov": True},
+    {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01, "lr_scale": 2.0},
+    {"momentum": 0.99, "weight_decay": 0.01, "decoupled": False},
+)
+ADAMS: tuple[dict[str, Any], ...] = (
+    {},
+    {"step": 1},
+    {"step": 999_999},
+    {"beta1": 0.0},
+    {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "step": 3},
+    {"weight_decay": 0.1, "lr_scale": 0.5},
+    {"weight_decay": 0.1, "decoupled": False, "step": 10},
+)
+LENGTHS = (1, 7, 16, 63, 64, 65, 1009)
+AWKWARD = [
+    *(sgd_case(str(n), n, **rule) for rule in RULES for n in (0, *LENGTHS)),
+    *(adam_case(str(n), n, **rule) for rule in ADAMS for n in (0, *LENGTHS)),
+]
+MEDIUM = [
+    sgd_case("medium", 100_003),
+    sgd_case("medium", 100_003, momentum=0.9, nesterov=True),
+    adam_case("medium", 100_003, weight_decay=0.1),
+]
+PLAIN = [
+    sgd_case(f"plain {n} {rate}", n, rate) for n in (*LENGTHS, 20_011) for rate in (0.05, 1.0, 3e-5)
+]
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(AWKWARD))
+def test_shapes(row: Any, case: Case, dtype: str) -> None:
+    check_row(row, case, dtype, isas=_core.available_isas())
+
+
+def test_every_row_has_a_case() -> None:
+    check_coverage("update", AWKWARD)
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(PLAIN, native=True))
+def test_plain_sgd_has_the_bits_of_numpy(row: Any, case: Case, dtype: str) -> None:
+    """``w - lr * g`` in the working dtype: two roundings, no fused multiply-add."""
+    p = problem(case, dtype)
+    g, _, w = p.inputs
+    assert g is not None and w is not None
+    expected = w - g.dtype.type(case.step.learning_rate) * g
+    for isa in _core.available_isas():
+        with use_isa(isa):
+            for end in (True, False):
+                got = run_row(row, p, end=end)[1]
+                assert got is not None and got.tobytes() == expected.tobytes(), isa
+
+
+@given(
+    st.integers(0, 200),
+    st.just(0.0) | st.floats(0.01, 0.99),
+    st.booleans(),
+    st.sampled_from([0.0, 0.1]),
+    st.booleans(),
+)
+def test_drawn_sgd(n: int, momentum: float, nesterov: bool, decay: float, decoupled: bool) -> None:
+    options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": decay}
+    check_all_rows(sgd_case("drawn", n, decoupled=decoupled, **options))
+
+
+@given(
+    st.integers(0, 200),
+    st.integers(0, 10_000),
+    st.floats(0, 0.99),
+    st.floats(0.5, 0.9999),
+    st.sampled_from([0.0, 0.1]),
+    st.booleans(),
+)
+def test_drawn_adam(
+    n: int, step: int, beta1: float, beta2: float, decay: float, decoupled: bool
+) -> None:
+    options = {"beta1": beta1, "beta2": beta2, "weight_decay": decay, "decoupled": decoupled}
+    check_all_rows(adam_case("drawn", n, step, **options))
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
+def test_threads(row: Any, case: Case, dtype: str) -> None:
+    check_threads(row, case, dtype)
+
+
+@pytest.mark.parametrize("case", [sgd_case("", 9, momentum=0.9), adam_case("", 9)], ids=str)
+def test_mutants(case: Case) -> None:
+    check_mutants(case)
+
+
+def test_steps_against_formulas_by_hand() -> None:
+    g, w = np.array([0.5, -2.0]), np.array([1.0, 1.0])
+    for row in ck.ops.kernels("update", "sgd"):
+        new, velocity = ck.ops.sgd(g, w, learning_rate=0.1, kernel=row.name)
+        assert velocity is None
+        np.testing.assert_allclose(new, [0.95, 1.2], rtol=1e-15)
+        new, velocity = ck.ops.sgd(
+            g, w, np.array([1.0, 1.0]), learning_rate=0.1, momentum=0.5, kernel=row.name
+        )
+        np.testing.assert_allclose(velocity, [0.45, 0.7], rtol=1e-15)
+        np.testing.assert_allclose(new, [1.45, 1.7], rtol=1e-15)
+    for row in ck.ops.kernels("update", "adam"):
+        new, m, v = ck.ops.adam(g, w, learning_rate=0.1, epsilon=0.0, kernel=row.name)
+        # In the first step the corrections cancel the averages: a step of the learning rate.
+        np.testing.assert_allclose(new, [0.9, 1.1], rtol=1e-13)
+        np.testing.assert_allclose(m, 0.1 * g, rtol=1e-13)
+        np.testing.assert_allclose(v, 0.001 * g * g, rtol=1e-13)
+
+
+def test_nan_and_inf_stay_where_they_are() -> None:
+    g = np.array([1.0, np.nan, np.inf, 1.0, 1.0], np.float32)
+    w = np.array([1.0, 1.0, 1.0, np.nan, -np.inf], np.float32)
+    for row in ck.ops.kernels("update", "sgd"):
+        for momentum in (0.0, 0.9):
+            new, _ = ck.ops.sgd(g, w, learning_rate=0.5, momentum=momentum, kernel=row.name)
+            np.testing.assert_array_equal(new, [0.5, np.nan, -np.inf, np.nan, -np.inf])
+    for row in ck.ops.kernels("update", "adam"):
+        new, _, _ = ck.ops.adam(g, w, kernel=row.name)
+        assert np.isnan(new).tolist() == [False, True, True, True, False], row.name
+
+
+def test_arguments_stay_as_they_are() -> None:
+    g, w, m, v = (np.full((3, 4), x, np.float32) for x in (0.1, 1.0, 0.2, 0.3))
+    before = [a.tobytes() for a in (g, w, m, v)]
+    new, _ = ck.ops.sgd(g, w, m, learning_rate=0.1, momentum=0.9)
+    assert new.shape == w.shape and not np.shares_memory(new, w)
+    for result, given_array in zip(ck.ops.adam(g, w, m, v), (w, m, v), strict=True):
+        assert not np.shares_memory(result, given_array) and (result != given_array).all()
+    assert [a.tobytes() for a in (g, w, m, v)] == before
+
+
+def test_layouts() -> None:
+    g, w, m, v = np.random.default_rng(0).random((4, 5, 8)).astype(np.float32)
+    assert_layouts(lambda g, w, v: ck.ops.sgd(g, w, v, learning_rate=0.1, momentum=0.9)[0], g, w, v)
+    assert_layouts(ck.ops.adam, g, w, m, v)
+
+
+G = np.ones(4, np.float32)
+SGD, ADAM = ck.ops.sgd, ck.ops.adam
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "differ: .* must be alike", lambda: SGD(G, G[:3], learning_rate=0.1)),
+        (TypeError, "different dtypes", lambda: SGD(G, G.astype("f8"), learning_rate=0.1)),
+        (TypeError, "g has dtype int64", lambda: SGD(G.astype(int), G, learning_rate=0.1)),
+        (ValueError, "momentum is 1", lambda: SGD(G, G, learning_rate=0.1, momentum=1)),
+        (ValueError, "weight_decay is -1", lambda: SGD(G, G, learning_rate=0.1, weight_decay=-1)),
+        (ValueError, "beta1 is 1.5", lambda: ADAM(G, G, beta1=1.5)),
+        (ValueError, "beta2 is nan", lambda: ADAM(G, G, beta2=float("nan"))),
+        (ValueError, "epsilon is -1", lambda: ADAM(G, G, epsilon=-1)),
+        (ValueError, "step is -1", lambda: ADAM(G, G, step=-1)),
+        (ValueError, "must be alike", lambda: ADAM(G, G, G[:2], G)),
+    ],
+)
+def test_errors(error: type[Exception], message: str, call: Any) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_momentum_needs_a_velocity_in_programs() -> None:
+    infer = OP["sgd"].infer
+    assert infer is not None
+    with pytest.raises(ValueError, match="needs a velocity"):
+        infer(update_params(momentum=0.9), [Spec((4,)), None, Spec((4,))])
