@@ -51,7 +51,8 @@ std::vector<std::byte> to_params(const OpTable& table, const py::dict& values) {
   for (const ParamField& field : table.fields) {
     const py::str key(field.name);
     if (!values.contains(key))
-      throw py::value_error(std::string("[") + table.op + "] parameter " + field.name + " is missing");
+      throw py::value_error(std::string("[") + table.op + "] parameter " + field.name +
+                            " is missing");
     const py::object value = values[key];
     if (field.type == FieldType::real) {
       const auto number = value.cast<double>();
@@ -66,7 +67,8 @@ std::vector<std::byte> to_params(const OpTable& table, const py::dict& values) {
       for (std::size_t i = 0; i < field.choices.size(); ++i)
         if (name == field.choices[i]) number = static_cast<int64_t>(i);
       if (number < 0)
-        throw py::value_error(std::string("[") + table.op + "] " + field.name + " cannot be " + name);
+        throw py::value_error(std::string("[") + table.op + "] " + field.name + " cannot be " +
+                              name);
     }
     std::memcpy(bytes.data() + field.offset, &number, sizeof number);
   }
@@ -101,7 +103,8 @@ struct Query {
   std::vector<std::byte> params;
   std::vector<Tensor> tensors;
   Call call;
-  Query(const std::string& op, const std::vector<std::optional<Spec>>& specs, const py::dict& values)
+  Query(const std::string& op, const std::vector<std::optional<Spec>>& specs,
+        const py::dict& values)
       : params(to_params(op_named(op), values)) {
     static std::byte somewhere;
     for (const auto& spec : specs) {
@@ -277,7 +280,8 @@ py::array_t<double> profile_executor(Executor& executor, const std::vector<py::o
     const py::gil_scoped_release release;
     seconds = executor.profile(to_block(step), repeats);
   }
-  py::array_t<double> result({static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
+  py::array_t<double> result(
+      {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
   std::copy(seconds.begin(), seconds.end(), result.mutable_data());
   return result;
 }
@@ -308,7 +312,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("cpu_name", &cpu_model_name);
   m.def("usable_cpus", &usable_cpus);
   m.def("num_threads", [] { return ThreadPool::instance().num_threads(); });
-  m.def("set_num_threads", [](int n) { ThreadPool::instance().set_num_threads(n); });
+  // It waits for a loop of another thread, which may be waiting for the GIL to poll for signals.
+  m.def("set_num_threads", [](int n) { ThreadPool::instance().set_num_threads(n); },
+        py::call_guard<py::gil_scoped_release>());
   m.def("blas_info", &blas_info);
   m.attr("cuda_build") = CK_CUDA_BUILD;
   m.def("peak_flops", &peak_flops, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
@@ -318,13 +324,12 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   py::class_<Buffer>(m, "Buffer", py::buffer_protocol())
       .def(py::init<int64_t>(), py::arg("bytes"))
       .def_property_readonly("nbytes", &Buffer::bytes)
-      .def_buffer([](Buffer& b) {
-        return py::buffer_info(static_cast<uint8_t*>(b.data()), b.bytes());
-      });
+      .def_buffer(
+          [](Buffer& b) { return py::buffer_info(static_cast<uint8_t*>(b.data()), b.bytes()); });
 
   py::class_<Executor>(m, "Executor")
-      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
-           py::arg("guard"), py::arg("commit"), py::arg("batch"))
+      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"), py::arg("guard"),
+           py::arg("commit"), py::arg("batch"))
       .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
            py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
       .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));

@@ -47,10 +47,16 @@ def _fit(model: Any, optimizer: Any, data: Data, epochs: int, batch: int) -> lis
 
 
 def lenet5_modern(data: Data) -> list[float]:
-    """LeNet-5 with Adam, its rate falling exponentially."""
-    steps = 12 * 469
-    rate = ck.schedules.ExponentialDecay(2e-3, decay_steps=steps, decay_rate=0.02)
-    return _fit(ck.models.lenet5(), ck.optimizers.Adam(rate), data, 12, 128)
+    """LeNet-5 on standardised pixels, as in 1998; the rate falls exponentially, by 100 in all.
+
+    Rate, batch and decay were chosen on the last 10,000 training images.
+    """
+    (x, y), (x_test, y_test) = data
+    mean, deviation = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+    scaled = [((a - mean) / deviation).astype(np.float32) for a in (x, x_test)]
+    rate = ck.schedules.ExponentialDecay(0.1, decay_steps=12 * 938, decay_rate=0.01)
+    optimizer = ck.optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4, decoupled=False)
+    return _fit(ck.models.lenet5(), optimizer, ((scaled[0], y), (scaled[1], y_test)), 12, 64)
 
 
 def lenet5_caffe(data: Data) -> list[float]:
@@ -89,7 +95,7 @@ def _flat(hidden: list[int]) -> Any:
 
 TASKS = {
     "lenet5-modern": Task(
-        "LeNet-5 modern, Adam 2e-3 falling exponentially to 4e-5, batch 128, 12 epochs",
+        "LeNet-5 modern, SGD 0.1 falling to 0.001, momentum 0.9, L2 5e-4, batch 64, 12 epochs",
         0.989, (0, 1, 2), lenet5_modern,
     ),
     "lenet5-caffe": Task(
@@ -117,7 +123,8 @@ def main() -> None:
         f"```\n{machine}\n```",
         "60,000 training and 10,000 test images; accuracy on the test images after the last epoch. "
         "The test images choose nothing.",
-        "| recipe | seeds | accuracy, mean | of each seed | goal | seconds a seed |\n|---|---|---|---|---|---|",
+        "| recipe | seeds | accuracy, mean | of each seed | goal | seconds a seed |\n"
+        "|---|---|---|---|---|---|",
     ]
     log = []
     for name in names:

@@ -47,11 +47,11 @@ using WorkspaceFn = int64_t (*)(const Call&);  // bytes; must not depend on the 
 
 struct Kernel {
   const char* pass;
-  const char* name;                   // <device>_<algorithm>
-  unsigned dtypes;                    // which dtypes of the first operand, as bits
-  RunFn run[CK_ISA_COUNT];            // by ISA: CK_PER_ISA(function)
-  SupportsFn supports = nullptr;      // null: everything
-  WorkspaceFn workspace = nullptr;    // null: none
+  const char* name;                 // <device>_<algorithm>
+  unsigned dtypes;                  // which dtypes of the first operand, as bits
+  RunFn run[CK_ISA_COUNT];          // by ISA: CK_PER_ISA(function)
+  SupportsFn supports = nullptr;    // null: everything
+  WorkspaceFn workspace = nullptr;  // null: none
 };
 
 enum class FieldType { integer, real };
@@ -82,23 +82,22 @@ constexpr FieldType field_type() {
   ::convkit::ParamField {                                                                    \
     #member, ::convkit::field_type<decltype(Params::member)>(), offsetof(Params, member), {} \
   }
-#define CK_CHOICE(Params, member, names)                                                  \
-  ::convkit::ParamField {                                                                 \
-    #member, ::convkit::field_type<decltype(Params::member)>(), offsetof(Params, member), \
-        names                                                                             \
+#define CK_CHOICE(Params, member, names)                                                        \
+  ::convkit::ParamField {                                                                       \
+    #member, ::convkit::field_type<decltype(Params::member)>(), offsetof(Params, member), names \
   }
 
 // Declares a kernel function that is compiled once per ISA.
 #if CK_ISA_COUNT == 3
-#define CK_DECLARE_KERNEL(fn)                  \
-  namespace baseline {                         \
-  void fn(const ::convkit::Call&);             \
-  }                                            \
-  namespace avx2 {                             \
-  void fn(const ::convkit::Call&);             \
-  }                                            \
-  namespace avx512 {                           \
-  void fn(const ::convkit::Call&);             \
+#define CK_DECLARE_KERNEL(fn)      \
+  namespace baseline {             \
+  void fn(const ::convkit::Call&); \
+  }                                \
+  namespace avx2 {                 \
+  void fn(const ::convkit::Call&); \
+  }                                \
+  namespace avx512 {               \
+  void fn(const ::convkit::Call&); \
   }
 #define CK_PER_ISA(fn) {baseline::fn, avx2::fn, avx512::fn}
 #else

@@ -15,7 +15,8 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   const int64_t alignment = bytes >= kHuge ? kHuge : 64;
   const int64_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (rounded == 0) return;
-  data_ = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
+  data_ =
+      std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
   if (!data_) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
   if (alignment == kHuge) madvise(data_, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);

@@ -31,15 +31,38 @@ Tensor view(const OperandRef& ref, void* data) {
   return t;
 }
 
-// The pool polls for signals during a run and forgets about them afterwards.
+// What the run on this thread wants polled; null while a step may not be broken off.
+struct Poll {
+  const RunRequest* request = nullptr;
+  DenormalsFlushed::Mode caller_mode{};
+};
+thread_local Poll t_poll;
+
+// The pool has one poll function for all threads, so this one asks for the thread's own. It may run
+// the user's Python signal handlers, which expect ordinary arithmetic.
+bool poll_this_thread(void*) {
+  const Poll poll = t_poll;
+  if (!poll.request || !poll.request->poll) return false;
+  const auto mode = DenormalsFlushed::mode();
+  DenormalsFlushed::set_mode(poll.caller_mode);
+  t_poll = {};  // a handler may run programs of its own
+  const bool stop = poll.request->poll(poll.request->poll_context);
+  t_poll = poll;
+  DenormalsFlushed::set_mode(mode);
+  return stop;
+}
+
+// During a run the pool polls for signals; afterwards it forgets that it was cancelled.
 class Polling {
  public:
-  Polling(ThreadPool& pool, const RunRequest& request) : pool_(pool) {
+  Polling(ThreadPool& pool, const RunRequest& request, DenormalsFlushed::Mode caller_mode)
+      : pool_(pool), before_(t_poll) {
     pool_.clear_cancelled();
-    pool_.set_poll(request.poll, request.poll_context);
+    pool_.set_poll(&poll_this_thread, nullptr);
+    t_poll = {&request, caller_mode};
   }
   ~Polling() {
-    pool_.set_poll(nullptr, nullptr);
+    t_poll = before_;
     pool_.clear_cancelled();
   }
   Polling(const Polling&) = delete;
@@ -47,6 +70,7 @@ class Polling {
 
  private:
   ThreadPool& pool_;
+  Poll before_;
 };
 
 }  // namespace
@@ -101,21 +125,21 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
         *finite = false;
         return false;
       }
-      pool.set_poll(nullptr, nullptr);
+      t_poll.request = nullptr;
     }
     const Bound& bound = bound_[static_cast<std::size_t>(i)];
     bound.run(bound.call);
     bound.count->fetch_add(1, std::memory_order_relaxed);
     if (pool.cancelled()) return false;
   }
-  pool.set_poll(request.poll, request.poll_context);
+  t_poll.request = &request;
   return true;
 }
 
 RunResult Executor::run(const RunRequest& request) {
   const DenormalsFlushed flushed;
   ThreadPool& pool = ThreadPool::instance();
-  const Polling polling(pool, request);
+  const Polling polling(pool, request, flushed.saved());
   RunResult result;
   result.block = request.block;
   const double start = now();
@@ -130,7 +154,7 @@ RunResult Executor::run(const RunRequest& request) {
     // Steps that never enter a parallel loop would not be polled by the pool.
     if (request.poll && time - polled > 0.02) {
       polled = time;
-      if (request.poll(request.poll_context)) {
+      if (poll_this_thread(nullptr)) {
         result.status = RunStatus::interrupted;
         return result;
       }

@@ -1,5 +1,4 @@
 #include "simd/peak.h"
-
 #include "simd/vec.h"
 
 namespace convkit::CK_ISA {
@@ -20,7 +19,6 @@ CK_INLINE void hide(V&... values) {
 }
 
 }  // namespace
-
 
 double fma_burst(int64_t iterations) {
   // Twelve chains hide a latency of four cycles at two instructions a cycle, with some to spare.

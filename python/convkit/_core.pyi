@@ -9,7 +9,6 @@ _Spec = tuple[tuple[int, ...], str]
 _Step = tuple[int, int, float, int]
 _Reference = tuple[int, int, tuple[int, ...], str]
 
-
 cuda_build: str
 
 def ops() -> list[str]: ...

@@ -48,5 +48,5 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
 def missing_extra(module: str, extra: str, purpose: str) -> ImportError:
     """Error for an optional dependency that is not installed."""
     return ImportError(
-        f"{purpose} needs {module}, which is not installed: pip install \"convkit[{extra}]\""
+        f'{purpose} needs {module}, which is not installed: pip install "convkit[{extra}]"'
     )

@@ -5,8 +5,8 @@
 //   backward_from_output  dy [...], y [...]  -> dx [...] = dy * f'(x), for the kinds whose
 //                                               derivative is a function of y (see from_output)
 //
-// y may be x, and dx may be dy (same address). NaN propagates. At a kink the derivative is that of
-// the side below: relu'(0) = 0. step has derivative 0.
+// y may be x, and dx may be dy (same address). NaN in x gives NaN in y. At a kink the derivative is
+// that of the side below: relu'(0) = 0. step has derivative 0.
 #pragma once
 
 #include "core/kernel.h"
@@ -14,17 +14,28 @@
 namespace convkit {
 
 enum class Activation : int64_t {
-  linear, relu, leaky_relu, sigmoid, tanh, hardtanh, hard_sigmoid, elu, selu,
-  softplus, softsign, gelu, silu, exponential, step,
+  linear,
+  relu,
+  leaky_relu,
+  sigmoid,
+  tanh,
+  hardtanh,
+  hard_sigmoid,
+  elu,
+  selu,
+  softplus,
+  softsign,
+  gelu,
+  silu,
+  exponential,
+  step,
 };
 constexpr const char* kActivationNames[] = {
-    "linear", "relu", "leaky_relu", "sigmoid", "tanh", "hardtanh", "hard_sigmoid", "elu", "selu",
-    "softplus", "softsign", "gelu", "silu", "exponential", "step"};
+    "linear", "relu",     "leaky_relu", "sigmoid", "tanh", "hardtanh",    "hard_sigmoid", "elu",
+    "selu",   "softplus", "softsign",   "gelu",    "silu", "exponential", "step"};
 
 // gelu (its exact form, with erf) and silu are not monotonic: their derivative needs x.
-constexpr bool from_output(Activation a) {
-  return a != Activation::gelu && a != Activation::silu;
-}
+constexpr bool from_output(Activation a) { return a != Activation::gelu && a != Activation::silu; }
 
 struct ActivationParams {
   int64_t activation;  // an Activation

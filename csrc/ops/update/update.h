@@ -8,7 +8,7 @@
 //                 decoupled == 0: g += d*w (L2 regularisation).
 //
 // sgd (Rumelhart et al. 1986; Keras's form):
-//   momentum 0: w -= eta*g
+//   momentum 0: w -= eta*g, the product rounded before the difference, as NumPy rounds it
 //   else:       v = momentum*v - eta*g;  w += nesterov ? momentum*v - eta*g : v
 // adam (Kingma and Ba 2015, with the bias corrections in the step size, section 2):
 //   m += (g - m)(1 - beta1);  v += (g*g - v)(1 - beta2)

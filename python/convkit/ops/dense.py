@@ -93,9 +93,23 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
     dx = dw = db = None
     if tape.needs(1) or (b is not None and tape.needs(2)):
         out = [w.spec, None if b is None else b.spec]
-        dw, db = tape.emit("dense", "backward_weight", [dy, x], out=out, params=instruction.params, for_inputs=[1, 2])
+        dw, db = tape.emit(
+            "dense",
+            "backward_weight",
+            [dy, x],
+            out=out,
+            params=instruction.params,
+            for_inputs=[1, 2],
+        )
     if tape.needs(0):
-        (dx,) = tape.emit("dense", "backward_input", [dy, w], out=[x.spec], params=instruction.params, for_inputs=[0])
+        (dx,) = tape.emit(
+            "dense",
+            "backward_input",
+            [dy, w],
+            out=[x.spec],
+            params=instruction.params,
+            for_inputs=[0],
+        )
     return [dx, dw, db]
 
 
@@ -103,9 +117,31 @@ OP = define(
     Op(
         "dense",
         (
-            Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound, infer=_infer, flops=_flops),
-            Pass("backward_input", ("dy", "w"), ("dx",), _backward_input, _backward_input_bound, flops=_flops),
-            Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight, _backward_weight_bound, flops=_flops_weight),
+            Pass(
+                "forward",
+                ("x", "w", "b?"),
+                ("y",),
+                _forward,
+                _forward_bound,
+                infer=_infer,
+                flops=_flops,
+            ),
+            Pass(
+                "backward_input",
+                ("dy", "w"),
+                ("dx",),
+                _backward_input,
+                _backward_input_bound,
+                flops=_flops,
+            ),
+            Pass(
+                "backward_weight",
+                ("dy", "x"),
+                ("dw", "db?"),
+                _backward_weight,
+                _backward_weight_bound,
+                flops=_flops_weight,
+            ),
         ),
         _gradient,
     )
@@ -179,7 +215,9 @@ def dense_backward_input(dy: ArrayLike, w: ArrayLike, *, kernel: str | None = No
             f"[dense] expected dy (..., K) and w (C, K), got dy {dya.shape} and w {wa.shape}"
         )
     out = [Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)]
-    dx: Array = apply("dense", "backward_input", [dya, wa], activation_params(), out=out, kernel=kernel)[0]
+    dx: Array = apply(
+        "dense", "backward_input", [dya, wa], activation_params(), out=out, kernel=kernel
+    )[0]
     return dx
 
 
@@ -212,5 +250,7 @@ def dense_backward_weight(
         )
     c, k = xa.shape[-1], dya.shape[-1]
     out = [Spec((c, k), dya.dtype.name), Spec((k,), dya.dtype.name)]
-    dw, db = apply("dense", "backward_weight", [dya, xa], activation_params(), out=out, kernel=kernel)
+    dw, db = apply(
+        "dense", "backward_weight", [dya, xa], activation_params(), out=out, kernel=kernel
+    )
     return dw, db

@@ -116,7 +116,7 @@ class Pass:
 
 
 class Tape(Protocol):
-    """What a gradient rule may ask of the program under construction (see program.differentiate)."""
+    """What a gradient rule may ask of the program under construction (program.differentiate)."""
 
     def needs(self, index: int) -> bool:
         """Whether the gradient of the instruction's input `index` is wanted."""
@@ -346,7 +346,7 @@ def run(
     outputs: Sequence[Array | None],
     step: Step | None = None,
 ) -> None:
-    """Run one kernel. `inputs` are the inputs and the updates; arrays are contiguous and checked."""
+    """Run one kernel on checked arrays; `inputs` are the inputs and the updates."""
     step = step or Step()
     if row.native:
         _core.call(
@@ -362,7 +362,7 @@ def run(
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     given = list(inputs)
     if row.name == "reference":
-        given = [x.astype(np.float64) if x is not None and x.dtype.kind == "f" else x for x in given]
+        given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
     result = row.function(Context(params, out, step), *given)
     updates = list(inputs)[len(inputs) - len(get(row.op)[row.pass_name].updates) :]
     results = result if isinstance(result, tuple) else (result,)

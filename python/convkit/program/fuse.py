@@ -37,8 +37,7 @@ def _rewire_to_logits(
     maker = uses.maker(loss.inputs[0])
     if loss.params["kind"] != kind or maker is None:
         return False
-    made_by = {"cross_entropy": ("softmax", None), "binary_cross_entropy": ("activation", "sigmoid")}
-    op, activation = made_by[kind]
+    op, activation = ("softmax", None) if kind == "cross_entropy" else ("activation", "sigmoid")
     if (maker.op, maker.params.get("activation")) != (op, activation):
         return False
     if maker.pass_name != "forward":
@@ -117,9 +116,9 @@ PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
 
 
 def fuse(program: Program) -> None:
-    """Apply the patterns, in order, wherever they match."""
+    """Apply the patterns, in order, wherever they match; from the end, as what is unread grows."""
     for pattern in PATTERNS:
         uses = _Uses(program)
-        for instruction in list(program.instructions):
+        for instruction in reversed(list(program.instructions)):
             if pattern(program, uses, instruction):
                 uses = _Uses(program)

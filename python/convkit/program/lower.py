@@ -1,4 +1,4 @@
-"""Lower: layers to instructions. Every shape is checked here, with the layer's name in the error."""
+"""Lower: layers to instructions. Shapes are checked here, with the layer's name in the error."""
 
 from __future__ import annotations
 
@@ -77,18 +77,18 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         # A Rescaling that is the only reader of an input costs nothing: the gather scales.
         readers = [call for call in model.calls if any(node is n for n in call.inputs)]
         scale, offset = 1.0, 0.0
-        scaled = len(readers) == 1 and isinstance(readers[0].layer, Rescaling)
-        if scaled:
-            scale, offset = readers[0].layer.scale, readers[0].layer.offset
+        first = readers[0].layer if len(readers) == 1 else None
+        if isinstance(first, Rescaling):
+            scale, offset = first.scale, first.offset
             folded.add(id(readers[0]))
         builder.layer = ""
-        shape = tuple(int(n) for n in node.shape[1:])
+        shape = tuple(n or 0 for n in node.shape[1:])
         value = gather(
             builder, buffer, sample, builder.program.dtype, shape,
             indexed=indexed, scale=scale, offset=offset,
         )  # fmt: skip
         values[id(node)] = value
-        if scaled:
+        if isinstance(first, Rescaling):
             values[id(readers[0].output)] = value
     for call in model.calls:
         if id(call) in folded or id(call.output) in values:

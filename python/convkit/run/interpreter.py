@@ -90,9 +90,9 @@ class EagerExecutor:
                 step.learning_rate = float(learning_rates[n])
             self.begin(data)
             for i, instruction in enumerate(program.instructions):
-                if i == program.commit and program.total is not None:
-                    if not np.isfinite(self.array(program.total)[0]):
-                        return RunResult(n, "not_finite", step)
+                guard = program.total if i == program.commit else None
+                if guard is not None and not np.isfinite(self.array(guard)[0]):
+                    return RunResult(n, "not_finite", step)
                 self.execute(instruction, step)
             at = 0
             for value in program.readouts.values():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,11 @@ from convkit.run.store import Store
 
 
 class NativeExecutor:
-    """Runs a program whose rows are all native. See `convkit.run.executor.Executor`."""
+    """Runs a program whose rows are all native. See `convkit.run.executor.Executor`.
+
+    Threads may run it at the same time, as far as the program leaves the parameters alone: each
+    has an arena and a native half of its own, and `read` gives what the calling thread ran.
+    """
 
     def __init__(self, program: Program, store: Store) -> None:
         self.program = program
@@ -33,19 +40,28 @@ class NativeExecutor:
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
             instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
-        self._native = _core.Executor(
+        self._make = partial(
+            _core.Executor,
             instructions,
             [reference(v) for v in program.readouts.values()],
             reference(program.total) if program.commit < len(program.instructions) else None,
             program.commit,
             program.batch,
         )
-        self._arena = store.arena(program.arena_bytes)
+        self._thread = threading.local()
+        self._mine()
+
+    def _mine(self) -> Any:
+        """This thread's native executor."""
+        if not hasattr(self._thread, "native"):
+            self._thread.native = self._make()
+            self._thread.arena = self.store.arena(self.program.arena_bytes)
+        return self._thread.native
 
     def _buffers(self, data: Mapping[str, Array]) -> list[Array]:
-        self._arena = self.store.arena(self.program.arena_bytes)
+        self._thread.arena = self.store.arena(self.program.arena_bytes)
         owned = {
-            ARENA: self._arena,
+            ARENA: self._thread.arena,
             PARAMETERS: self.store.parameters,
             GRADIENTS: self.store.gradients,
             SLOTS: self.store.slots,
@@ -61,7 +77,7 @@ class NativeExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
-        done, status, after, error = self._native.run(
+        done, status, after, error = self._mine().run(
             self._buffers(data),
             steps,
             (step.step, step.sample, step.learning_rate, step.seed),
@@ -74,10 +90,11 @@ class NativeExecutor:
     def profile(self, data: Mapping[str, Array], step: Step, repeats: int) -> Array:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""
         block = (step.step, step.sample, step.learning_rate, step.seed)
-        seconds: Array = self._native.profile(self._buffers(data), block, repeats)
+        seconds: Array = self._mine().profile(self._buffers(data), block, repeats)
         return seconds
 
     def read(self, value: Value) -> Array:
         root = value.root
-        flat = self._arena[root.offset : root.offset + value.spec.nbytes]
+        self._mine()
+        flat = self._thread.arena[root.offset : root.offset + value.spec.nbytes]
         return np.frombuffer(flat, value.spec.dtype).reshape(value.spec.shape)

@@ -80,7 +80,7 @@ class Profile:
                 f"{row.share:>7.0%}{'c' if row.bound == 'compute' else 'm'}  "
                 f"{kernel:<20} {name:<34} {i.layer}".rstrip()
             )
-        lines.append("of peak: c of the multiply-adds, m of the copy bandwidth (more is from cache)")
+        lines.append("of peak: c of multiply-adds, m of copy bandwidth (over 100 % is from cache)")
         return "\n".join(lines)
 
 

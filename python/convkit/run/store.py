@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,18 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 def _flat(count: int, dtype: str) -> Array:
     """Zeroed, aligned array of `count` elements that owns its native memory."""
     buffer = _core.Buffer(max(count, 1) * np.dtype(dtype).itemsize)
-    return np.frombuffer(buffer, dtype=dtype)[:count]
+    flat: Array = np.asarray(buffer).view(dtype)
+    return flat[:count]
+
+
+class _Arena(threading.local):
+    """Scratch memory, one block for each thread: threads may predict with one model together."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+
+    def __reduce__(self) -> tuple[type[_Arena], tuple[()]]:
+        return _Arena, ()  # a copy of a model starts without
 
 
 class Store:
@@ -54,7 +66,7 @@ class Store:
         self.parameters = _flat(offset, dtype)
         self.gradients = _flat(offset, dtype)
         self.slots = np.zeros((0, offset), dtype)
-        self._arena = _flat(0, "uint8")
+        self._arena = _Arena()
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
@@ -87,11 +99,11 @@ class Store:
         self.slots = _flat(count * self.count, self.dtype).reshape(count, self.count)
 
     def arena(self, nbytes: int) -> Array:
-        """Scratch memory for activations, kept between steps and shared by all programs."""
-        if self._arena.size < nbytes:
-            self._arena = _flat(0, "uint8")  # give the old block back first
-            self._arena = _flat(nbytes, "uint8")
-        return self._arena
+        """Scratch memory for activations, kept between steps and shared by this thread's programs."""
+        if self._arena.memory.size < nbytes:
+            self._arena.memory = np.empty(0, np.uint8)  # give the old block back first
+            self._arena.memory = _flat(nbytes, "uint8")
+        return self._arena.memory
 
     def copy_as(self, dtype: str) -> Store:
         """A store of the same layout and values in another dtype (without touching the members)."""
@@ -102,5 +114,5 @@ class Store:
         other.parameters = self.parameters.astype(dtype)
         other.gradients = self.gradients.astype(dtype)
         other.slots = self.slots.astype(dtype)
-        other._arena = np.empty(0, np.uint8)
+        other._arena = _Arena()
         return other

@@ -97,8 +97,11 @@ def _native_values(job: Probe, n: int, wanted: list[Value | None]) -> list[Array
 
 
 def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Array | None]]]:
-    """For each instruction in turn: its inputs before it, and what it left behind."""
-    if kind == "native":
+    """For each instruction in turn: its inputs before it, and what it left behind.
+
+    A program with a row written in Python runs eagerly here, as it does in `make_executor`.
+    """
+    if kind == "native" and all(i.row is not None and i.row.native for i in job.program.instructions):
         for n, i in enumerate(job.program.instructions):
             yield _native_values(job, n, i.inputs), _native_values(job, n + 1, _changed(i))
         return
@@ -111,15 +114,19 @@ def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Arr
         yield before, [None if v is None else executor.array(v).copy() for v in _changed(i)]
 
 
-def _execute(kind: str, i: Instruction, inputs: list[Array | None], step: Step) -> list[Array | None]:
+def _execute(
+    kind: str, i: Instruction, inputs: list[Array | None], step: Step
+) -> list[Array | None]:
     """What an interpreter makes of an instruction with these inputs."""
     wide = "float64" if kind == "reference" else ""
     given = [
         a.astype(wide) if wide and a is not None and a.dtype == np.float32 else _copy(a)
         for a in inputs
     ]
-    outputs = [
-        None if v is None else np.empty(v.spec.shape, wide if wide and v.spec.dtype == "float32" else v.spec.dtype)
+    outputs: list[Array | None] = [
+        None
+        if v is None
+        else np.empty(v.spec.shape, wide if v.spec.dtype == "float32" and wide else v.spec.dtype)
         for v in i.outputs
     ]
     row = registry.kernels(i.op, i.pass_name)[-1] if kind == "reference" else i.row

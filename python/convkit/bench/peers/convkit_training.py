@@ -53,8 +53,7 @@ class Training:
         """Train for a number of steps, walking through the data."""
         batch = self.case.batch
         full, rest = divmod(steps, len(self.x) // batch)
-        fit = {"batch_size": batch, "shuffle": False, "verbose": 0}
-        if full:
-            self.model.fit(self.x, self.y, epochs=full, **fit)
-        if rest:
-            self.model.fit(self.x[: rest * batch], self.y[: rest * batch], **fit)
+        for count, epochs in ((len(self.x), full), (rest * batch, min(rest, 1))):
+            if epochs:
+                x, y = self.x[:count], self.y[:count]
+                self.model.fit(x, y, batch, epochs, verbose=0, shuffle=False)

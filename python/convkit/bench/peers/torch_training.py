@@ -65,10 +65,9 @@ class Training:
         if self.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
         parameters = self.network.parameters()
+        self.optimizer: torch.optim.Optimizer
         if self.case.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(
-                parameters, 0.001, eps=ADAM_EPSILON, fused=self.fused
-            )
+            self.optimizer = torch.optim.Adam(parameters, 0.001, eps=ADAM_EPSILON, fused=self.fused)
         else:
             self.optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.9, fused=self.fused)
 
