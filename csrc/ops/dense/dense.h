@@ -23,5 +23,8 @@ CK_DECLARE_KERNEL(dense_naive_backward_weight)
 CK_DECLARE_KERNEL(dense_blas_forward)
 CK_DECLARE_KERNEL(dense_blas_backward_input)
 CK_DECLARE_KERNEL(dense_blas_backward_weight)
+CK_DECLARE_KERNEL(dense_tiled_forward)
+CK_DECLARE_KERNEL(dense_tiled_backward_input)
+CK_DECLARE_KERNEL(dense_tiled_backward_weight)
 
 }  // namespace convkit

@@ -4,7 +4,29 @@
 namespace convkit {
 namespace {
 
+// The tiled kernels read the weights again for every few rows: they should be in the cache.
+constexpr int64_t kTiledWeightBytes = int64_t{2} << 20;
+
+bool tiled_supports(const Call& call) { return call[1].bytes() <= kTiledWeightBytes; }
+// Packing the transpose of w pays from some rows on. OpenBLAS needs it less.
+bool tiled_supports_backward_input(const Call& call) {
+  return tiled_supports(call) && (!CK_HAVE_BLAS || call[0].rows() >= 64);
+}
+bool tiled_supports_backward_weight(const Call& call) {
+  return call[2].bytes() <= kTiledWeightBytes;
+}
+// The transpose of w in panels, each row of which is whole vectors.
+int64_t tiled_backward_input_workspace(const Call& call) {
+  const int64_t bytes = kDtypeBytes[static_cast<int>(call[1].dtype)];
+  return round_up(call[1].shape[0], 64 / bytes) * call[1].shape[1] * bytes;
+}
+
 constexpr Kernel rows[] = {
+    {"forward", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_forward), tiled_supports},
+    {"backward_input", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_input),
+     tiled_supports_backward_input, tiled_backward_input_workspace},
+    {"backward_weight", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_weight),
+     tiled_supports_backward_weight},
 #if CK_HAVE_BLAS
     {"forward", "cpu_blas", kFloats, CK_PER_ISA(dense_blas_forward)},
     {"backward_input", "cpu_blas", kFloats, CK_PER_ISA(dense_blas_backward_input)},
