@@ -17,7 +17,7 @@ from convkit.models.trainer import Trainer
 from convkit.random import current_seed, generator
 
 if TYPE_CHECKING:
-    from convkit.models.profile import Profile
+    from convkit.run.profile import Profile
     from convkit.run.store import Store
 
 __all__ = ["Model"]
@@ -295,7 +295,7 @@ class Model(Trainer):
 
         print_summary(self, line_length, print_fn)
 
-    def profile(self, x: ArrayLike, y: ArrayLike, repeats: int = 10) -> Profile:
+    def profile(self, x: ArrayLike, y: ArrayLike, repeats: int = 20) -> Profile:
         """Time each instruction of a training step; print the result to read it.
 
         Parameters
@@ -308,9 +308,9 @@ class Model(Trainer):
         -------
         Profile
         """
-        from convkit.models.profile import profile
+        from convkit.testing.profile import profile
 
-        return profile(self, x, y, repeats)
+        return profile(self, x, y, repeats=repeats)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {len(self.layers)} layers>"

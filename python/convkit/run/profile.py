@@ -60,6 +60,14 @@ class Profile:
         """Of a whole step."""
         return sum(row.seconds for row in self.rows)
 
+    def by_layer(self) -> dict[str, float]:
+        """Seconds per layer, all its passes together; what belongs to none goes by its op."""
+        sums: dict[str, float] = {}
+        for row in self.rows:
+            name = row.instruction.layer or row.instruction.op
+            sums[name] = sums.get(name, 0.0) + row.seconds
+        return sums
+
     def __str__(self) -> str:
         total = max(self.seconds, 1e-12)
         lines = [

@@ -101,7 +101,9 @@ def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Arr
 
     A program with a row written in Python runs eagerly here, as it does in `make_executor`.
     """
-    if kind == "native" and all(i.row is not None and i.row.native for i in job.program.instructions):
+    if kind == "native" and all(
+        i.row is not None and i.row.native for i in job.program.instructions
+    ):
         for n, i in enumerate(job.program.instructions):
             yield _native_values(job, n, i.inputs), _native_values(job, n + 1, _changed(i))
         return
