@@ -27,7 +27,7 @@ from ops.harness import (
     normal,
     row_cases,
 )
-from ops.numeric import assert_gradient, assert_layouts
+from ops.numeric import assert_gradient, assert_layouts, each_row
 
 
 def dense_cases(
@@ -161,11 +161,13 @@ def test_gradients() -> None:
     def f(x: Array, w: Array, b: Array) -> Array:
         return ck.ops.dense(x, w, b, kernel="reference")
 
-    for row in ck.ops.kernels("dense", "backward_input"):
-        dx = ck.ops.dense_backward_input(dy, w, kernel=row.name)
+    for dx in each_row(
+        "dense", "backward_input", lambda k: ck.ops.dense_backward_input(dy, w, kernel=k)
+    ):
         assert_gradient(dx, lambda v: f(v, w, b), x, dy)
-    for row in ck.ops.kernels("dense", "backward_weight"):
-        dw, db = ck.ops.dense_backward_weight(dy, x, kernel=row.name)
+    for dw, db in each_row(
+        "dense", "backward_weight", lambda k: ck.ops.dense_backward_weight(dy, x, kernel=k)
+    ):
         assert_gradient(dw, lambda v: f(x, v, b), w, dy)
         assert_gradient(db, lambda v: f(x, w, v), b, dy)
 

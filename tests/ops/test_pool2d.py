@@ -77,6 +77,10 @@ SHAPES: dict[str, tuple[Shape, dict[str, Any]]] = {
     "primes": ((3, 11, 13, 7), {"size": (3, 5), "stride": (2, 3), "padding": (1, 2)}),
     "overlapping": ((2, 9, 10, 5), {"size": 3, "stride": 1, "padding": 1}),
     "stride over window": ((2, 11, 13, 3), {"size": 2, "stride": (3, 4)}),
+    "stride over window, as many rows as in windows": (
+        (2, 6, 9, 3),
+        {"size": 3, "stride": (4, 3), "padding": ((0, 1), (0, 0))},
+    ),
     "rest left over": ((1, 7, 9, 19), {"size": 2}),
     "uneven padding": ((2, 6, 7, 3), {"size": 3, "stride": 2, "padding": ((2, 0), (0, 1))}),
     "padding counts": ((2, 6, 7, 3), {"size": 3, "padding": 1, "count_include_pad": True}),
