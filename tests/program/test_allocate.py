@@ -95,7 +95,7 @@ def test_shared_memory_changes_no_bit(case):
 
 
 def chain(passes, spec=None, keep=()):
-    """relu after relu from a gathered batch; the values by number."""
+    """A ReLU after another from a gathered batch; the values by number."""
     program = Program("chain", "predict", 16)
     builder = Builder(program, training=False)
     spec = spec or Spec((16, 16))
