@@ -1,5 +1,5 @@
-// The inner loop of convolutions: a tile of a matrix product that stays in registers, and the
-// packing of the operand that it reads as vectors. For kernel sources only (core/isa.h).
+// The inner loop of convolutions and dense layers: a tile of a matrix product that stays in
+// registers. For kernel sources only (core/isa.h).
 #pragma once
 
 #include "core/kernel.h"
@@ -99,61 +99,6 @@ struct Tile {
       for (int m = 0; m < MR; ++m) {
         const V av = V::broadcast(a[row(m) + i * a_step]);
         for (int v = 0; v < NV; ++v) acc[m][v] = fma(av, bv[v], acc[m][v]);
-      }
-    }
-  }
-};
-
-// The columns of a matrix [rows, columns] in panels of up to kTileVectors vectors, one panel after
-// the other, the last one padded with zeros to whole vectors.
-template <class T>
-struct Panels {
-  static constexpr int64_t kLanes = Vec<T>::kLanes;
-  static constexpr int64_t kVectors = kTileVectors<T>;
-  static constexpr int64_t kWidth = kVectors * kLanes;
-  int64_t rows, columns;
-
-  CK_INLINE int64_t count() const { return ceil_div(columns, kWidth); }
-  CK_INLINE int64_t first(int64_t panel) const { return panel * kWidth; }  // its first column
-  CK_INLINE int vectors(int64_t panel) const {
-    const int64_t left = ceil_div(columns - first(panel), kLanes);
-    return static_cast<int>(left < kVectors ? left : kVectors);
-  }
-  CK_INLINE int64_t width(int64_t panel) const { return vectors(panel) * kLanes; }
-  CK_INLINE int64_t offset(int64_t panel) const { return first(panel) * rows; }
-  // How many lanes of the panel's last vector hold columns.
-  CK_INLINE int last_lanes(int64_t panel) const {
-    const int64_t left = columns - first(panel) - (vectors(panel) - 1) * kLanes;
-    return static_cast<int>(left < kLanes ? left : kLanes);
-  }
-
-  // Copies one panel of a row-major matrix.
-  CK_INLINE void pack(int64_t panel, const T* matrix, T* packed) const {
-    const int64_t wide = width(panel), begin = first(panel);
-    const int64_t used = columns - begin < wide ? columns - begin : wide;
-    T* to = packed + offset(panel);
-    for (int64_t i = 0; i < rows; ++i, to += wide) {
-      const T* const from = matrix + i * columns + begin;
-      for (int64_t j = 0; j < used; ++j) to[j] = from[j];
-      for (int64_t j = used; j < wide; ++j) to[j] = 0;
-    }
-  }
-
-  // Copies `count` rows of one panel, from row `row` on, of a matrix that is stored transposed.
-  CK_INLINE void pack_transposed(int64_t panel, int64_t row, int64_t count, const T* matrix,
-                                 T* packed) const {
-    constexpr int64_t kBlock = 16;  // so that what is written stays in the nearest cache
-    const int64_t wide = width(panel), begin = first(panel);
-    const int64_t used = columns - begin < wide ? columns - begin : wide;
-    T* const to = packed + offset(panel) + row * wide;
-    for (int64_t i0 = 0; i0 < count; i0 += kBlock) {
-      const int64_t i1 = i0 + kBlock < count ? i0 + kBlock : count;
-      for (int64_t j = 0; j < used; ++j) {
-        const T* const from = matrix + (begin + j) * count;
-        for (int64_t i = i0; i < i1; ++i) to[i * wide + j] = from[i];
-      }
-      for (int64_t i = i0; i < i1; ++i) {
-        for (int64_t j = used; j < wide; ++j) to[i * wide + j] = 0;
       }
     }
   }

@@ -5,6 +5,7 @@
 // begin stride*C further on: the image itself is the left operand of a matrix product.
 #pragma once
 
+#include "gemm/panels.h"
 #include "gemm/runs.h"
 #include "gemm/tile.h"
 #include "ops/conv2d/conv2d.h"

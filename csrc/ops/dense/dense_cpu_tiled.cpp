@@ -1,6 +1,7 @@
 // Products in register tiles that read their operands where they are, for weights that fit the
 // second-level cache: packing, which large products need, costs small ones more than it brings.
 #include "gemm/column_sums.h"
+#include "gemm/panels.h"
 #include "gemm/tile.h"
 #include "ops/activation/activation_apply.h"
 #include "ops/dense/dense.h"
@@ -63,11 +64,10 @@ struct Blocks {
 
   CK_INLINE explicit Blocks(const Product<T>& p) : panels{p.depth, p.N}, rows{p.M, 1} {
     // 0.3 MFLOP at least; a multiple of every tile size but one.
-    const int64_t work = 150000 / (larger_of(p.depth, 1) * Panels<T>::kWidth);
-    rows.size = round_up(larger_of(work, 1), 24);
+    const int64_t work = 150000 / ((p.depth + 1) * Panels<T>::kWidth);
+    rows.size = round_up(work + 1, 24);
   }
   CK_INLINE int64_t count() const { return rows.count() * panels.count(); }
-  static CK_INLINE int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 };
 
 // Computes block `index`. `packed` holds B in panels, or is null.
@@ -93,7 +93,32 @@ void product_block(const Product<T>& p, const Blocks<T>& blocks, int64_t index, 
   });
 }
 
-// The order of `flops` that one thread does in the time that it takes to wake another.
+// dx for columns [begin, end) of a few rows: the rows of w are read as they are, one dot product
+// each. For so few, packing the transpose would take longer than the product.
+constexpr int64_t kDotRows = 4;
+
+template <class T>
+void dot_products(const T* dy, const T* w, int64_t R, int64_t C, int64_t K, int64_t begin,
+                  int64_t end, T* dx) {
+  using V = Vec<T>;
+  const int rest = static_cast<int>(K % V::kLanes);
+  for (int64_t c = begin; c < end; ++c) {
+    const T* const from = w + c * K;
+    for (int64_t r = 0; r < R; ++r) {
+      V sum = V::zero();
+      int64_t k = 0;
+      for (; k + V::kLanes <= K; k += V::kLanes) {
+        sum = fma(V::loadu(dy + r * K + k), V::loadu(from + k), sum);
+      }
+      if (rest > 0) {
+        sum = fma(V::load_partial(dy + r * K + k, rest), V::load_partial(from + k, rest), sum);
+      }
+      dx[r * C + c] = reduce_sum(sum);
+    }
+  }
+}
+
+// About what one thread does in the time that it takes to wake another.
 constexpr double kSerialFlops = 2e5;
 
 template <class T>
@@ -132,6 +157,16 @@ void dense_tiled_backward_input(const Call& call) {
   const int64_t R = call[0].rows(), C = call[1].shape[0], K = call[1].shape[1];
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const Product<T> p{R, C, K, call[0].as<T>(), true, K, nullptr, 0, call[2].as<T>(), nullptr};
+    if (R <= kDotRows) {
+      const Chunks columns{C, 256};
+      return call.pool->parallel_for(
+          columns.count(),
+          [&](int64_t chunk, int) {
+            dot_products(p.a, call[1].as<T>(), R, C, K, columns.begin(chunk), columns.end(chunk),
+                         p.c);
+          },
+          max_threads(p));
+    }
     const Blocks<T> blocks(p);
     T* const packed = reinterpret_cast<T*>(call.workspace);
     call.pool->parallel_for(

@@ -8,10 +8,6 @@ namespace {
 constexpr int64_t kTiledWeightBytes = int64_t{2} << 20;
 
 bool tiled_supports(const Call& call) { return call[1].bytes() <= kTiledWeightBytes; }
-// Packing the transpose of w pays from some rows on. OpenBLAS needs it less.
-bool tiled_supports_backward_input(const Call& call) {
-  return tiled_supports(call) && (!CK_HAVE_BLAS || call[0].rows() >= 64);
-}
 bool tiled_supports_backward_weight(const Call& call) {
   return call[2].bytes() <= kTiledWeightBytes;
 }
@@ -23,8 +19,8 @@ int64_t tiled_backward_input_workspace(const Call& call) {
 
 constexpr Kernel rows[] = {
     {"forward", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_forward), tiled_supports},
-    {"backward_input", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_input),
-     tiled_supports_backward_input, tiled_backward_input_workspace},
+    {"backward_input", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_input), tiled_supports,
+     tiled_backward_input_workspace},
     {"backward_weight", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_weight),
      tiled_supports_backward_weight},
 #if CK_HAVE_BLAS
