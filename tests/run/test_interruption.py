@@ -192,9 +192,7 @@ def test_the_number_of_threads_may_change_during_a_run_of_another_thread():
     alone, beside = work.copy(), work.copy()
     alone.run(400)
     results = []
-    thread = threading.Thread(
-        target=lambda: results.append(beside.run(400, step=Step(0, 0, 0.01, 5)))
-    )
+    thread = threading.Thread(target=lambda: results.append(beside.run(400)))
     thread.start()
     for n in range(40):
         ck.set_num_threads(1 + n % 3)
