@@ -32,17 +32,17 @@ void conv2d_implicit_gemm_forward(const Call& call) {
     call.pool->parallel_for(
         plan.tasks(),
         [&](int64_t index, int thread) {
-          const Task task(plan, index);
+          const ConvTask task(plan, index);
           T* const scratch =
               reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
-          const View<T> view = view_of(s, params, plan, task, x, scratch);
+          const ConvView<T> view = view_of(s, params, plan, task, x, scratch);
           for (int64_t panel = 0; panel < panels.count(); ++panel) {
             with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
               const int64_t first = panels.first(panel), run = plan.run * panels.width(panel);
               const int64_t sweep = pairs ? s.KH : rows_per_sweep<T>(s.KH, run);
               for (int64_t i = 0; i < s.KH; i += sweep) {
-                const Taps taps{smaller(sweep, s.KH - i), plan.run, params.dilation_h * view.row,
-                                params.stride_w * s.C};
+                const ConvTaps taps{smaller(sweep, s.KH - i), plan.run,
+                                    params.dilation_h * view.row, params.stride_w * s.C};
                 const T* const b = packed + panels.offset(panel) + i * run;
                 for_each_row(s, params, task, view, [&](const T* row, int64_t pixel) {
                   const T* const a = row + i * taps.row;
@@ -92,7 +92,7 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
     call.pool->parallel_for(
         plan.tasks(),
         [&](int64_t index, int thread) {
-          const Task task(plan, index);
+          const ConvTask task(plan, index);
           // Rows of dx, border included. There the runs of neighbouring pixels are added up.
           T* const lines =
               reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
@@ -145,7 +145,6 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
     const int64_t parts = plan.parts.count();
     T* const part_sums = reinterpret_cast<T*>(call.workspace);
     const int64_t stride = plan.part_bytes / int64_t{sizeof(T)};
-
     const Chunks filter_rows{s.KH, ceil_div(s.KH, plan.splits)};
 
     call.pool->parallel_for(
@@ -159,8 +158,8 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
           T* const to = part_sums + part * stride;
           const int64_t first = plan.parts.begin(part);
           for (int64_t index = first; index < plan.parts.end(part); ++index) {
-            const Task task(plan, index);
-            const View<T> view = view_of(s, params, plan, task, x, scratch);
+            const ConvTask task(plan, index);
+            const ConvView<T> view = view_of(s, params, plan, task, x, scratch);
             const int64_t begin = (task.n0 * s.P + task.r0) * s.Q;
             WeightTile t;
             t.images = task.n1 - task.n0, t.rows = task.r1 - task.r0;

@@ -12,11 +12,12 @@
 #include "ops/conv2d/conv2d_plan.h"
 
 namespace convkit::CK_ISA {
+
 // One task of the plan: images [n0, n1), rows [r0, r1) of the result.
-struct Task {
+struct ConvTask {
   int64_t n0, n1, r0, r1;
 
-  CK_INLINE Task(const ImplicitGemmPlan& plan, int64_t task) {
+  CK_INLINE ConvTask(const ImplicitGemmPlan& plan, int64_t task) {
     const int64_t i = task / plan.rows.count(), r = task % plan.rows.count();
     n0 = plan.images.begin(i), n1 = plan.images.end(i);
     r0 = plan.rows.begin(r), r1 = plan.rows.end(r);
@@ -26,14 +27,15 @@ struct Task {
 // The rows of the images that a task reads: filter row i of output row p of image n begins at
 // data + (n - n0) * image + ((p - r0) * stride_h + i * dilation_h) * row.
 template <class T>
-struct View {
+struct ConvView {
   const T* data;
   int64_t image, row;
 };
 
 template <class T>
-CK_INLINE View<T> view_of(const Conv2dShape& s, const Conv2dParams& params,
-                          const ImplicitGemmPlan& plan, const Task& task, const T* x, T* scratch) {
+CK_INLINE ConvView<T> view_of(const Conv2dShape& s, const Conv2dParams& params,
+                              const ImplicitGemmPlan& plan, const ConvTask& task, const T* x,
+                              T* scratch) {
   const int64_t width = s.W * s.C;
   const int64_t top = task.r0 * params.stride_h - params.pad_top;
   if (!plan.padded) return {x + (task.n0 * s.H + top) * width, s.H * width, width};
@@ -61,8 +63,8 @@ CK_INLINE View<T> view_of(const Conv2dShape& s, const Conv2dParams& params,
 
 // Calls f(first tap of the row, first pixel of the row) for the output rows of a task.
 template <class T, class F>
-CK_INLINE void for_each_row(const Conv2dShape& s, const Conv2dParams& params, const Task& task,
-                            const View<T>& view, const F& f) {
+CK_INLINE void for_each_row(const Conv2dShape& s, const Conv2dParams& params, const ConvTask& task,
+                            const ConvView<T>& view, const F& f) {
   for (int64_t n = task.n0; n < task.n1; ++n) {
     const T* row = view.data + (n - task.n0) * view.image;
     for (int64_t p = task.r0; p < task.r1; ++p, row += params.stride_h * view.row) {
@@ -79,13 +81,13 @@ CK_INLINE int64_t rows_per_sweep(int64_t KH, int64_t row_values) {
 }
 
 // Where the taps are: KH runs of `run` values, `row` apart; the next pixel is `pixel` further.
-struct Taps {
+struct ConvTaps {
   int64_t KH, run, row, pixel;
 };
 
 // MR neighbouring output pixels times one panel of channels. Without a bias, adds to y.
 template <class T, int MR, int NV>
-void forward_tile(const Taps& taps, const T* a, const T* b, const T* bias, T* y, int64_t K,
+void forward_tile(const ConvTaps& taps, const T* a, const T* b, const T* bias, T* y, int64_t K,
                   int last) {
   using V = Vec<T>;
   Tile<T, MR, NV> tile;
@@ -128,7 +130,7 @@ CK_INLINE void pack_pixel_pairs(const T* w, int64_t rows, int64_t K, T* packed) 
 
 // MR pairs, from a row of Q pixels.
 template <int MR>
-void forward_pair_tile(const Taps& taps, const float* a, const float* b, const float* bias,
+void forward_pair_tile(const ConvTaps& taps, const float* a, const float* b, const float* bias,
                        float* y, int64_t K) {
   using V = Vec<float>;
   V acc[MR];
@@ -161,7 +163,7 @@ void forward_pair_tile(const Taps& taps, const float* a, const float* b, const f
   }
 }
 
-CK_INLINE void forward_pixel_pairs(const Taps& taps, const float* a, const float* b,
+CK_INLINE void forward_pixel_pairs(const ConvTaps& taps, const float* a, const float* b,
                                    const float* bias, float* y, int64_t Q, int64_t K) {
   constexpr int kMost = 14;
   for_each_tile(Q / 2, kMost, [&](int64_t m, int size) {
@@ -176,7 +178,7 @@ CK_INLINE void forward_pixel_pairs(const Taps& taps, const float* a, const float
 #endif
 
 template <class T>
-CK_INLINE void forward_pixel_pairs(const Taps&, const T*, const T*, const T*, T*, int64_t,
+CK_INLINE void forward_pixel_pairs(const ConvTaps&, const T*, const T*, const T*, T*, int64_t,
                                    int64_t) {}
 
 // The row of dy that row h of dx, border included, meets through filter row i; -1: none.
