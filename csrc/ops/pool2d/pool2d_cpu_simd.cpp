@@ -99,8 +99,8 @@ CK_INLINE bool disjoint(const PoolGeometry& g) {
   return g.k.stride_h >= g.k.window_h && g.k.stride_w >= g.k.window_w;
 }
 CK_INLINE bool exact(const PoolGeometry& g) {
-  return g.k.pad_top == 0 && g.k.pad_left == 0 && g.H == g.P * g.k.window_h &&
-         g.W == g.Q * g.k.window_w;
+  return g.k.stride_h == g.k.window_h && g.k.stride_w == g.k.window_w && g.k.pad_top == 0 &&
+         g.k.pad_left == 0 && g.H == g.P * g.k.window_h && g.W == g.Q * g.k.window_w;
 }
 
 // Calls pixel(size, g, window of dx) for each window. dx is cleared first where windows leave
