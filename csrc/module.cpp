@@ -313,8 +313,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("usable_cpus", &usable_cpus);
   m.def("num_threads", [] { return ThreadPool::instance().num_threads(); });
   // It waits for a loop of another thread, which may be waiting for the GIL to poll for signals.
-  m.def("set_num_threads", [](int n) { ThreadPool::instance().set_num_threads(n); },
-        py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "set_num_threads", [](int n) { ThreadPool::instance().set_num_threads(n); },
+      py::call_guard<py::gil_scoped_release>());
   m.def("blas_info", &blas_info);
   m.attr("cuda_build") = CK_CUDA_BUILD;
   m.def("peak_flops", &peak_flops, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));

@@ -199,6 +199,16 @@ def test_derivative_at_the_kink_is_that_of_the_side_below(kind: str, slope: floa
         assert dx[0] == slope
 
 
+@pytest.mark.parametrize(("kind", "end"), [("hardtanh", 1.0), ("hard_sigmoid", 3.0)])
+def test_derivative_at_the_ends_is_zero(kind: str, end: float) -> None:
+    x, one = np.array([-end, 0.0, end]), np.ones(3)
+    slope = 1.0 if kind == "hardtanh" else 1 / 6
+    for dx in each_row(
+        "activation", "backward", lambda k: ck.ops.activation_backward(one, x, kind, kernel=k)
+    ):
+        np.testing.assert_allclose(dx, [0, slope, 0], rtol=1e-15)
+
+
 def test_layouts() -> None:
     x, dy = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32)
     assert_layouts(ck.ops.tanh, x)

@@ -6,7 +6,8 @@
 //                                               derivative is a function of y (see from_output)
 //
 // y may be x, and dx may be dy (same address). NaN in x gives NaN in y. At a kink the derivative is
-// that of the side below: relu'(0) = 0. step has derivative 0.
+// that of the side below: relu'(0) = 0; at the ends of hardtanh and hard_sigmoid it is 0, as a
+// clipped output tells no more. step has derivative 0.
 #pragma once
 
 #include "core/kernel.h"

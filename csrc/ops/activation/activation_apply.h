@@ -102,9 +102,9 @@ T activate_derivative_from_input(Activation kind, T alpha, T x) {
       return T(1) - t * t;
     }
     case Activation::hardtanh:
-      return x > T(-1) && x <= T(1) ? T(1) : T(0);
+      return x > T(-1) && x < T(1) ? T(1) : T(0);
     case Activation::hard_sigmoid:
-      return x > T(-3) && x <= T(3) ? T(1) / T(6) : T(0);
+      return x > T(-3) && x < T(3) ? T(1) / T(6) : T(0);
     case Activation::elu:
       return x > 0 ? T(1) : alpha * libm::exp(x);
     case Activation::selu:

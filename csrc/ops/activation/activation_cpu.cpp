@@ -38,10 +38,10 @@ CK_INLINE void with_derivative_from_input(Kind kind, const Body& body) {
         return fma(-t, t, one);
       });
     case Activation::hardtanh:
-      return body([=](V x) { return select((x > V(T(-1))) & (x <= one), one, zero); });
+      return body([=](V x) { return select((x > V(T(-1))) & (x < one), one, zero); });
     case Activation::hard_sigmoid:
       return body(
-          [=](V x) { return select((x > V(T(-3))) & (x <= V(T(3))), V(T(1) / T(6)), zero); });
+          [=](V x) { return select((x > V(T(-3))) & (x < V(T(3))), V(T(1) / T(6)), zero); });
     case Activation::elu:
       return body([=](V x) { return select(x > zero, one, slope * exp(x)); });
     case Activation::selu:

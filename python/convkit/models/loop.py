@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,7 @@ class Loop:
         self.kind = kind
         self.store: Store = model.store
         self._executors: OrderedDict[tuple[Any, ...], Executor] = OrderedDict()
+        self._lock = threading.Lock()  # several threads may predict at once
 
     def executor(
         self,
@@ -66,15 +68,16 @@ class Loop:
             optimizer = compiled.optimizer
             key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
             options["optimizer"] = optimizer
-        if key not in self._executors:
-            program = compile_program(
-                self.model, mode, batch, inputs=samples.inputs, indexed=indexed, **options
-            )
-            self._executors[key] = make_executor(self.kind, program, self.store)
-            if len(self._executors) > CACHE:
-                self._executors.popitem(last=False)
-        self._executors.move_to_end(key)
-        return self._executors[key]
+        with self._lock:
+            if key not in self._executors:
+                program = compile_program(
+                    self.model, mode, batch, inputs=samples.inputs, indexed=indexed, **options
+                )
+                self._executors[key] = make_executor(self.kind, program, self.store)
+                if len(self._executors) > CACHE:
+                    self._executors.popitem(last=False)
+            self._executors.move_to_end(key)
+            return self._executors[key]
 
     def run(
         self,

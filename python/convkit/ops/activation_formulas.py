@@ -117,9 +117,9 @@ def derivative_from_input(x: Array, kind: str, alpha: float = 0.0) -> Array:
             case "tanh":
                 d = 1 - np.tanh(x) ** 2
             case "hardtanh":
-                d = np.where((x > -1) & (x <= 1), 1.0, 0.0)
+                d = np.where((x > -1) & (x < 1), 1.0, 0.0)
             case "hard_sigmoid":
-                d = np.where((x > -3) & (x <= 3), 1 / 6, 0.0)
+                d = np.where((x > -3) & (x < 3), 1 / 6, 0.0)
             case "elu":
                 d = np.where(x > 0, 1.0, alpha * np.exp(low))
             case "selu":

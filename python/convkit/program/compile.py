@@ -119,8 +119,7 @@ def compile_program(
     program.readouts["loss"] = program.total
     for metric in metrics:
         program.readouts[metric.name] = metric.emit(builder, prediction, t, weight)
-    if mode == "train":
-        program.output = []  # nobody reads a training batch's predictions
+    program.output = []  # nobody reads the predictions of these modes
     fuse(program)
     if mode == "train":
         p, dp = loss_at.inputs[0], loss_at.outputs[-1]

@@ -163,7 +163,7 @@ class Program:
     externals : dict of str to Value
         Arrays that the caller binds for a run, by buffer name.
     output : list of Value
-        The predictions.
+        The predictions, in mode "predict".
     total : Value or None
         The sum of the per-row losses, float64 of shape (1,). A step whose total is not finite
         changes no parameter.

@@ -52,7 +52,7 @@ class NativeExecutor:
         self._mine()
 
     def _mine(self) -> Any:
-        """This thread's native executor."""
+        """The native executor of this thread."""
         if not hasattr(self._thread, "native"):
             self._thread.native = self._make()
             self._thread.arena = self.store.arena(self.program.arena_bytes)

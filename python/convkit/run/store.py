@@ -99,7 +99,7 @@ class Store:
         self.slots = _flat(count * self.count, self.dtype).reshape(count, self.count)
 
     def arena(self, nbytes: int) -> Array:
-        """Scratch memory for activations, kept between steps and shared by this thread's programs."""
+        """Scratch memory for activations, kept between steps; one block for each thread."""
         if self._arena.memory.size < nbytes:
             self._arena.memory = np.empty(0, np.uint8)  # give the old block back first
             self._arena.memory = _flat(nbytes, "uint8")
