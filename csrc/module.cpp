@@ -204,7 +204,7 @@ using InstructionTuple = std::tuple<std::string, std::string, std::string, py::d
 
 std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& tuples,
                                         const std::vector<RefTuple>& readouts,
-                                        const std::optional<RefTuple>& guard, int commit,
+                                        const std::vector<RefTuple>& guards, int commit,
                                         int64_t batch) {
   std::vector<Instruction> instructions;
   for (const auto& [op, pass, name, params, operands, workspace] : tuples) {
@@ -221,8 +221,10 @@ std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& tup
     for (int64_t n : out.source.shape) out.width *= n;
     outs.push_back(std::move(out));
   }
-  return std::make_unique<Executor>(std::move(instructions), std::move(outs), to_ref(guard), commit,
-                                    batch);
+  std::vector<OperandRef> refs;
+  for (const RefTuple& guard : guards) refs.push_back(to_ref(guard));
+  return std::make_unique<Executor>(std::move(instructions), std::move(outs), std::move(refs),
+                                    commit, batch);
 }
 
 std::vector<void*> addresses(const std::vector<py::object>& buffers) {
@@ -329,8 +331,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
           [](Buffer& b) { return py::buffer_info(static_cast<uint8_t*>(b.data()), b.bytes()); });
 
   py::class_<Executor>(m, "Executor")
-      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"), py::arg("guard"),
-           py::arg("commit"), py::arg("batch"))
+      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
+           py::arg("guards"), py::arg("commit"), py::arg("batch"))
       .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
            py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
       .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));

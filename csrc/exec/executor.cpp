@@ -1,13 +1,13 @@
 #include "exec/executor.h"
 
 #include <chrono>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 
 #include "core/cpu_features.h"
+#include "exec/finite.h"
 
 namespace convkit {
 namespace {
@@ -85,10 +85,10 @@ std::atomic<int64_t>& run_count(const Kernel& kernel) {
 }
 
 Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-                   OperandRef guard, int commit, int64_t batch)
+                   std::vector<OperandRef> guards, int commit, int64_t batch)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
-      guard_(std::move(guard)),
+      guards_(std::move(guards)),
       commit_(commit),
       batch_(batch) {}
 
@@ -113,7 +113,9 @@ void Executor::bind(const std::vector<void*>& buffers) {
   readout_data_.clear();
   for (const Readout& readout : readouts_)
     readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
-  guard_data_ = static_cast<const double*>(locate(guard_, buffers));
+  guard_tensors_.clear();
+  for (const OperandRef& guard : guards_)
+    guard_tensors_.push_back(view(guard, locate(guard, buffers)));
 }
 
 bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
@@ -121,9 +123,9 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
   block_ = block;
   for (int i = 0; i < size(); ++i) {
     if (i == commit_) {
-      if (guard_data_ && !std::isfinite(*guard_data_)) {
-        *finite = false;
-        return false;
+      for (const Tensor& guard : guard_tensors_) {
+        *finite = all_finite(guard, pool);
+        if (!*finite || pool.cancelled()) return false;
       }
       t_poll.request = nullptr;
     }

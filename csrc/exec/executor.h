@@ -52,10 +52,10 @@ struct RunResult {
 class Executor {
  public:
   // `batch` is the number of samples a step consumes; instructions from `commit` on change
-  // parameters: they run only if `guard` (a float64, absent in programs that do not train) is
-  // finite, and once begun they are not interrupted, so that a step is taken whole or not at all.
-  Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts, OperandRef guard,
-           int commit, int64_t batch);
+  // parameters: they run only if all `guards` (the loss, the gradients) are finite, and once begun
+  // they are not interrupted, so that a step is taken whole or not at all.
+  Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
+           std::vector<OperandRef> guards, int commit, int64_t batch);
 
   void bind(const std::vector<void*>& buffers);
   RunResult run(const RunRequest& request);
@@ -75,13 +75,13 @@ class Executor {
 
   std::vector<Instruction> instructions_;
   std::vector<Readout> readouts_;
-  OperandRef guard_;
+  std::vector<OperandRef> guards_;
   int commit_;
   int64_t batch_;
   std::vector<std::vector<Tensor>> tensors_;
   std::vector<Bound> bound_;
   std::vector<const double*> readout_data_;
-  const double* guard_data_ = nullptr;
+  std::vector<Tensor> guard_tensors_;
   StepBlock block_;
 };
 

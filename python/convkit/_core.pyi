@@ -52,7 +52,7 @@ class Executor:
         self,
         instructions: Sequence[tuple[Any, ...]],
         readouts: Sequence[_Reference | None],
-        guard: _Reference | None,
+        guards: Sequence[_Reference | None],
         commit: int,
         batch: int,
     ) -> None: ...

@@ -17,7 +17,7 @@ class NotCompiledError(RuntimeError):
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss became NaN or infinite; the weights are those from before the step.
+    """The loss or a gradient became NaN or infinite; the weights are those from before the step.
 
     Attributes
     ----------

@@ -113,3 +113,32 @@ def test_every_function_of_an_op_is_public() -> None:
             and not name.startswith("_")
         ]
         assert public and set(public) <= set(ck.ops.__all__), op
+
+
+X, W = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+WRONG = {
+    "nothing": (lambda ctx, x, w, b: None, "returned None for y"),
+    "shape": (lambda ctx, x, w, b: (x @ w)[:1], r"y of shape \(1, 4\), expected \(2, 4\)"),
+    "complex": (lambda ctx, x, w, b: x @ w + 0j, "dtype complex64, expected float32"),
+    "too many": (lambda ctx, x, w, b: (x @ w, x), "returned 2 arrays, expected 1: y"),
+    "writes": (lambda ctx, x, w, b: np.multiply(x, 0, out=x) @ w, "read-only"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_kernel_that_breaks_the_promise_of_its_pass_is_refused(name: str) -> None:
+    function, message = WRONG[name]
+    ck.ops.register("dense", name, function)
+    try:
+        with pytest.raises((ValueError, TypeError), match=message):
+            ck.ops.dense(X, W, kernel=name)
+    finally:
+        ck.ops.unregister("dense", name)
+    assert (X == 1).all()
+
+
+def test_register_checks_its_arguments() -> None:
+    with pytest.raises(TypeError, match="a kernel is a function"):
+        ck.ops.register("dense", "none", None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="did you mean 'float32'"):
+        ck.ops.register("dense", "odd", lambda *_: None, dtypes=("flaot32",))

@@ -148,3 +148,21 @@ def test_mistakes_in_the_call_are_named():
     model = ck.Sequential([ck.Input((6, 6, 2)), ck.layers.Flatten()])
     with pytest.raises(NotCompiledError):
         compare(model, x, y)
+
+
+def test_a_nan_in_the_data_does_not_hide_a_wrong_kernel():
+    def doubles(ctx, x, w, b):
+        y = x @ w if b is None else x @ w + b
+        return np.where(np.isnan(y), y, 2 * y)
+
+    model = ck.models.mlp([6, 3])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.ones((4, 6), np.float32)
+    x[0, 0] = np.nan
+    assert compare(model, x, np.zeros(4, int)).agrees
+    ck.ops.register("dense", "doubles", doubles)
+    try:
+        found = compare(model, x, np.zeros(4, int), "reference", "eager")
+    finally:
+        ck.ops.unregister("dense", "doubles")
+    assert not found.agrees and found.instruction.op == "dense" and found.position[0] > 0

@@ -54,7 +54,7 @@ def _bad_input(value: Value, eager: EagerExecutor, data: Any, batch: int, step: 
 def diagnose(
     executor: Executor, store: Any, segment: Segment, step: Step, epoch: int, batch: int
 ) -> NonFiniteError:
-    """Find out why the loss of a step is not finite.
+    """Find out why the loss or a gradient of a step is not finite.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def diagnose(
     layer, where, text = _origin(executor, store, data, step)
     way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
     return NonFiniteError(
-        f"the loss became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: {text}. "
+        f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: {text}. "
         f"The weights are those from before this step{way}.",
         epoch,
         batch,

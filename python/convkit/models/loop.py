@@ -14,6 +14,7 @@ from convkit import random
 from convkit.models.compiled import Compiled, Totals
 from convkit.models.data import Samples
 from convkit.models.feeds import Feed, Segment
+from convkit.ops import registry
 from convkit.ops.registry import Array, Step
 from convkit.program import compile_program
 from convkit.run import make_executor
@@ -54,7 +55,7 @@ class Loop:
         compiled: Compiled | None = None,
     ) -> Executor:
         """The executor for batches of this size and kind, from the cache or new."""
-        key: tuple[Any, ...] = (mode, batch, samples.inputs, indexed)
+        key: tuple[Any, ...] = (mode, batch, samples.inputs, indexed, registry.version())
         options: dict[str, Any] = {}
         if compiled is not None:
             key += (samples.target, samples.weighted, compiled)
@@ -68,6 +69,8 @@ class Loop:
             optimizer = compiled.optimizer
             key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
             options["optimizer"] = optimizer
+        if self.model.store is not self.store:
+            raise RuntimeError("the layers of a model cannot change while it runs")
         with self._lock:
             if key not in self._executors:
                 program = compile_program(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from convkit import _core
 from convkit.errors import did_you_mean
 
+DTYPES = ("float32", "float64", "uint8", "int32", "int64")
+
 Array = NDArray[Any]
 Params = Mapping[str, int | float | str]
 
@@ -214,6 +216,7 @@ class Op:
 
 _ops: dict[str, Op] = {}
 _rows: dict[tuple[str, str], list[Row]] = {}
+_version = 0
 
 
 def define(op: Op) -> Op:
@@ -225,10 +228,14 @@ def define(op: Op) -> Op:
             for r in _core.kernels(op.name)
             if r["pass"] == p.name
         ]
-        every = ("float32", "float64", "uint8", "int32", "int64")
-        reference = Row(op.name, p.name, "reference", "python", (), every, p.reference)
+        reference = Row(op.name, p.name, "reference", "python", (), DTYPES, p.reference)
         _rows[op.name, p.name] = [*native, reference]
     return op
+
+
+def version() -> int:
+    """A number that changes with the tables: programs chosen before are out of date."""
+    return _version
 
 
 def ops() -> tuple[str, ...]:
@@ -285,7 +292,8 @@ def register(
         A new name within the pass.
     function : callable
         ``function(ctx, *inputs)`` with the meaning of the pass's reference: `ctx[...]` holds the
-        parameters; inputs are NumPy arrays in the working dtype. Returns an array or a tuple.
+        parameters; inputs are read-only NumPy arrays in the working dtype. Returns the new values
+        of the pass's updates, then its outputs: an array, or a tuple where there are several.
     pass_name : str
     dtypes : tuple of str
 
@@ -295,23 +303,34 @@ def register(
 
     Raises
     ------
+    TypeError
+        If `function` cannot be called.
     ValueError
-        If the op or the pass is unknown or the name is taken.
+        If the op, the pass or a dtype is unknown or the name is taken.
     """
+    global _version
     rows = _rows[op, get(op)[pass_name].name]
     if any(row.name == name for row in rows):
         raise ValueError(f"[{op}] {pass_name} already has a kernel {name!r}")
+    if not callable(function):
+        raise TypeError(f"[{op}] a kernel is a function(ctx, *inputs), got {function!r}")
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise ValueError(f"[{op}] unknown dtype {dtype!r}{did_you_mean(dtype, DTYPES)}")
     row = Row(op, pass_name, name, "python", (), tuple(dtypes), function)
     rows.insert(0, row)
+    _version += 1
     return row
 
 
 def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
     """Take a registered kernel out again; native rows and the reference stay."""
+    global _version
     rows = _rows[op, get(op)[pass_name].name]
     for row in rows:
         if row.name == name and not row.native and name != "reference":
             rows.remove(row)
+            _version += 1
             return
     raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
 
@@ -360,12 +379,48 @@ def run(
         return
     assert row.function is not None
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
-    given = list(inputs)
+    given = [None if x is None else _read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
     result = row.function(Context(params, out, step), *given)
-    updates = list(inputs)[len(inputs) - len(get(row.op)[row.pass_name].updates) :]
+    rule = get(row.op)[row.pass_name]
+    updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)
-    for target, value in zip([*updates, *outputs], results, strict=True):
-        if target is not None and value is not None:
-            target[...] = value
+    _accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)
+
+
+def _read_only(x: Array) -> Array:
+    """A view that a kernel cannot write to."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+def _accept(
+    row: Row, names: Sequence[str], targets: Sequence[Array | None], results: Sequence[Any]
+) -> None:
+    """Copy what a Python kernel returned to where it belongs, if it is what the pass promises."""
+    title = f"[{row.op}] {row.pass_name} kernel {row.name!r}"
+    if names and names[-1].endswith("*"):
+        names = [names[0] for _ in targets]
+    if len(results) != len(targets):
+        raise ValueError(
+            f"{title} returned {len(results)} arrays, expected {len(targets)}: {', '.join(names)}"
+        )
+    for name, target, value in zip(names, targets, results, strict=True):
+        if target is None:
+            continue
+        if value is None:
+            raise ValueError(f"{title} returned None for {name}")
+        array = np.asarray(value)
+        if array.shape != target.shape:
+            raise ValueError(
+                f"{title} returned {name} of shape {array.shape}, expected {target.shape}"
+            )
+        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f") != (
+            target.dtype.kind == "f"
+        ):
+            raise TypeError(
+                f"{title} returned {name} of dtype {array.dtype}, expected {target.dtype}"
+            )
+        target[...] = array

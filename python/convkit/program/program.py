@@ -165,8 +165,7 @@ class Program:
     output : list of Value
         The predictions, in mode "predict".
     total : Value or None
-        The sum of the per-row losses, float64 of shape (1,). A step whose total is not finite
-        changes no parameter.
+        The sum of the per-row losses, float64 of shape (1,).
     readouts : dict of str to Value
         Small float64 vectors that a run sums over its steps.
     commit : int
@@ -185,6 +184,15 @@ class Program:
     readouts: dict[str, Value] = field(default_factory=dict)
     commit: int = 0
     arena_bytes: int = 0
+
+    @property
+    def guards(self) -> list[Value]:
+        """What must be finite before parameters change: the loss, and the gradients used."""
+        changing = self.instructions[self.commit :]
+        if not changing or self.total is None:
+            return []
+        read = [v for i in changing for v in i.inputs if v is not None and v.buffer == GRADIENTS]
+        return [self.total, *dict.fromkeys(read)]
 
     @property
     def flops(self) -> int:

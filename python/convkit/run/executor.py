@@ -23,9 +23,9 @@ class RunResult(NamedTuple):
     steps : int
         Completed steps.
     status : str
-        "done"; "time_up": the time limit came first; "not_finite": the loss of the next step is NaN
-        or infinite, and no parameter was changed by it; "interrupted": a signal came, and the step
-        that it met was dropped whole.
+        "done"; "time_up": the time limit came first; "not_finite": the loss or a gradient of the
+        next step is NaN or infinite, and no parameter was changed by it; "interrupted": a signal
+        came, and the step that it met was dropped whole.
     step : Step
         The step block as the next step would see it.
     error : BaseException or None

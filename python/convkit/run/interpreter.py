@@ -90,8 +90,8 @@ class EagerExecutor:
                 step.learning_rate = float(learning_rates[n])
             self.begin(data)
             for i, instruction in enumerate(program.instructions):
-                guard = program.total if i == program.commit else None
-                if guard is not None and not np.isfinite(self.array(guard)[0]):
+                guards = program.guards if i == program.commit else ()
+                if not all(np.isfinite(self.array(v)).all() for v in guards):
                     return RunResult(n, "not_finite", step)
                 self.execute(instruction, step)
             at = 0

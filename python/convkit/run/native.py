@@ -44,10 +44,15 @@ class NativeExecutor:
             _core.Executor,
             instructions,
             [reference(v) for v in program.readouts.values()],
-            reference(program.total) if program.commit < len(program.instructions) else None,
+            [reference(v) for v in program.guards],
             program.commit,
             program.batch,
         )
+        # A program that outlives a change of its model must not write past the new buffers.
+        self._needs: dict[str, int] = {}
+        for v in program.values():
+            end = v.root.offset + v.root.spec.nbytes
+            self._needs[v.root.buffer] = max(end, self._needs.get(v.root.buffer, 0))
         self._thread = threading.local()
         self._mine()
 
@@ -66,6 +71,12 @@ class NativeExecutor:
             GRADIENTS: self.store.gradients,
             SLOTS: self.store.slots,
         }
+        for name, array in owned.items():
+            if array.nbytes < self._needs.get(name, 0):
+                raise RuntimeError(
+                    f"the model changed after its program was made: {name} has {array.nbytes} "
+                    f"bytes, the program needs {self._needs[name]}; compile the model again"
+                )
         return [owned[name] if name in owned else data[name] for name in self._names]
 
     def run(
@@ -77,20 +88,22 @@ class NativeExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
-        done, status, after, error = self._mine().run(
-            self._buffers(data),
-            steps,
-            (step.step, step.sample, step.learning_rate, step.seed),
-            learning_rates,
-            sums,
-            time_limit,
-        )
+        with self.store.running():
+            done, status, after, error = self._mine().run(
+                self._buffers(data),
+                steps,
+                (step.step, step.sample, step.learning_rate, step.seed),
+                learning_rates,
+                sums,
+                time_limit,
+            )
         return RunResult(done, status, Step(*after), error)
 
     def profile(self, data: Mapping[str, Array], step: Step, repeats: int) -> Array:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""
         block = (step.step, step.sample, step.learning_rate, step.seed)
-        seconds: Array = self._mine().profile(self._buffers(data), block, repeats)
+        with self.store.running():
+            seconds: Array = self._mine().profile(self._buffers(data), block, repeats)
         return seconds
 
     def read(self, value: Value) -> Array:

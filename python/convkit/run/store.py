@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ class _Arena(threading.local):
 
     def __init__(self) -> None:
         self.memory = np.empty(0, np.uint8)
+        self.busy = False
 
     def __reduce__(self) -> tuple[type[_Arena], tuple[()]]:
         return _Arena, ()  # a copy of a model starts without
@@ -105,14 +107,38 @@ class Store:
             self._arena.memory = _flat(nbytes, "uint8")
         return self._arena.memory
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Hold this thread's arena for a run.
+
+        Raises
+        ------
+        RuntimeError
+            If the thread is inside a run already: a signal handler that uses the model would
+            overwrite what the interrupted step has computed.
+        """
+        if self._arena.busy:
+            raise RuntimeError(
+                "the model is running in this thread: a signal handler cannot use it; "
+                "let the handler set a flag, and look at the flag in a callback"
+            )
+        self._arena.busy = True
+        try:
+            yield
+        finally:
+            self._arena.busy = False
+
     def copy_as(self, dtype: str) -> Store:
         """A store of the same layout and values in another dtype (without touching the members)."""
         other = object.__new__(Store)
         other.dtype = dtype
         other.members = self.members
         other.count = self.count
-        other.parameters = self.parameters.astype(dtype)
-        other.gradients = self.gradients.astype(dtype)
-        other.slots = self.slots.astype(dtype)
+        other.parameters = _flat(self.count, dtype)
+        other.parameters[...] = self.parameters
+        other.gradients = _flat(self.count, dtype)
+        other.gradients[...] = self.gradients
+        other.reserve_slots(len(self.slots))
+        other.slots[...] = self.slots
         other._arena = _Arena()
         return other

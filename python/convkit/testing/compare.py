@@ -154,7 +154,9 @@ def _worst(
     # Both sides may be off by the bound; the floor is for values that flush to zero.
     allowed = np.broadcast_to(2 * eps * np.abs(np.asarray(bound, np.float64)) + 1e-30, a.shape)
     gap = np.where(np.isnan(a) & np.isnan(b) | (a == b), 0.0, np.abs(a - b))
-    units = np.where(np.isnan(gap), np.inf, gap / allowed)
+    with np.errstate(invalid="ignore"):
+        units = np.where(gap == 0, 0.0, gap / allowed)
+    units[np.isnan(units)] = np.inf  # one of the two is NaN, or has no bound to differ within
     if units.size == 0:
         return 0.0, ()
     at = np.unravel_index(int(np.argmax(units)), units.shape)

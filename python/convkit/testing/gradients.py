@@ -165,7 +165,7 @@ def check_gradients(
     path = parameter.path if parameter is not None else ""
     position = np.unravel_index(k, parameter.shape) if parameter is not None else ()
     return GradientReport(
-        error <= tolerance, entries, skipped, max(error, 0.0), path,
+        entries > 0 and error <= tolerance, entries, skipped, max(error, 0.0), path,
         tuple(int(n) for n in position), g, d, tolerance,
     )  # fmt: skip
 
