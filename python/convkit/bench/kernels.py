@@ -110,7 +110,7 @@ class _Runner:
         ]
         work = (len(operands), 0, (nbytes,), "uint8") if nbytes else None
         instruction = (row.op, row.pass_name, row.name, dict(call.params), references, work)
-        executor = _core.Executor([instruction], [], None, 1, 1)
+        executor = _core.Executor([instruction], [], [], 1, 1)
         # An absent operand keeps its place, so that the numbers above hold.
         nothing = np.zeros(1, np.uint8)
         buffers = [nothing if a is None else a for a in (*operands, workspace)]

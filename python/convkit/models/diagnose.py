@@ -78,8 +78,8 @@ def diagnose(
     layer, where, text = _origin(executor, store, data, step)
     way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
     return NonFiniteError(
-        f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: {text}. "
-        f"The weights are those from before this step{way}.",
+        f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: "
+        f"{text}. The weights are those from before this step{way}.",
         epoch,
         batch,
         layer,
