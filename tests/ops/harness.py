@@ -166,7 +166,7 @@ def _run_in_executor(row: Row, p: Problem, operands: list[Array | None]) -> None
     refs = [None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)]
     work = (len(operands), 0, (size,), "uint8") if size else None
     instruction = (row.op, row.pass_name, row.name, params, refs, work)
-    executor = _core.Executor([instruction], [], None, 1, 0)
+    executor = _core.Executor([instruction], [], [], 1, 0)
     block = (step.step, step.sample, step.learning_rate, step.seed)
     executor.run([*operands, workspace], 1, block, None, np.zeros(0), 0.0)
     assert (workspace[size:] == 0xFF).all(), f"{row.name} wrote past its workspace of {size} bytes"
