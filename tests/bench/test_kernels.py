@@ -58,7 +58,7 @@ def test_a_wrong_row_is_refused_before_anything_is_timed(mine):
 @pytest.mark.parametrize("idle", [lambda y: None, lambda y: np.zeros_like(y)])
 def test_a_row_that_does_nothing_is_refused(mine, idle):
     mine("idle", lambda ctx, a, b: idle(a))
-    with pytest.raises(ArithmeticError, match="idle is wrong"):
+    with pytest.raises((ArithmeticError, ValueError), match="idle is wrong|returned None for y"):
         timed()
 
 
