@@ -48,10 +48,10 @@ class Optimizer:
     iterations : int
         Steps done.
     slots : int
-        Numbers of state per parameter.
+        Numbers of state per parameter; follows from the hyperparameters.
     """
 
-    slots = 0
+    _sealed = False  # whether new attributes are refused
 
     def __init__(
         self,
@@ -74,6 +74,23 @@ class Optimizer:
         self.decoupled = bool(decoupled)
         self.iterations = 0
         self._owner: Callable[[], object] = lambda: None
+
+    @property
+    def slots(self) -> int:
+        return 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse attributes that nothing would read."""
+        if name == "lr" or (self._sealed and not name.startswith("_") and not hasattr(self, name)):
+            known = [key for key in vars(self) if not key.startswith("_")] + ["learning_rate"]
+            known += ["momentum"] if hasattr(self, "momentum") else []
+            near = "; did you mean 'learning_rate'?" if name == "lr" else did_you_mean(name, known)
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{near}")
+        super().__setattr__(name, value)
+
+    def _seal(self, kind: type[Optimizer]) -> None:
+        """Refuse new attributes from here on, except in subclasses of `kind`."""
+        self._sealed = type(self) is kind
 
     @property
     def learning_rate(self) -> Rate:
@@ -170,11 +187,27 @@ class SGD(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decoupled, name, options)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"SGD: momentum is {momentum}, expected 0 to 1")
-        self.momentum = float(momentum)
+        self.momentum = momentum
         self.nesterov = bool(nesterov)
-        self.slots = 1 if self.momentum else 0
+        self._seal(SGD)
+
+    @property
+    def momentum(self) -> float:
+        """Share of the velocity that a step keeps; a change counts from the next epoch on."""
+        return self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(f"SGD: momentum is {value}, expected 0 to 1")
+        self._momentum = float(value)
+        make_room = getattr(self._owner(), "_make_room", None)
+        if make_room is not None:
+            make_room(self)
+
+    @property
+    def slots(self) -> int:
+        return 1 if self._momentum else 0
 
     def params(self) -> dict[str, int | float | str]:
         return {**super().params(), "momentum": self.momentum, "nesterov": int(self.nesterov)}
@@ -199,8 +232,6 @@ class Adam(Optimizer):
     name : str
     """
 
-    slots = 2
-
     def __init__(
         self,
         learning_rate: Rate = 0.001,
@@ -219,6 +250,11 @@ class Adam(Optimizer):
         self.beta_1 = float(beta_1)
         self.beta_2 = float(beta_2)
         self.epsilon = _at_least_zero("Adam", "epsilon", epsilon)
+        self._seal(Adam)
+
+    @property
+    def slots(self) -> int:
+        return 2
 
     def params(self) -> dict[str, int | float | str]:
         own = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon}

@@ -83,6 +83,60 @@ def test_learning_rate_can_be_set_between_steps():
     assert model.optimizer.iterations == 2
 
 
+def test_momentum_can_be_set_after_training_began():
+    model = ck.Sequential([ck.Input((3,)), ck.layers.Dense(1, use_bias=False)])
+    model.compile(optimizers.SGD(0.01), "mse")
+    assert model.optimizer.slots == 0
+    model.train_on_batch(X, Y)
+    w = model.get_weights()[0].astype(float)
+    model.optimizer.momentum = 0.9
+    assert model.optimizer.slots == 1
+    v = 0.0
+    for _ in range(3):
+        v = 0.9 * v - 0.01 * 2 * (X @ w - Y) * X.T
+        w = w + v
+        model.train_on_batch(X, Y)
+    np.testing.assert_allclose(model.get_weights()[0], w, rtol=2e-5)
+    assert model.optimizer.iterations == 4
+    model.optimizer.momentum = 0
+    model.train_on_batch(X, Y)
+    with pytest.raises(ValueError, match="momentum is 2"):
+        model.optimizer.momentum = 2
+
+
+@pytest.mark.parametrize("momenta", [(0.0, 0.9), (0.9, 0.0)])
+def test_momentum_can_be_set_by_a_batch_hook(momenta):
+    model = ck.Sequential([ck.Input((3,)), ck.layers.Dense(1, use_bias=False)])
+    model.compile(optimizers.SGD(0.01, momentum=momenta[0]), "mse")
+
+    def change(batch, logs=None):
+        model.optimizer.momentum = momenta[1]
+
+    hook = ck.callbacks.LambdaCallback(on_train_batch_begin=change)
+    model.fit(X.repeat(5, 0), Y.repeat(5, 0), 2, epochs=3, callbacks=[hook], verbose=0)
+    assert model.optimizer.iterations == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("lr", "learning_rate"), ("momentun", "momentum"), ("foo", "known")]
+)
+def test_unknown_attributes_are_refused(name, near):
+    with pytest.raises(AttributeError, match=near):
+        setattr(optimizers.SGD(), name, 0)
+
+
+def test_subclasses_may_have_attributes_of_their_own():
+    class Mine(optimizers.SGD):
+        def __init__(self):
+            super().__init__(0.1)
+            self.foo = 1
+
+    mine = Mine()
+    mine.bar = 2
+    with pytest.raises(AttributeError, match="learning_rate"):
+        mine.lr = 1
+
+
 SCHEDULES = [
     (schedules.ExponentialDecay(0.1, 10, 0.5), lambda t: 0.1 * 0.5 ** (t / 10)),
     (schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True), lambda t: 0.1 * 0.5 ** (t // 10)),

@@ -161,6 +161,14 @@ class Compilable:
             store.reserve_slots(optimizer.slots)
             optimizer.iterations = 0
             self._slots_of = owner
+        elif len(store.slots) != optimizer.slots:  # the momentum was changed
+            store.reserve_slots(optimizer.slots)
+
+    def _make_room(self, optimizer: Optimizer) -> None:
+        """Room for the state of an optimizer that was changed, maybe in the midst of an epoch."""
+        store, owner = self._slots_of
+        if owner is optimizer and len(store.slots) < optimizer.slots:
+            store.reserve_slots(optimizer.slots)
 
     def program(self, mode: str = "train", batch_size: int = 32) -> Program:
         """The instructions that one step runs; print it to read it.
