@@ -199,3 +199,22 @@ def test_what_is_no_callback():
     for wrong in (print, EarlyStopping):
         with pytest.raises(TypeError, match="not a callback"):
             classifier().fit(x, y, callbacks=[wrong], verbose=0)
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
+def test_layers_cannot_change_while_the_model_runs(verb):
+    model = classifier()
+    hook = {"fit": "train", "evaluate": "test", "predict": "predict"}[verb]
+
+    def change(batch, logs=None):
+        with pytest.raises(RuntimeError, match=rf"\[{verb}\] the layers of a model cannot change"):
+            model.pop()
+        model.add(ck.layers.Dense(2))
+
+    x, y = blobs(16)
+    callback = ck.callbacks.LambdaCallback(**{f"on_{hook}_batch_end": change})
+    data = (x,) if verb == "predict" else (x, y)
+    with pytest.raises(RuntimeError, match=rf"\[{verb}\] the layers of a model cannot change"):
+        getattr(model, verb)(*data, callbacks=[callback], verbose=0)
+    model.add(ck.layers.Dense(2))  # afterwards it may
+    assert model.output_shape == (None, 2)

@@ -281,3 +281,58 @@ def test_raw_pixels_into_sigmoid_warn_once_per_fit():
         flat().fit(x / 255, y, verbose=0)
         flat(ck.layers.Rescaling(1 / 255)).fit(x, y, verbose=0)
         flat(activation="relu").fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "validation"])
+@pytest.mark.parametrize("kind", ["arrays", "iterable"])
+def test_too_many_steps_end_with_the_data(verb, kind):
+    x, y = blobs(10)
+    model = classifier()
+    batches = [(x[:4], y[:4]), (x[4:8], y[4:8]), (x[8:], y[8:])]
+    data = (x, y) if kind == "arrays" else (batches,)
+    seen = []
+    hook = "on_predict_batch_end" if verb == "predict" else "on_test_batch_end"
+    callback = ck.callbacks.LambdaCallback(**{hook: lambda batch, logs: seen.append(batch)})
+    more = {"callbacks": [callback], "verbose": 0}
+    if verb == "validation":
+        given = (x, y) if kind == "arrays" else iter_again(batches)
+        with pytest.warns(UserWarning, match=r"ran out after 3 of 9 steps.*validation_steps="):
+            model.fit(
+                x, y, epochs=2, validation_data=given, validation_batch_size=4,
+                validation_steps=9, **more,
+            )  # fmt: skip
+        assert seen == [0, 1, 2, 0, 1, 2]
+        return
+    size = {"batch_size": 4} if kind == "arrays" else {}
+    data = data[:1] if verb == "predict" and kind == "arrays" else data
+    data = (iter_again(data[0]),) if kind == "iterable" else data
+    with pytest.warns(UserWarning, match=rf"\[{verb}\] the data ran out after 3 of 9 steps"):
+        result = getattr(model, verb)(*data, steps=9, **size, **more)
+    assert seen == [0, 1, 2]
+    whole = model.predict(x, verbose=0) if verb == "predict" else model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(result, whole, rtol=1e-6)
+
+
+class iter_again:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def test_validation_steps_take_the_same_samples_each_time():
+    x, y = blobs(12)
+    model = classifier(optimizer=ck.optimizers.SGD(0.0))
+    h = model.fit(
+        x, y, epochs=3, validation_data=(x, y), validation_batch_size=4, validation_steps=1,
+        verbose=0,
+    )  # fmt: skip
+    assert len(set(h.history["val_loss"])) == 1
+
+
+def test_a_finite_generator_ends_training_with_a_warning():
+    x, y = blobs(8)
+    with pytest.warns(UserWarning, match="ran out in epoch 1 of 5"):
+        h = classifier().fit(((x, y) for _ in range(3)), epochs=5, verbose=0)
+    assert len(h.epoch) == 1

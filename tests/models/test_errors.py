@@ -66,6 +66,13 @@ def test_unknown_arguments(verb, options, text):
         ({"batch_size": 0}, ValueError, "batch_size is 0"),
         ({"batch_size": 2.5}, TypeError, "whole number"),
         ({"epochs": -1}, ValueError, "epochs is -1"),
+        ({"epochs": None}, TypeError, "epochs must be a whole number"),
+        ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch is 0"),
+        ({"validation_steps": 0}, ValueError, "validation_steps is 0"),
+        ({"validation_batch_size": 0}, ValueError, "validation_batch_size is 0"),
+        ({"initial_epoch": -1}, ValueError, "initial_epoch is -1"),
+        ({"shuffle": "batch"}, TypeError, "shuffle must be True or False"),
+        ({"validation_split": "a"}, TypeError, "validation_split must be a number"),
         ({"verbose": 7}, ValueError, "verbose"),
         ({"validation_data": (X,)}, ValueError, "validation_data"),
     ],
@@ -73,6 +80,13 @@ def test_unknown_arguments(verb, options, text):
 def test_arguments_of_fit(options, kind, text):
     with pytest.raises(kind, match=text):
         classifier().fit(X, Y, **{"verbose": 0, **options})
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_steps_of_none_at_all(verb):
+    data = (X,) if verb == "predict" else (X, Y)
+    with pytest.raises(ValueError, match=rf"\[{verb}\] steps is 0"):
+        getattr(classifier(), verb)(*data, steps=0)
 
 
 def test_missing_data():

@@ -102,6 +102,11 @@ class Layer:
                 "float32; leave dtype out"
             )
         if batch_input_shape is not None:
+            if batch_input_shape[0] is not None:
+                raise ValueError(
+                    f"layer {self.name!r} ({kind}): a fixed batch size ({batch_input_shape[0]}) is "
+                    "not supported; begin batch_input_shape with None"
+                )
             input_shape = tuple(int(n) for n in batch_input_shape[1:] if n is not None)
         elif input_dim is not None:
             input_shape = (input_dim,)
@@ -110,6 +115,25 @@ class Layer:
         self.built = False
         self._trainable = bool(trainable)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what would come too late: the model has its shapes and programs."""
+        if self.__dict__.get("built") and name not in ("built", "trainable") and name[0] != "_":
+            own = type(self).__module__.startswith("convkit.")
+            if own and not hasattr(self, name):
+                known = [key for key in (*vars(self), "trainable") if not key.startswith("_")]
+                raise AttributeError(
+                    f"{self.title} has no attribute {name!r}{did_you_mean(name, known)}"
+                )
+            if own or name in _arguments(type(self)):
+                way = "set values with set_weights" if self._holds(name) else "make a new layer"
+                raise AttributeError(
+                    f"{self.title} is built, so its {name} cannot change any more: {way}"
+                )
+        super().__setattr__(name, value)
+
+    def _holds(self, name: str) -> bool:
+        return isinstance(getattr(self, name, None), Parameter)
+
     # What subclasses define.
 
     def build(self, input_shape: Any) -> None:
@@ -117,11 +141,19 @@ class Layer:
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """The output's shape, with the batch axis."""
-        raise NotImplementedError
+        raise self._undefined("compute_output_shape(input_shape)")
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         """Append the layer's instructions to a program and return the output."""
-        raise NotImplementedError
+        raise self._undefined("emit(builder, inputs)")
+
+    def _undefined(self, method: str) -> NotImplementedError:
+        call = "; call() is not used here" if hasattr(self, "call") else ""
+        return NotImplementedError(
+            f"{self.title} does not define {method}: a layer of one's own defines "
+            "compute_output_shape and emit, which appends instructions of ck.ops, and build where "
+            f"it has weights{call}"
+        )
 
     def check_input(self, shape: Shape) -> None:
         """Refuse an input of the wrong rank, or of other channels than the weights are for.

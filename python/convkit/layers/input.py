@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convkit.layers.base import Layer, check_shape
 
 if TYPE_CHECKING:
     from convkit.models.graph import Node, Shape
 
 __all__ = ["Input", "InputLayer"]
-
-_DTYPES = ("float32", "float64", "uint8", "int32", "int64")
 
 
 class InputLayer(Layer):
@@ -24,10 +20,10 @@ class InputLayer(Layer):
     ----------
     shape : sequence of int
         Of one sample.
-    batch_size : int, optional
-        Accepted for Keras's sake; a model takes batches of any size.
-    dtype : str
-        Of the data; models compute in float32, whatever comes in.
+    batch_size : None
+        A model takes batches of any size.
+    dtype : str, optional
+        "float32", in which models compute; data may have any dtype.
     name : str, optional
     """
 
@@ -42,19 +38,27 @@ class InputLayer(Layer):
         from convkit.models.graph import Node  # models import layers
 
         batch_shape = kwargs.pop("batch_shape", None)
-        if shape is None and batch_shape is not None:
-            shape = batch_shape[1:]
+        if batch_shape is not None and shape is None:
+            batch_size, *shape = batch_shape
+        if batch_size is not None:
+            raise ValueError(
+                f"Input: a fixed batch size ({batch_size}) is not supported, a model takes batches "
+                "of any size; leave it out, and give fit and predict batch_size="
+            )
         if shape is None and "input_shape" in kwargs:
             shape = kwargs.pop("input_shape")
         if shape is None:
             raise ValueError("Input needs the shape of one sample, such as Input((28, 28, 1))")
         super().__init__(name=name, **kwargs)
-        self.dtype = "float32" if dtype is None else np.dtype(dtype).name
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"{self.title}: dtype {self.dtype} is not one of {', '.join(_DTYPES)}")
+        self.dtype = "float32"
+        if dtype is not None and str(getattr(dtype, "__name__", dtype)) != self.dtype:
+            raise ValueError(
+                f"{self.title}: dtype {dtype!r} is not supported, models compute in float32; leave "
+                "dtype out: data of any dtype is converted batch by batch"
+            )
         self.shape = check_shape(shape, f"{self.title}: shape")
-        self.built = True
         self.node = Node((None, *self.shape), self.dtype, self)
+        self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.node.shape
@@ -73,10 +77,10 @@ def Input(
     ----------
     shape : sequence of int
         Of one sample, such as (28, 28, 1).
-    batch_size : int, optional
-        Accepted for Keras's sake; a model takes batches of any size.
-    dtype : str
-        Of the data: "float32", "float64", "uint8", "int32" or "int64".
+    batch_size : None
+        A model takes batches of any size.
+    dtype : str, optional
+        "float32", in which models compute; data may have any dtype.
     name : str, optional
 
     Returns

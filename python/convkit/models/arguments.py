@@ -7,11 +7,16 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from convkit.models.data import Samples
 
 __all__ = [
     "batches",
     "check_compile_options",
+    "check_flag",
+    "check_fraction",
+    "check_steps",
     "count",
     "prepare_validation",
     "split_validation",
@@ -43,14 +48,14 @@ def check_compile_options(
             raise TypeError(f"compile: {name}={value!r} is not supported ({reason}); leave it out")
 
 
-def count(verb: str, name: str, value: Any, default: int, least: int = 1) -> int:
-    """A whole number of at least `least`; None stands for the default.
+def count(verb: str, name: str, value: Any, default: int | None, least: int = 1) -> int:
+    """A whole number of at least `least`; None stands for the default, if there is one.
 
     Raises
     ------
     TypeError, ValueError
     """
-    if value is None:
+    if value is None and default is not None:
         return default
     try:
         number = operator.index(value)
@@ -59,6 +64,39 @@ def count(verb: str, name: str, value: Any, default: int, least: int = 1) -> int
     if number < least:
         raise ValueError(f"[{verb}] {name} is {number}, expected at least {least}")
     return number
+
+
+def check_steps(verb: str, **steps: Any) -> None:
+    """Refuse numbers of steps that are not None, 1, 2, ...
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    for name, value in steps.items():
+        count(verb, name, value, 1)
+
+
+def check_flag(verb: str, name: str, value: Any) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        raise TypeError(f"[{verb}] {name} must be True or False, not {value!r}")
+
+
+def check_fraction(value: Any) -> None:
+    """Refuse a `validation_split` that is no number.
+
+    Raises
+    ------
+    TypeError
+    """
+    if value is not None and not isinstance(value, float | int | np.floating | np.integer):
+        raise TypeError(f"[fit] validation_split must be a number between 0 and 1, not {value!r}")
 
 
 def split_validation(samples: Samples, plain: Samples, fraction: float) -> tuple[Samples, Samples]:

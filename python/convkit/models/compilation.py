@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Compilable:
         self._compiled: Compiled | None = None
         self._loop: Loop | None = None
         self._slots_of: tuple[Any, Any] = (None, None)
+        self._runs: list[str] = []  # the verbs that are running, in any thread
 
     def compile(
         self,
@@ -126,6 +128,23 @@ class Compilable:
                 'metrics=["accuracy"])'
             )
         return self._compiled
+
+    @contextmanager
+    def _running(self, verb: str) -> Iterator[None]:
+        """Let nobody change the layers, such as a callback."""
+        self._runs.append(verb)
+        try:
+            yield
+        finally:
+            self._runs.remove(verb)
+
+    def _refuse_while_running(self) -> None:
+        if self._runs:
+            verb = self._runs[0]
+            raise RuntimeError(
+                f"[{verb}] the layers of a model cannot change while it "
+                f"{'trains' if verb == 'fit' else 'runs'}: do it after {verb}"
+            )
 
     def _forget_programs(self) -> None:
         self._loop = None

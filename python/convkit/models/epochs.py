@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,11 @@ def fit_feed(
                 logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
             progress.end(logs)
             hooks.call("on_epoch_end", epoch, logs)
-            if model.stop_training or getattr(feed, "ended", False):
+            if model.stop_training:
+                break
+            if getattr(feed, "ended", False):
+                if feed.steps is None and epoch != epochs[-1]:
+                    _warn_ended(epoch + 1, last)
                 break
     except KeyboardInterrupt:
         progress.close()
@@ -77,6 +82,15 @@ def fit_feed(
         progress.close()
     hooks.call("on_train_end", logs)
     return history
+
+
+def _warn_ended(epoch: int, last: int) -> None:
+    warnings.warn(
+        f"the data ran out in epoch {epoch} of {last}, so training ends; a generator can be read "
+        "only once: pass an object that can be iterated again, or an endless generator and "
+        "steps_per_epoch",
+        stacklevel=4,
+    )
 
 
 def _train_epoch(

@@ -58,8 +58,8 @@ class Feed(Protocol):
 class ArrayFeed:
     """Batches from arrays, in order or shuffled anew for each pass.
 
-    With `steps`, an epoch goes on where the one before ended and begins a new pass where the data
-    ends, as in Keras.
+    With `steps`, an epoch of training goes on where the one before ended and begins a new pass where
+    the data ends, as in Keras.
 
     Parameters
     ----------
@@ -68,21 +68,34 @@ class ArrayFeed:
     shuffle : bool
     steps : int, optional
         Of an epoch; by default all samples.
+    verb : str
+        All but "fit" begin each epoch at the first sample, and end with the data.
     """
 
     def __init__(
-        self, samples: Samples, batch: int, shuffle: bool = False, steps: int | None = None
+        self,
+        samples: Samples,
+        batch: int,
+        shuffle: bool = False,
+        steps: int | None = None,
+        verb: str = "fit",
     ) -> None:
         self.samples = samples
         self.batch = batch
         self.shuffle = shuffle
+        if steps is not None and verb != "fit":
+            most = -(-samples.count // batch)
+            if most < steps:
+                _warn_ran_out(verb, most, steps)
+            steps = min(steps, most)
+        self._again = verb != "fit"
         self._limit = steps
         self._index: Array | None = None
         self._position = samples.count
 
     @property
     def steps(self) -> int:
-        return self._limit or -(-self.samples.count // self.batch)
+        return -(-self.samples.count // self.batch) if self._limit is None else self._limit
 
     def _begin(self, path: tuple[int, ...]) -> None:
         self._position = 0
@@ -92,7 +105,7 @@ class ArrayFeed:
 
     def epoch(self, *path: int) -> Iterator[Segment]:
         count, left, passes = self.samples.count, self.steps, 0
-        if self._limit is None:
+        if self._limit is None or self._again:
             self._position = count
         while left:
             if self._position >= count:
@@ -104,6 +117,15 @@ class ArrayFeed:
             self._position += steps * batch
             left -= steps
             yield Segment(self.samples, self._index, first, batch, steps)
+
+
+def _warn_ran_out(verb: str, done: int, steps: int) -> None:
+    more = "steps" if verb != "validation" else "validation_steps"
+    warnings.warn(
+        f"[{verb}] the data ran out after {done} of {steps} steps, so it ends there; "
+        f"lower {more}=, or leave it out to take all",
+        stacklevel=5,
+    )
 
 
 def split_batch(batch: Any) -> tuple[Any, Any, Any]:
@@ -130,16 +152,24 @@ class IterableFeed:
         ``check(x, y, sample_weight) -> Samples``.
     steps : int, optional
         Of an epoch; by default until the source ends.
+    verb : str
+        All but "fit" begin each epoch anew where the source allows it, and end with the data.
     """
 
     def __init__(
-        self, source: Iterable[Any], check: Callable[..., Samples], steps: int | None = None
+        self,
+        source: Iterable[Any],
+        check: Callable[..., Samples],
+        steps: int | None = None,
+        verb: str = "fit",
     ) -> None:
         self.source = source
         self.check = check
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
         self._once = iter(source) is source
+        self._verb = verb
+        self._again = not self._once and (steps is None or verb != "fit")
         self.ended = False
 
     @property
@@ -150,14 +180,14 @@ class IterableFeed:
         return None if length is None else int(length())
 
     def epoch(self, *path: int) -> Iterator[Segment]:
-        if self._iterator is None or (self._limit is None and not self._once):
+        if self._iterator is None or self._again:
             self._iterator = iter(self.source)
         done, fresh = 0, False
         while self._limit is None or done < self._limit:
             try:
                 batch = next(self._iterator)
             except StopIteration:
-                if self._limit is not None and not self._once and not fresh:
+                if not self._again and not self._once and not fresh:
                     self._iterator, fresh = iter(self.source), True
                     continue
                 break
@@ -171,6 +201,9 @@ class IterableFeed:
             self.ended = True
         if self._limit is not None and done < self._limit:
             self.ended = True
+            if self._verb != "fit":
+                _warn_ran_out(self._verb, done, self._limit)
+                return
             warnings.warn(
                 f"the data ran out after {done} of {self._limit} steps of an epoch, so training "
                 "ends; make the generator yield at least steps_per_epoch * epochs batches",

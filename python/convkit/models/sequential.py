@@ -54,11 +54,13 @@ class Sequential(Model):
         ValueError
             If its shapes do not fit; the model is unchanged then.
         """
+        self._refuse_while_running()
         self._append(layer)
         self._connect()
 
     def pop(self) -> Layer:
         """Remove the last layer and return it."""
+        self._refuse_while_running()
         if not self._chain:
             raise IndexError(f"model {self.name!r} has no layer to pop")
         if self._nodes:

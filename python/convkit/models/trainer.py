@@ -9,7 +9,9 @@ import numpy as np
 
 from convkit.callbacks import CallbackList, History
 from convkit.losses import Loss
-from convkit.models.arguments import batches, count, prepare_validation, split_validation
+from convkit.models.arguments import (
+    batches, check_flag, check_fraction, check_steps, count, prepare_validation, split_validation,
+)  # fmt: skip
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
 from convkit.models.data import Samples, check_samples, is_arrays, warn_unscaled
@@ -37,12 +39,17 @@ class Trainer(Compilable):
         steps: int | None,
         sample_weight: Any = None,
         loss: Loss | None = None,
+        kind: str | None = None,
     ) -> Feed:
-        """A feed of arrays or of an iterable, in order."""
+        """A feed of arrays or of an iterable, in order and once through."""
         if not is_arrays(x):
-            return self._iterable(verb, x, y, steps, loss, sample_weight=sample_weight)
+            return self._iterable(
+                verb, x, y, steps, loss, sample_weight=sample_weight, kind=kind or verb
+            )
         samples = check_samples(verb, self, x, y, sample_weight, None, loss)
-        return ArrayFeed(samples, count(verb, "batch_size", batch_size, BATCH), False, steps)
+        return ArrayFeed(
+            samples, count(verb, "batch_size", batch_size, BATCH), False, steps, kind or verb
+        )
 
     def _iterable(
         self,
@@ -53,11 +60,12 @@ class Trainer(Compilable):
         loss: Loss | None,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
+        kind: str = "fit",
     ) -> IterableFeed:
         def check(x: Any, y: Any, weight: Any) -> Samples:
             return check_samples(verb, self, x, y, weight, class_weight, loss)
 
-        return IterableFeed(batches(verb, x, y, sample_weight), check, steps)
+        return IterableFeed(batches(verb, x, y, sample_weight), check, steps, kind)
 
     def fit(
         self,
@@ -125,9 +133,13 @@ class Trainer(Compilable):
         """
         reject_unknown(Trainer.fit, unknown)
         compiled = self._require_compiled("fit")
-        epochs = count("fit", "epochs", epochs, 1, least=0)
+        epochs = count("fit", "epochs", epochs, None, least=0)
+        initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
         batch = count("fit", "batch_size", batch_size, BATCH)
-        validation_batch = validation_batch_size or batch
+        validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
+        check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        check_flag("fit", "shuffle", shuffle)
+        check_fraction(validation_split)
         feed: Feed
         held_back: Samples | None = None
         if is_arrays(x):
@@ -151,16 +163,19 @@ class Trainer(Compilable):
         self._claim(compiled)
         validation: Feed | None = None
         if held_back is not None:
-            validation = ArrayFeed(held_back, validation_batch, False, validation_steps)
+            validation = ArrayFeed(
+                held_back, validation_batch, False, validation_steps, "validation"
+            )
         elif validation_data is not None:
             vx, vy, vw = prepare_validation(validation_data)
             validation = self._feed(
-                "fit", vx, vy, validation_batch, validation_steps, vw, compiled.loss
+                "fit", vx, vy, validation_batch, validation_steps, vw, compiled.loss, "validation"
             )
-        return fit_feed(
-            loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
-            callbacks, verbose,
-        )  # fmt: skip
+        with self._running("fit"):
+            return fit_feed(
+                loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
+                callbacks, verbose,
+            )  # fmt: skip
 
     def evaluate(
         self,
@@ -191,6 +206,7 @@ class Trainer(Compilable):
             The loss alone, or ``[loss, metric, ...]``.
         """
         reject_unknown(Trainer.evaluate, unknown)
+        check_steps("evaluate", steps=steps)
         compiled = self._require_compiled("evaluate")
         if is_arrays(x):
             loop = self._prepare("evaluate", x, compiled)
@@ -207,7 +223,8 @@ class Trainer(Compilable):
         progress = Progress(verbose)
         progress.begin(feed.steps)
         try:
-            logs = evaluate_feed(loop, feed, compiled, hooks, progress)
+            with self._running("evaluate"):
+                logs = evaluate_feed(loop, feed, compiled, hooks, progress)
             progress.end(logs)
         finally:
             progress.close()
@@ -247,6 +264,7 @@ class Trainer(Compilable):
             Of shape (0, ...) for no samples.
         """
         reject_unknown(Trainer.predict, unknown)
+        check_steps("predict", steps=steps)
         if is_arrays(x):
             loop = self._prepare("predict", x)
         else:
@@ -271,7 +289,8 @@ class Trainer(Compilable):
             progress.update(done, {})
 
         try:
-            parts = loop.predict(feed, before=before, after=after)
+            with self._running("predict"):
+                parts = loop.predict(feed, before=before, after=after)
             progress.end({})
         finally:
             progress.close()
