@@ -99,6 +99,14 @@ def test_backward_undoes_forward(axis: int) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_numpy_integers() -> None:
+    x = np.arange(10.0).reshape(2, 5)
+    y = ck.ops.concatenate([x, x], np.int8(1))
+    assert y.shape == (2, 10)
+    for part in ck.ops.concatenate_backward(y, np.array([5, 5]), np.int64(1)):
+        np.testing.assert_array_equal(part, x)
+
+
 def test_nan_and_inf_are_copied() -> None:
     a, b = np.array([[np.nan, np.inf]]), np.array([[-np.inf, -0.0]])
     y = ck.ops.concatenate([a, b], axis=0)
@@ -128,6 +136,18 @@ A = np.ones((2, 3), np.float32)
         (ValueError, "do not add up", lambda: ck.ops.concatenate_backward(A, [4, -1])),
         (ValueError, "do not add up", lambda: ck.ops.concatenate_backward(A, [])),
         (ValueError, "axis 5 is outside", lambda: ck.ops.concatenate_backward(A, [3], 5)),
+        (TypeError, "axis must be an int, got 1.0", lambda: ck.ops.concatenate([A, A], 1.0)),
+        (TypeError, "axis must be an int, got True", lambda: ck.ops.concatenate([A, A], True)),
+        (
+            TypeError,
+            r"\[concatenate\] sizes must be a sequence of ints, got 1.5",
+            lambda: ck.ops.concatenate_backward(A, [1.5, 1.5]),
+        ),
+        (
+            ValueError,
+            r"\[concatenate\] x2 has 7 dimensions, at most 6 are supported; reshape it",
+            lambda: ck.ops.concatenate([A, np.ones((1,) * 7)]),
+        ),
     ],
 )
 def test_errors(error: type[Exception], message: str, call: Any) -> None:

@@ -182,6 +182,13 @@ X = np.ones(4, np.float32)
         (ValueError, "seed is -1", lambda: ck.ops.dropout(X, 0.5, seed=-1)),
         (ValueError, "seed is", lambda: ck.ops.dropout(X, 0.5, seed=1 << 64)),
         (ValueError, "step is -1", lambda: ck.ops.dropout(X, 0.5, seed=0, step=-1)),
+        (
+            TypeError,
+            r"\[dropout\] seed must be an int, got 1.9",
+            lambda: ck.ops.dropout(X, 0.5, seed=1.9),
+        ),
+        (TypeError, "step must be an int", lambda: ck.ops.dropout(X, 0.5, seed=0, step=0.5)),
+        (TypeError, "stream must be an int", lambda: ck.ops.dropout(X, 0.5, seed=0, stream=True)),
         (ValueError, "stream is", lambda: ck.ops.dropout(X, 0.5, seed=0, stream=1 << 32)),
         (TypeError, "x has dtype int64", lambda: ck.ops.dropout(np.ones(4, int), 0.5, seed=0)),
     ],

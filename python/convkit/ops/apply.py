@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,23 @@ from convkit.ops import registry
 from convkit.ops.registry import Array, Params, Spec, Step
 
 MAX_BYTES = 1 << 62
+MAX_RANK = 6  # of a native tensor
+
+
+def as_int(op: str, name: str, value: Any, wanted: str = "an int") -> int:
+    """Return `value` as an int, NumPy's own among them.
+
+    Raises
+    ------
+    TypeError
+        If it is not one; bools and floats are not.
+    """
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"[{op}] {name} must be {wanted}, got {value!r}") from None
 
 
 def as_operand(
@@ -25,6 +43,8 @@ def as_operand(
     ------
     TypeError
         If the dtype is not one of `dtypes`.
+    ValueError
+        If there are more than 6 dimensions.
     """
     array = np.asarray(value)
     if not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "if":
@@ -35,6 +55,11 @@ def as_operand(
         raise TypeError(
             f"[{op}] {name} has dtype {array.dtype}, expected {' or '.join(dtypes)}; "
             f"convert it with {name}.astype({kind!r})"
+        )
+    if array.ndim > MAX_RANK:
+        raise ValueError(
+            f"[{op}] {name} has {array.ndim} dimensions, at most {MAX_RANK} are supported; "
+            "reshape it"
         )
     return np.require(array, dtype=dtype, requirements=["C_CONTIGUOUS", "ALIGNED"])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.apply import apply, as_int, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
 __all__ = ["OP", "concatenate", "concatenate_backward"]
@@ -74,7 +74,8 @@ OP = define(
 )
 
 
-def _positive_axis(axis: int, ndim: int, name: str, shape: tuple[int, ...]) -> int:
+def _positive_axis(axis: int, name: str, shape: tuple[int, ...]) -> int:
+    axis, ndim = as_int("concatenate", "axis", axis), len(shape)
     if not -ndim <= axis < ndim:
         raise ValueError(
             f"[concatenate] axis {axis} is outside {-ndim}..{ndim - 1} ({name} is {shape})"
@@ -101,7 +102,7 @@ def concatenate(arrays: Sequence[ArrayLike], axis: int = -1, *, kernel: str | No
     Raises
     ------
     TypeError
-        If a dtype is neither float32 nor float64, or the dtypes differ.
+        If a dtype is neither float32 nor float64, the dtypes differ, or `axis` is not an int.
     ValueError
         If there are no arrays, or the shapes do not fit together.
     """
@@ -109,7 +110,7 @@ def concatenate(arrays: Sequence[ArrayLike], axis: int = -1, *, kernel: str | No
     if not operands:
         raise ValueError("[concatenate] got no arrays")
     same_dtype("concatenate", **{f"x{i + 1}": x for i, x in enumerate(operands)})
-    axis = _positive_axis(axis, operands[0].ndim, "x1", operands[0].shape)
+    axis = _positive_axis(axis, "x1", operands[0].shape)
     y: Array = apply("concatenate", "forward", operands, {"axis": axis}, kernel=kernel)[0]
     return y
 
@@ -134,18 +135,19 @@ def concatenate_backward(
     Raises
     ------
     TypeError
-        If dy is neither float32 nor float64.
+        If dy is neither float32 nor float64, or `axis` or one of `sizes` is not an int.
     ValueError
         If the sizes do not add up to dy's length along the axis.
     """
     operand = as_operand("concatenate", "dy", dy)
     shape = operand.shape
-    axis = _positive_axis(axis, operand.ndim, "dy", shape)
-    if not sizes or min(sizes) < 0 or sum(sizes) != shape[axis]:
+    axis = _positive_axis(axis, "dy", shape)
+    lengths = tuple(as_int("concatenate", "sizes", n, "a sequence of ints") for n in sizes)
+    if not lengths or min(lengths) < 0 or sum(lengths) != shape[axis]:
         raise ValueError(
-            f"[concatenate] sizes {tuple(sizes)} do not add up to {shape[axis]}, the length of "
+            f"[concatenate] sizes {lengths} do not add up to {shape[axis]}, the length of "
             f"axis {axis} (dy is {shape})"
         )
-    out = [Spec((*shape[:axis], n, *shape[axis + 1 :]), operand.dtype.name) for n in sizes]
+    out = [Spec((*shape[:axis], n, *shape[axis + 1 :]), operand.dtype.name) for n in lengths]
     params = {"axis": axis}
     return apply("concatenate", "backward", [operand], params, out=out, kernel=kernel)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand
+from convkit.ops.apply import apply, as_int, as_operand
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, Tape, define
 from convkit.random import uniform24
 
@@ -75,21 +75,25 @@ def dropout_params(rate: float, stream: int = 0) -> dict[str, int | float | str]
 
     Raises
     ------
+    TypeError
+        If the stream is not an int.
     ValueError
         If the rate is not in [0, 1) or the stream is not an unsigned 32-bit number.
     """
     _check_rate(rate)
+    stream = as_int("dropout", "stream", stream)
     if not 0 <= stream < 1 << 32:
         raise ValueError(f"[dropout] stream is {stream}, expected 0 to 2**32 - 1")
-    return {"rate": float(rate), "stream": int(stream)}
+    return {"rate": float(rate), "stream": stream}
 
 
 def _step(seed: int, step: int) -> Step:
+    seed, step = as_int("dropout", "seed", seed), as_int("dropout", "step", step)
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"[dropout] seed is {seed}, expected 0 to 2**64 - 1")
     if not 0 <= step < 1 << 63:
         raise ValueError(f"[dropout] step is {step}, expected 0 to 2**63 - 1")
-    return Step(step=int(step), seed=int(seed))
+    return Step(step=step, seed=seed)
 
 
 def dropout(
@@ -126,7 +130,7 @@ def dropout(
     Raises
     ------
     TypeError
-        If x is neither float32 nor float64.
+        If x is neither float32 nor float64, or `seed`, `step` or `stream` is not an int.
     ValueError
         If a number is out of its range.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand
+from convkit.ops.apply import apply, as_int, as_operand
 from convkit.ops.registry import Array, Context, Op, Pass, Spec, Step, define
 
 __all__ = ["OP", "as_index", "gather_rows"]
@@ -137,7 +137,7 @@ def gather_rows(
     Raises
     ------
     TypeError
-        If a dtype is not one of those above.
+        If a dtype is not one of those above, or `count` or `sample` is not an int.
     ValueError
         If a shape or a number does not fit.
     IndexError
@@ -155,8 +155,9 @@ def gather_rows(
     if dtype == "int32":
         _check_labels(sa, scale, offset)
     ia = None if index is None else as_index("gather_rows", index, sa.shape[0])
+    sample = as_int("gather_rows", "sample", sample)
     available = sa.shape[0] if ia is None else len(ia)
-    n = max(available - sample, 0) if count is None else count
+    n = max(available - sample, 0) if count is None else as_int("gather_rows", "count", count)
     if sample < 0 or n < 0 or sample + n > available:
         raise IndexError(
             f"[gather_rows] rows {sample} to {sample + n} are outside the {available} available"
@@ -168,6 +169,6 @@ def gather_rows(
         {"scale": float(scale), "offset": float(offset)},
         out=[Spec((n, *sa.shape[1:]), dtype)],
         kernel=kernel,
-        step=Step(sample=int(sample)),
+        step=Step(sample=sample),
     )[0]
     return y

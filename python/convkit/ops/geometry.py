@@ -5,12 +5,12 @@ Everything is computed in Python integers, which do not overflow.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from convkit.ops.apply import as_int
 from convkit.ops.registry import Array
 
 __all__ = [
@@ -35,12 +35,7 @@ def integer(op: str, name: str, value: Any, least: int, wanted: str = "an int") 
     ValueError
         If it is out of range.
     """
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"[{op}] {name} must be {wanted}, got {value!r}") from None
+    number = as_int(op, name, value, wanted)
     if number < least:
         sign = "positive" if least else "non-negative"
         raise ValueError(f"[{op}] {name} must be {sign}, got {value!r}")
