@@ -64,11 +64,13 @@ RULES: tuple[dict[str, Any], ...] = (
     {"momentum": 0.9, "nesterov": True},
     {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01, "lr_scale": 2.0},
     {"momentum": 0.99, "weight_decay": 0.01, "decoupled": False},
+    {"momentum": 1e-50},  # 0 in float32, and yet there is a velocity
 )
 ADAMS: tuple[dict[str, Any], ...] = (
     {},
     {"step": 1},
     {"step": 999_999},
+    {"step": (1 << 62) - 1},
     {"beta1": 0.0},
     {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "step": 3},
     {"weight_decay": 0.1, "lr_scale": 0.5},
@@ -212,12 +214,21 @@ SGD, ADAM = ck.ops.sgd, ck.ops.adam
         (ValueError, "beta2 is nan", lambda: ADAM(G, G, beta2=float("nan"))),
         (ValueError, "epsilon is -1", lambda: ADAM(G, G, epsilon=-1)),
         (ValueError, "step is -1", lambda: ADAM(G, G, step=-1)),
+        (ValueError, r"expected 0 <= step < 2\*\*62", lambda: ADAM(G, G, step=1 << 62)),
+        (ValueError, r"expected 0 <= step < 2\*\*62", lambda: ADAM(G, G, step=1 << 64)),
+        (TypeError, r"\[update\] step must be an int, got 1.7", lambda: ADAM(G, G, step=1.7)),
+        (TypeError, "step must be an int, got True", lambda: ADAM(G, G, step=True)),
         (ValueError, "must be alike", lambda: ADAM(G, G, G[:2], G)),
     ],
 )
 def test_errors(error: type[Exception], message: str, call: Any) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_numpy_integers_are_steps() -> None:
+    for a, b in zip(ADAM(G, G, step=np.uint8(3)), ADAM(G, G, step=3), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_momentum_needs_a_velocity_in_programs() -> None:

@@ -15,6 +15,7 @@ constexpr int64_t kChunk = 16384;  // a multiple of kBlock
 template <class T>
 struct Sgd {
   T eta, momentum, l2, shrink;  // g += l2*w; w -= shrink*w
+  bool plain;                   // no momentum; one that rounds to 0 still has a velocity
   bool nesterov;
 };
 
@@ -24,7 +25,8 @@ Sgd<T> sgd_of(const Call& call) {
   const double eta = call.step->learning_rate * p.lr_scale;
   return {static_cast<T>(eta), static_cast<T>(p.momentum),
           static_cast<T>(p.decoupled ? 0.0 : p.weight_decay),
-          static_cast<T>(p.decoupled ? eta * p.weight_decay : 0.0), p.nesterov != 0};
+          static_cast<T>(p.decoupled ? eta * p.weight_decay : 0.0), p.momentum == 0,
+          p.nesterov != 0};
 }
 
 template <class T>
@@ -36,7 +38,7 @@ template <class T>
 Adam<T> adam_of(const Call& call) {
   const UpdateParams& p = call.as<UpdateParams>();
   const double eta = call.step->learning_rate * p.lr_scale;
-  const double t = static_cast<double>(call.step->step + 1);
+  const double t = static_cast<double>(call.step->step) + 1;
   const double unbias =
       __builtin_sqrt(1.0 - __builtin_pow(p.beta2, t)) / (1.0 - __builtin_pow(p.beta1, t));
   return {static_cast<T>(eta * unbias),
@@ -132,7 +134,7 @@ void update_naive_sgd(const Call& call) {
     const Sgd<T> s = sgd_of<T>(call);
     const T* g = call[0].as<T>();
     T* w = call[2].as<T>();
-    if (s.momentum != 0) {
+    if (!s.plain) {
       sgd(s, call[0].size(), g, call[1].as<T>(), w);
     } else {
       for (int64_t i = 0; i < call[0].size(); ++i) plain_sgd<T, 1>(s, g + i, w + i);
@@ -152,7 +154,7 @@ void update_simd_sgd(const Call& call) {
     const Sgd<T> s = sgd_of<T>(call);
     T* const g = call[0].as<T>();
     T* const w = call[2].as<T>();
-    if (s.momentum != 0) {
+    if (!s.plain) {
       for_blocks<3, 1, T>(call, {g, call[1].as<T>(), w},
                           [&](T* const* at) { sgd_block(s, at[0], at[1], at[2]); });
     } else {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.apply import apply, as_int, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, define
 
 __all__ = ["OP", "adam", "sgd", "update_params"]
@@ -245,7 +245,7 @@ def adam(
     m, v : array_like of g's shape, optional
         First and second moment; zeros by default.
     step : int
-        Steps done before: 0 in the first one.
+        Steps done before: 0 in the first one; below 2**62.
     learning_rate, beta1, beta2, epsilon : float
     weight_decay, decoupled
         As `sgd`.
@@ -265,9 +265,10 @@ def adam(
     params = update_params(
         beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled
     )
-    if step < 0:
-        raise ValueError(f"[update] step is {step}, expected >= 0")
+    step = as_int("update", "step", step)
+    if not 0 <= step < 1 << 62:
+        raise ValueError(f"[update] step is {step}, expected 0 <= step < 2**62")
     ga, wa, (ma, va) = _copies(g, w, m=m, v=v)
-    block = Step(step=int(step), learning_rate=float(learning_rate))
+    block = Step(step=step, learning_rate=float(learning_rate))
     apply("update", "adam", [ga, ma, va, wa], params, kernel=kernel, step=block)
     return wa, ma, va
