@@ -73,7 +73,7 @@ class Optimizer:
         self.weight_decay = _at_least_zero(owner, "weight_decay", weight_decay or 0.0)
         self.decoupled = bool(decoupled)
         self.iterations = 0
-        self._owner: Callable[[], object] = lambda: None
+        self._owner: Callable[[], object] = _nobody
 
     @property
     def slots(self) -> int:
@@ -110,6 +110,9 @@ class Optimizer:
         if callable(rate):
             return np.array([float(rate(step)) for step in range(first, first + count)], np.float64)
         return np.full(count, rate, np.float64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_owner": _nobody}  # a copy's model claims it
 
     def claim(self, model: object) -> bool:
         """Make the model the one whose state this is; tells whether it was not before.
@@ -264,6 +267,10 @@ class Adam(Optimizer):
         self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
     ) -> None:
         self._emit(builder, "adam", [gradient, *slots, weight])
+
+
+def _nobody() -> None:
+    """The owner of an optimizer that trains no model."""
 
 
 def _at_least_zero(owner: str, name: str, value: Any) -> float:

@@ -58,6 +58,16 @@ class Parameter:
         self.store: Store | None = None
         self.build: Callable[[], None] | None = None  # of the model that it belongs to
         self._trainable = trainable
+        self._kept: NDArray[Any] | None = None  # values of a copy that is in no store yet
+
+    def __getstate__(self) -> dict[str, Any]:
+        values = self._kept if self.store is None and self.build is None else self.numpy()
+        return {**self.__dict__, "store": None, "build": None, "_kept": values}
+
+    def initial(self, generator: np.random.Generator) -> NDArray[Any]:
+        """The values to begin with: those that a copy came with, or new ones."""
+        kept, self._kept = self._kept, None
+        return self.initializer(self.shape, generator) if kept is None else kept
 
     @property
     def path(self) -> str:

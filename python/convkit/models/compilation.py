@@ -183,6 +183,17 @@ class Compilable:
         elif len(store.slots) != optimizer.slots:  # the momentum was changed
             store.reserve_slots(optimizer.slots)
 
+    def _adopt(self, slots: Any) -> None:
+        """Go on with the optimizer's state of the model that this one is a copy of."""
+        assert self._compiled is not None
+        optimizer, store = self._compiled.optimizer, getattr(self, "store")  # noqa: B009
+        done = optimizer.iterations
+        optimizer.claim(self)
+        optimizer.iterations = done
+        store.reserve_slots(len(slots))
+        store.slots[...] = slots
+        self._slots_of = (store, optimizer)
+
     def _make_room(self, optimizer: Optimizer) -> None:
         """Room for the state of an optimizer that was changed, maybe in the midst of an epoch."""
         store, owner = self._slots_of

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
     from convkit.run.store import Store
 
 __all__ = ["Model"]
+
+# Buffers, programs and what follows from the graph.
+_NOT_COPIED = (
+    "_store", "_offsets", "_parameters", "_layers", "_loop", "_slots_of", "_runs", "_nodes",
+)  # fmt: skip
 
 
 class Model(Trainer):
@@ -118,7 +126,7 @@ class Model(Trainer):
         for i, p in enumerate(members):
             p.store, p.offset = self._store, self._offsets[i]
             value = values[i]
-            p.assign(p.initializer(p.shape, generator(seed, i)) if value is None else value)
+            p.assign(p.initial(generator(seed, i)) if value is None else value)
 
     @property
     def store(self) -> Store:
@@ -169,6 +177,71 @@ class Model(Trainer):
         """
         self.build()
         assign(f"model {self.name!r}", self._parameters, weights)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> Path:
+        """Write the weights to a file (.npz), whole or not at all; returns its path."""
+        from convkit.models.weights import save_weights
+
+        return save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read the weights from a file of `save_weights`; the layers' names must be the same.
+
+        Raises
+        ------
+        ValueError
+            If the file is no weights file, or one for another model; nothing is changed then.
+        """
+        from convkit.models.weights import load_weights
+
+        load_weights(self, path)
+
+    # Copies, by pickle and copy.deepcopy: layers and weights, and what compile and training left.
+
+    def __copy__(self) -> Model:
+        raise TypeError(
+            f"copy.copy of model {self.name!r} would share its weights; use copy.deepcopy(model)"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._parameters:
+            self.build()
+        state = dict(self.__dict__)
+        for name in _NOT_COPIED:
+            state.pop(name, None)
+        # By number rather than by reference, as a deep graph would exceed the recursion limit.
+        nodes = [*self.inputs, *(call.output for call in self.calls)]
+        at = {id(node): i for i, node in enumerate(nodes)}
+        state["inputs"] = [node.layer for node in self.inputs]
+        state["outputs"] = [at[id(node)] for node in self.outputs]
+        state["calls"] = [
+            (c.layer, [at[id(n)] for n in c.inputs], c.output.shape, c.output.dtype)
+            for c in self.calls
+        ]
+        state["built"] = self.built
+        own = self._compiled is not None and self._slots_of[1] is self._compiled.optimizer
+        trained = own and self._store is not None and self._slots_of[0] is self._store
+        state["slots"] = np.array(self.store.slots) if trained else None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        inputs, outputs, calls = (state.pop(name) for name in ("inputs", "outputs", "calls"))
+        built, slots = state.pop("built"), state.pop("slots")
+        Model._begin(self, state["name"])
+        self.__dict__.update(state)
+        nodes = [layer.node for layer in inputs]
+        for layer, at, shape, dtype in calls:
+            nodes.append(Node(shape, dtype, layer, tuple(nodes[i] for i in at)))
+        self._set_graph(nodes[: len(inputs)], [nodes[i] for i in outputs])
+        self._restore_chain(nodes)
+        if built:
+            self.build()
+        if slots is not None:
+            self._adopt(slots)
+
+    def _restore_chain(self, nodes: list[Node]) -> None:
+        """What a Sequential keeps besides."""
 
     def count_params(self) -> int:
         """Return the number of weight values.

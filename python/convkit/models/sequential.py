@@ -164,6 +164,9 @@ class Sequential(Model):
             nodes.append(member(nodes[-1]))
         self._nodes = nodes
 
+    def _restore_chain(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+
     def _connect(self) -> None:
         """Tell the model which graph it has now."""
         if self._nodes and self._chain:
