@@ -5,13 +5,12 @@ Run as ``python benchmarks/ops/bench_activation.py [--quick] [--threads N] [--re
 
 from pathlib import Path
 
-from convkit.bench.calls import activation
 from convkit.bench.kernels import main
-from convkit.testing.named_layers import ACTIVATION_LAYERS
+from convkit.testing.named_calls import calls_of
 
 
 def calls():
-    return activation(ACTIVATION_LAYERS)
+    return calls_of("activation")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ Run as ``python benchmarks/ops/bench_conv2d.py [--quick] [--threads N] [--record
 
 from pathlib import Path
 
-from convkit.bench.calls import conv2d
 from convkit.bench.kernels import main
-from convkit.testing.named_layers import CONV_LAYERS
+from convkit.testing.named_calls import calls_of
 
 
 def calls():
-    return conv2d(CONV_LAYERS)
+    return calls_of("conv2d")
 
 
 if __name__ == "__main__":

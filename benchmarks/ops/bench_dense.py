@@ -5,13 +5,12 @@ Run as ``python benchmarks/ops/bench_dense.py [--quick] [--threads N] [--record]
 
 from pathlib import Path
 
-from convkit.bench.calls import dense
 from convkit.bench.kernels import main
-from convkit.testing.named_layers import DENSE_LAYERS
+from convkit.testing.named_calls import calls_of
 
 
 def calls():
-    return dense(DENSE_LAYERS)
+    return calls_of("dense")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ Run as ``python benchmarks/ops/bench_pool2d.py [--quick] [--threads N] [--record
 
 from pathlib import Path
 
-from convkit.bench.calls import pool2d
 from convkit.bench.kernels import main
-from convkit.testing.named_layers import POOL_LAYERS
+from convkit.testing.named_calls import calls_of
 
 
 def calls():
-    return pool2d(POOL_LAYERS)
+    return calls_of("pool2d")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ Run as ``python benchmarks/ops/bench_softmax.py [--quick] [--threads N] [--recor
 
 from pathlib import Path
 
-from convkit.bench.calls import softmax
 from convkit.bench.kernels import main
-from convkit.testing.named_layers import SOFTMAX_LAYERS
+from convkit.testing.named_calls import calls_of
 
 
 def calls():
-    return softmax(SOFTMAX_LAYERS)
+    return calls_of("softmax")
 
 
 if __name__ == "__main__":

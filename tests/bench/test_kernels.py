@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from convkit.bench import kernels
-from convkit.bench.calls import Call, conv2d
 from convkit.bench.kernels import Timing, lines, quick_calls, time_rows
 from convkit.bench.machine import Machine
 from convkit.ops import registry
 from convkit.ops.registry import Spec
+from convkit.testing.calls import Call
+from convkit.testing.named_calls import conv2d
 from convkit.testing.named_layers import CONV_LAYERS, LENET_CONV
 
 ADD = Call("a small one", "add", "forward", (Spec((5, 7)), Spec((5, 7))))
@@ -58,7 +59,7 @@ def test_a_wrong_row_is_refused_before_anything_is_timed(mine):
 @pytest.mark.parametrize("idle", [lambda y: None, lambda y: np.zeros_like(y)])
 def test_a_row_that_does_nothing_is_refused(mine, idle):
     mine("idle", lambda ctx, a, b: idle(a))
-    with pytest.raises((ArithmeticError, ValueError), match="idle is wrong|returned None for y"):
+    with pytest.raises((ArithmeticError, ValueError), match=r"idle is wrong|returned None for y"):
         timed()
 
 

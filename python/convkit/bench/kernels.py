@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from convkit import _core
-from convkit.bench.calls import Call
 from convkit.bench.machine import Machine, measure
 from convkit.bench.suites import without_blas_limits
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Row, Spec
+from convkit.testing.calls import Call
 
 SLOW = 1.0  # seconds; a row that takes longer is checked and not timed again
 QUICK_FLOPS, QUICK_BYTES = 100_000_000, 8 << 20

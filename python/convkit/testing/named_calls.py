@@ -1,0 +1,214 @@
+"""Every op on the layers of real networks: what checks and benchmarks run over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from convkit.ops import registry
+from convkit.ops.accuracy import ACCURACIES
+from convkit.ops.loss import LOSSES
+from convkit.testing import calls
+from convkit.testing.calls import Call
+from convkit.testing.named_layers import (
+    ACTIVATION_LAYERS,
+    ALEXNET_2012_CONV,
+    CONV_LAYERS,
+    DENSE_LAYERS,
+    LENET_CONV,
+    POOL_LAYERS,
+    SOFTMAX_LAYERS,
+    Conv,
+    Dense,
+)
+
+# Images in a batch, by network: what training uses, or what a reference can follow.
+BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
+# What keeps a NumPy reference well under a second: operations of a convolution, weights of a dense
+# layer, elements of a map.
+FLOPS, WEIGHTS, ELEMENTS = 80_000_000, 1 << 21, 1 << 18
+
+
+def batch_of(layer: str) -> int:
+    """Batch size for a layer, by its network."""
+    return BATCH[layer.partition(".")[0]]
+
+
+def calls_of(op: str, *, small: bool = False) -> list[Call]:
+    """All passes of an op on the layers of real networks.
+
+    Parameters
+    ----------
+    op : str
+    small : bool
+        Scale down what would keep a NumPy reference busy for a second, and leave channels,
+        filters and strides as they are where that is possible.
+
+    Returns
+    -------
+    list of Call
+        With equal layers once.
+
+    Raises
+    ------
+    ValueError
+        If the op is unknown.
+    """
+    return _CALLS[registry.get(op).name](small)
+
+
+def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
+    """All passes of convolutions."""
+    found = []
+    for layer in _distinct(layer.scaled(FLOPS) if small else layer for layer in layers):
+        n = batch_of(layer.name)
+        if small:
+            n = min(n, max(1, FLOPS // layer.flops()))
+        x, name = (n, layer.h, layer.w, layer.c), f"{layer.name}, batch {n}"
+        name += f", {layer.h} x {layer.w}" if small else ""
+        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+        found += calls.conv2d(name, x, layer.w_shape, **options)
+    return found
+
+
+def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
+    """All passes of fully connected layers."""
+    found = []
+    for layer in _distinct(layers):
+        c, k = layer.c, layer.k
+        while small and c * k > WEIGHTS:
+            c, k = (c + 1) // 2, (k + 1) // 2
+        n = max(32, batch_of(layer.name))
+        scaled = "" if c == layer.c else f", scaled to {c} x {k}"
+        found += calls.dense(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
+    return found
+
+
+def _distinct(layers: Iterable[Any]) -> list[Any]:
+    """Layers whose shapes no earlier one has."""
+    return list({layer[1:]: layer for layer in reversed(list(layers))}.values())[::-1]
+
+
+def _map(layer: Any, small: bool) -> tuple[int, int, int, int]:
+    """Shape of a batch of a layer's inputs."""
+    n, h, w = batch_of(layer.name), layer.h, layer.w
+    while small and n > 1 and n * h * w * layer.c > ELEMENTS:
+        n //= 2
+    while small and n * h * w * layer.c > ELEMENTS:
+        h, w = (h + 1) // 2, (w + 1) // 2
+    return n, h, w, layer.c
+
+
+def _pool2d(small: bool) -> list[Call]:
+    found = []
+    for layer in _distinct(POOL_LAYERS):
+        x = _map(layer, small)
+        name = f"{layer.name}, batch {x[0]}"
+        found += calls.pool2d(name, layer.kind, x, size=layer.size, stride=layer.stride)
+    return found
+
+
+def _activation(small: bool) -> list[Call]:
+    found = []
+    for layer in ACTIVATION_LAYERS:
+        x = _map(layer, small)
+        name = f"{layer.kind} of {layer.name}, batch {x[0]}"
+        found += calls.activation(name, layer.kind, x)
+    return found
+
+
+def _softmax(small: bool) -> list[Call]:
+    named = [calls.softmax(f"{s.name}, batch 128", (128, s.k)) for s in SOFTMAX_LAYERS]
+    return [call for found in named for call in found]
+
+
+def _loss(small: bool) -> list[Call]:
+    return [
+        call
+        for layer in SOFTMAX_LAYERS
+        for kind in LOSSES
+        for call in calls.loss(f"{kind} of 128 x {layer.k}", kind, (128, layer.k))
+    ]
+
+
+def _accuracy(small: bool) -> list[Call]:
+    return [
+        call
+        for layer in SOFTMAX_LAYERS
+        for kind in ACCURACIES
+        for call in calls.accuracy(f"{kind}, 128 x {layer.k}", kind, (128, layer.k))
+    ]
+
+
+def _dropout(small: bool) -> list[Call]:
+    found = []
+    for layer in DENSE_LAYERS:
+        n = min(128, ELEMENTS // layer.c) if small else 128
+        found += calls.dropout(f"input of {layer.name}, batch {n}", (n, layer.c))
+    return found
+
+
+def _add(small: bool) -> list[Call]:
+    """Maps that a residual connection would join."""
+    found: dict[Any, Call] = {}
+    for layer in CONV_LAYERS:
+        x = _map(layer, small)
+        if layer.c == layer.k:
+            found.setdefault(x, calls.add(f"{layer.name}, batch {x[0]}", x)[0])
+    return [*calls.add("lenet.conv2, batch 128", (128, 14, 14, 6)), *found.values()]
+
+
+def _concatenate(small: bool) -> list[Call]:
+    """The maps of two towers."""
+    found = []
+    for layer in (*LENET_CONV, *ALEXNET_2012_CONV):
+        n, h, w, k = _map(layer._replace(c=layer.k), small)
+        half = (n, h, w, k // 2)
+        found += calls.concatenate(f"two halves of {layer.name}, batch {n}", (half, half), 3)
+    return found
+
+
+def _gather_rows(small: bool) -> list[Call]:
+    """Batches of real data sets."""
+    found = []
+    for name, sample, source, target, scale in (
+        ("MNIST images", (28, 28, 1), "uint8", "float32", 1 / 255),
+        ("MNIST images, floats", (28, 28, 1), "float32", "float32", 1.0),
+        ("CIFAR-10 images", (32, 32, 3), "uint8", "float32", 1 / 255),
+        ("labels", (), "int64", "int32", 1.0),
+    ):
+        rows = min(8192, max(256, ELEMENTS // math.prod(sample))) if small else 8192
+        options: dict[str, Any] = {
+            "source": source,
+            "target": target,
+            "scale": scale,
+            "sample": rows // 2,
+        }
+        found += calls.gather_rows(f"{name}, batch 128", (rows, *sample), 128, **options)
+    return found
+
+
+def _update(small: bool) -> list[Call]:
+    """The parameters of whole networks and of a large layer."""
+    sizes = {"lenet5": 61_706, "mlp 784-128-10": 101_770, "alexnet.fc7": 4096 * 4097}
+    found = []
+    for name, n in sizes.items():
+        found += calls.update(name, min(n, ELEMENTS) if small else n)
+    return found
+
+
+_CALLS: dict[str, Callable[[bool], list[Call]]] = {
+    "accuracy": _accuracy,
+    "activation": _activation,
+    "add": _add,
+    "concatenate": _concatenate,
+    "conv2d": lambda small: conv2d(CONV_LAYERS, small),
+    "dense": lambda small: dense(DENSE_LAYERS, small),
+    "dropout": _dropout,
+    "gather_rows": _gather_rows,
+    "loss": _loss,
+    "pool2d": _pool2d,
+    "softmax": _softmax,
+    "update": _update,
+}
