@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +172,16 @@ def test_a_kernel_that_takes_no_case_does_not_pass():
         assert check_kernel("add", "half", dtype="float64", layers=()).passed
     finally:
         ck.ops.unregister("add", "half")
+
+
+def test_the_example_of_the_docs_passes(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "writing-a-kernel.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    try:
+        exec(compile(code, "writing-a-kernel.md", "exec"), {})
+    finally:
+        ck.ops.unregister("dense", "mine_einsum")
+    assert capsys.readouterr().out.startswith("PASS  dense.forward mine_einsum float32: ")
 
 
 def test_progress_and_layers():
