@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         optimizers,
         schedules,
         testing,
+        utils,
     )
     from convkit.layers.input import Input
     from convkit.models.model import Model
@@ -63,6 +64,7 @@ __all__ = [
     "set_num_threads",
     "set_seed",
     "testing",
+    "utils",
 ]
 
 # Loaded at first use, so that `import convkit` costs next to nothing.
@@ -70,7 +72,7 @@ _MODULES = frozenset(
     {
         "activations", "bench", "callbacks", "cli", "data", "datasets", "errors", "initializers",
         "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
-        "reference", "run", "schedules", "testing", "viz",
+        "reference", "run", "schedules", "testing", "utils", "viz",
     }
 )  # fmt: skip
 _OBJECTS = {

@@ -35,11 +35,22 @@ class NonFiniteError(ArithmeticError):
         self.where = where
 
 
+# Known elsewhere, and no misspellings of what is known here.
+_NAMES_OF_THEIR_OWN = {
+    "adadelta", "adagrad", "adamax", "adamw", "ftrl", "lion", "mae", "mape", "msle", "muon",
+    "nadam", "rmsprop",
+}  # fmt: skip
+
+
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """End of an error message: the nearest known name, or the list of them."""
     known = sorted(choices)
-    near = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1, cutoff=0.6)
-    if near:
+    given = str(name).lower()
+    for match in known:
+        if given == match.lower() and name != match:  # only in another case
+            return f"; did you mean {match!r}?"
+    near = difflib.get_close_matches(given, [k.lower() for k in known], n=1, cutoff=0.6)
+    if near and near[0] != given and given not in _NAMES_OF_THEIR_OWN:
         match = next(k for k in known if k.lower() == near[0])
         return f"; did you mean {match!r}?"
     return "; known: " + ", ".join(known)

@@ -61,7 +61,8 @@ def refuse_options(owner: str, options: dict[str, Any], harmless: dict[str, Any]
     """
     for key, value in options.items():
         if key not in harmless:
-            near = did_you_mean(key, [*harmless, *_ARGUMENTS])
+            near = did_you_mean(key, [k for k in (*harmless, *_ARGUMENTS) if k != key])
+            near = "" if key in _ARGUMENTS else near
             near = near if near.startswith("; did") else ""
             raise TypeError(f"{owner} got an unexpected argument {key!r}{near}")
         default = harmless[key]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit import schedules
 from convkit.errors import did_you_mean
 from convkit.losses import refuse_options
 from convkit.schedules import LearningRateSchedule
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from convkit.ops.registry import Params
     from convkit.program.program import Builder, Value
 
-__all__ = ["SGD", "Adam", "Optimizer", "get"]
+__all__ = ["SGD", "Adam", "Optimizer", "get", "schedules"]
 
 # Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
 _HARMLESS: dict[str, Any] = {

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from convkit import models
 from convkit import random as ck_random
 from convkit.cli import main
 
@@ -77,7 +78,12 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet5", "--device", "cuda"], "not available"),
         (["train", "lenet5", "--batch-size", "0"], "batch_size"),
         (["train", "lenet5", "--save", "nowhere/w.npz"], "no folder nowhere"),
+        (["train", "lenet5", "--save", "/"], "is a folder"),
+        (["train", "lenet5", "--save", "."], "is a folder"),
+        (["train", "lenet5", "--save", ""], "is a folder"),
         (["evaluate", "lenet5", "--weights", "nowhere.npz"], "nowhere.npz"),
+        (["predict", "lenet5", "--weights", "nowhere.npz", "--count", "-1"], "--count is -1"),
+        (["predict", "lenet5", "--weights", "nowhere.npz", "--output", "/"], "is a folder"),
     ],
 )
 def test_errors_are_one_line(arguments, text, capsys):
@@ -85,6 +91,43 @@ def test_errors_are_one_line(arguments, text, capsys):
     captured = capsys.readouterr()
     assert text in captured.err and captured.err.count("\n") == 1
     assert captured.err.startswith(f"convkit {arguments[0]}: ")
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (np.full((1, 28, 28), 256), "expected integers 0..255"),
+        (np.full((1, 28, 28), -1), "expected integers 0..255"),
+        (np.full((1, 28, 28), 7.0), "divide pixels by 255"),
+        (np.full((1, 28, 28), np.nan), "NaN"),
+        (np.zeros((28, 28)), r"expected numbers (N, H, W)"),
+        (np.array([[["a"]]]), "expected numbers"),
+        (None, "np.save"),
+    ],
+)
+def test_images_that_are_refused(images, text, tmp_path, capsys):
+    path = tmp_path / "x.npy"
+    if images is None:
+        with open(path, "wb") as file:
+            np.savez(file, x=np.zeros((1, 28, 28)))
+    else:
+        np.save(path, images)
+    assert main(["predict", "lenet5", "--weights", "w.npz", "--input", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert text in err and err.count("\n") == 1
+
+
+def test_integer_images_of_any_dtype_are_the_same(tmp_path, capsys):
+    weights = models.lenet5().save_weights(tmp_path / "w.npz")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 28, 28))
+    told = []
+    for kind in ("uint8", "int64", "uint16", "float64"):
+        x = pixels / 255 if kind == "float64" else pixels.astype(kind)
+        np.save(tmp_path / "x.npy", x)
+        arguments = ["--weights", str(weights), "--input", str(tmp_path / "x.npy")]
+        assert main(["predict", "lenet5", *arguments]) == 0
+        told.append(capsys.readouterr().out)
+    assert len(set(told)) == 1
 
 
 def test_unknown_verbs_and_no_verb(capsys):

@@ -167,3 +167,58 @@ def test_nan_with_every_executor():
         x[3, 0] = np.nan
         with pytest.raises(ck.NonFiniteError, match=r"x\[3\]"):
             model.fit(x, Y, verbose=0, shuffle=False)
+
+
+def test_weights_that_were_set_to_nan_are_not_blamed_on_training():
+    model = classifier()
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    with pytest.raises(ck.NonFiniteError, match=r"parameter hidden\.kernel is not finite\. The"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_complex_weights_are_refused():
+    model = classifier()
+    with pytest.raises(TypeError, match="real numbers, got complex"):
+        model.set_weights([w + 0j for w in model.get_weights()])
+    with pytest.raises(TypeError, match="real numbers, got complex"):
+        model.get_layer("out").bias.assign(np.zeros(3) + 0j)
+
+
+def test_binary_targets_outside_0_to_1():
+    model = classifier(classes=1, loss="binary_crossentropy")
+    y = np.zeros(16)
+    y[5] = -1
+    with pytest.raises(ValueError, match=r"y = -1 at index \(5, 0\)"):
+        model.fit(X, y, verbose=0)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_class_weights_are_not_negative(weight):
+    with pytest.raises(ValueError, match="of class 1 must be finite and not negative"):
+        classifier().fit(X, Y, class_weight={0: 1.0, 1: weight}, verbose=0)
+
+
+def test_softmax_twice_is_warned_of():
+    loss = ck.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with pytest.warns(UserWarning, match=r"'out' ends in softmax.*once more"):
+        classifier(loss=loss).fit(X, Y, verbose=0)
+
+
+def test_the_argument_with_the_wrong_dtype_is_named():
+    with pytest.raises(TypeError, match=r"y has dtype float16.*y\.astype"):
+        classifier(loss="mse").fit(X, np.zeros((16, 3), "float16"), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda: ck.optimizers.get("adamw"), "did you mean"),
+        (lambda: ck.optimizers.get("nadam"), "did you mean"),
+        (lambda: ck.losses.get("mae"), "did you mean"),
+        (lambda: ck.losses.SparseCategoricalCrossentropy(label_smoothing=0.1), "did you mean"),
+    ],
+)
+def test_no_wrong_suggestions(make, wrong):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make()
+    assert wrong not in str(caught.value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from convkit.cli.common import add_data, add_model, load_data, make_model
+from convkit.cli.files import check_target
 
 __all__ = ["add_parser", "run"]
 
@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
     import convkit as ck
     from convkit.models.weights import save_weights
 
-    if options.save and not Path(options.save).parent.is_dir():  # before an hour of training
-        raise ValueError(f"--save: there is no folder {Path(options.save).parent}")
+    check_target("--save", options.save)  # before an hour of training
     optimizer = _optimizer(options.optimizer, options.lr)
     data = load_data(options.data, options.device)
     ck.set_seed(options.seed)

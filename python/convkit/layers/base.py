@@ -320,6 +320,8 @@ def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayL
     for p, array in zip(parameters, arrays, strict=True):
         if array.shape != p.shape:
             raise ValueError(f"layer {p.layer!r}: {p.name} has shape {p.shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
     for p, array in zip(parameters, arrays, strict=True):
         p.assign(array)
 

@@ -118,6 +118,10 @@ class Parameter:
             raise ValueError(
                 f"layer {self.layer!r}: {self.name} has shape {self.shape}, got {array.shape}"
             )
+        if array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"layer {self.layer!r}: {self.name} takes real numbers, got {array.dtype}"
+            )
         self.value[...] = array
 
     def numpy(self) -> NDArray[Any]:

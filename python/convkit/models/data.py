@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from convkit.losses import Loss
     from convkit.models.graph import Node
 
-__all__ = ["Samples", "as_source", "check_samples", "is_arrays", "warn_unscaled"]
+__all__ = [
+    "Samples",
+    "as_source",
+    "check_samples",
+    "is_arrays",
+    "warn_applied_twice",
+    "warn_unscaled",
+]
 
 # Integer dtypes that no kernel gathers, and where they fit without loss.
 _WIDER = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
@@ -98,7 +105,8 @@ def as_source(value: Any, title: str) -> Array:
         "U": "turn text into numbers first",
         "S": "turn text into numbers first",
     }
-    way = ways.get(array.dtype.kind, "convert it: x.astype('float32')")
+    argument = "y" if title.endswith(" y") else "x"
+    way = ways.get(array.dtype.kind, f"convert it: {argument}.astype('float32')")
     raise TypeError(f"{title} has dtype {array.dtype}, which is not supported; {way}")
 
 
@@ -233,6 +241,21 @@ def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
             return call.layer, scale, offset
         return None
     return None
+
+
+def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
+    """Warn if the loss applies softmax or sigmoid to an output that has gone through it."""
+    kinds = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
+    layer = model.outputs[0].layer
+    function = getattr(layer, "activation", None) or getattr(layer, "function", None)
+    kind = getattr(function, "kind", None)
+    if kind is not None and kind == kinds.get(loss.kind):
+        warnings.warn(
+            f"layer {layer.name!r} ends in {kind}, and the loss with from_logits=True applies it "
+            f"once more; leave out from_logits=True, or activation={kind!r}",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:

@@ -30,7 +30,7 @@ def _origin(executor: Executor, store: Any, data: Any, step: Step) -> tuple[str,
         for value in instruction.inputs:
             if value is None or value.root.buffer != PARAMETERS or _finite(eager.array(value)):
                 continue
-            text = f"{value.root.name} is not finite: the update before made it so"
+            text = f"parameter {value.root.name} is not finite"
             return instruction.layer, where, text
         eager.execute(instruction, step)
         for output in instruction.outputs:

@@ -58,8 +58,8 @@ class Feed(Protocol):
 class ArrayFeed:
     """Batches from arrays, in order or shuffled anew for each pass.
 
-    With `steps`, an epoch of training goes on where the one before ended and begins a new pass where
-    the data ends, as in Keras.
+    With `steps`, an epoch of training goes on where the one before ended, and begins a new pass
+    where the data ends.
 
     Parameters
     ----------

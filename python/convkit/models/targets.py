@@ -99,6 +99,14 @@ def as_targets(verb: str, y: Array, output: tuple[int, ...], loss: Loss) -> Arra
         )
     if y.dtype.kind != "f":
         y = y.astype(np.float32)
+    if loss.kind in ("binary_cross_entropy", "sigmoid_cross_entropy"):
+        wrong = np.flatnonzero((y < 0) | (y > 1))
+        if wrong.size:
+            at = int(wrong[0])
+            raise ValueError(
+                f"[{verb}] loss {loss.name!r} expects targets from 0 to 1, got y = {y.flat[at]:g} "
+                f"at index {_where(at, y.shape[1:])}"
+            )
     return y
 
 
@@ -130,6 +138,10 @@ def class_weights(verb: str, targets: Array, classes: int, weights: Mapping[int,
         if not 0 <= int(label) < classes:
             raise ValueError(
                 f"[{verb}] class_weight has class {label}, which is outside 0..{classes - 1}"
+            )
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(
+                f"[{verb}] class_weight {weight} of class {label} must be finite and not negative"
             )
         table[int(label)] = weight
     return table[labels]

@@ -10,11 +10,17 @@ import numpy as np
 from convkit.callbacks import CallbackList, History
 from convkit.losses import Loss
 from convkit.models.arguments import (
-    batches, check_flag, check_fraction, check_steps, count, prepare_validation, split_validation,
-)  # fmt: skip
+    batches,
+    check_flag,
+    check_fraction,
+    check_steps,
+    count,
+    prepare_validation,
+    split_validation,
+)
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
-from convkit.models.data import Samples, check_samples, is_arrays, warn_unscaled
+from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice, warn_unscaled
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import evaluate_feed, fit_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
@@ -161,6 +167,7 @@ class Trainer(Compilable):
             loop = self._prepare("fit", peeked, compiled)
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
+        warn_applied_twice(self, compiled.loss)
         validation: Feed | None = None
         if held_back is not None:
             validation = ArrayFeed(
