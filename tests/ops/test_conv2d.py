@@ -218,6 +218,44 @@ def test_layouts() -> None:
     assert_layouts(lambda dy, x: ck.ops.conv2d_backward_weight(dy, x, w.shape), dy, x)
 
 
+HUGE = (1 << 31) - 1
+ONE = np.ones((1, 1, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize("pass_name", ["forward", "backward_input", "backward_weight"])
+def test_sizes_that_overflow_are_not_supported(pass_name: str) -> None:
+    """The scratch memory for these images has 2**64 bytes, or more, and no row may plan 0."""
+    one, k = Spec((1, 1, 1, 1)), Spec((1,))
+    specs: list[Spec | None] = {
+        "forward": [one, one, k, one],
+        "backward_input": [one, one, one],
+        "backward_weight": [one, one, one, k],
+    }[pass_name]
+    row = next(
+        row for row in ck.ops.kernels("conv2d", pass_name) if row.name == "cpu_implicit_gemm"
+    )
+    params = {**conv2d_params(one.shape, one.shape), "stride_h": HUGE, "stride_w": HUGE}
+    for before, after in ((1 << 30, (1 << 30) - 1), (HUGE, HUGE), (1 << 30, 0), (1 << 29, 1 << 29)):
+        pads = dict.fromkeys(("pad_top", "pad_left"), before)
+        pads |= dict.fromkeys(("pad_bottom", "pad_right"), after)
+        if pass_name != "backward_input" or before == HUGE:
+            assert row.workspace_bytes(specs, {**params, **pads}) > 1 << 26, (before, after)
+        assert not row.supports(specs, {**params, **pads}), (before, after)
+
+
+def test_far_reaching_arguments() -> None:
+    """Padding, stride and dilation of any size that they are allowed."""
+    options: dict[str, Any] = {"stride": HUGE, "dilation": HUGE}
+    for y in each_row("conv2d", "forward", lambda k: CONV(ONE, ONE, kernel=k, **options)):
+        assert y.tolist() == ONE.tolist()
+    options["padding"] = ((0, 1 << 28), (0, 1 << 28))
+    for kernel in (None, "cpu_naive"):
+        assert CONV(ONE, ONE, kernel=kernel, **options).tolist() == ONE.tolist()
+        assert INPUT(ONE, ONE, ONE.shape, kernel=kernel, **options).tolist() == ONE.tolist()
+        dw, db = WEIGHT(ONE, ONE, ONE.shape, kernel=kernel, **options)
+        assert dw.tolist() == ONE.tolist() and db.tolist() == [1]
+
+
 X, W = np.ones((2, 6, 5, 4), np.float32), np.ones((3, 3, 4, 8), np.float32)
 DY = np.ones((2, 4, 3, 8), np.float32)
 CONV, INPUT, WEIGHT = ck.ops.conv2d, ck.ops.conv2d_backward_input, ck.ops.conv2d_backward_weight
@@ -245,6 +283,15 @@ CONV, INPUT, WEIGHT = ck.ops.conv2d, ck.ops.conv2d_backward_input, ck.ops.conv2d
         (ValueError, "dilation must be positive", lambda: CONV(X, W, dilation=(1, -1))),
         (ValueError, "stride must be an int or a pair", lambda: CONV(X, W, stride=(1, 1, 1))),
         (ValueError, "must be below", lambda: CONV(X, W, stride=1 << 40)),
+        (
+            ValueError,
+            r"\[conv2d\] x of shape \(1, 1, 1, 1\) has shape .* with its padding",
+            lambda: CONV(ONE, ONE, stride=HUGE, padding=((1 << 30, (1 << 30) - 1),) * 2),
+        ),
+        (ValueError, "with its padding", lambda: CONV(ONE, ONE, stride=HUGE, padding=HUGE)),
+        (ValueError, "with its padding", lambda: CONV(ONE[:0], ONE, padding=HUGE)),
+        (ValueError, "with its padding", lambda: INPUT(ONE, ONE, ONE.shape, HUGE, HUGE)),
+        (ValueError, "with its padding", lambda: WEIGHT(ONE, ONE, ONE.shape, HUGE, HUGE)),
         (TypeError, "stride must be an int or a pair", lambda: CONV(X, W, stride=1.5)),
         (TypeError, "stride must be an int or a pair", lambda: CONV(X, W, stride=True)),
         (TypeError, "groups must be an int", lambda: CONV(X, W, groups=(1, 1))),

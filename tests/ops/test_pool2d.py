@@ -224,6 +224,25 @@ def test_layouts() -> None:
     assert_layouts(lambda dy: ck.ops.avg_pool2d_backward(dy, x.shape), dy)
 
 
+ONE = np.ones((1, 1, 1, 1), np.float32)
+
+
+def test_huge_windows() -> None:
+    largest, larger = 46340, 70_000  # 46340**2 positions are the most that an int32 can number
+    corner = {"size": largest, "padding": ((largest - 1, 0),) * 2}
+    for kernel in ("cpu_simd", "cpu_naive"):
+        y, argmax = MAX(ONE, kernel=kernel, **corner)
+        assert y.item() == 1 and argmax.item() == largest**2 - 1
+        assert BACK(y, argmax, ONE.shape, kernel=kernel, **corner).item() == 1
+        corners = {"size": larger, "padding": ((larger - 1, 0),) * 2}
+        assert AVG(ONE, kernel=kernel, **corners).item() == 1
+        # Q * window_h * window_w is beyond 64 bits.
+        high, wide = 1 << 30, 1 << 28
+        options = {"size": (high, wide), "stride": 1, "kernel": kernel}
+        y = AVG(ONE, padding=((high - 1, 0), (wide - 1, 1024)), **options)
+        assert y.shape == (1, 1, 1025, 1) and (y == 1).all()
+
+
 X, DY = np.ones((2, 6, 4, 3), np.float32), np.ones((2, 3, 2, 3), np.float32)
 AT = np.zeros(DY.shape, np.uint8)
 MAX, AVG, BACK = ck.ops.max_pool2d, ck.ops.avg_pool2d, ck.ops.max_pool2d_backward
@@ -241,6 +260,17 @@ MAX, AVG, BACK = ck.ops.max_pool2d, ck.ops.avg_pool2d, ck.ops.max_pool2d_backwar
         (ValueError, "stride must be positive", lambda: MAX(X, 2, 0)),
         (ValueError, "padding .* must be smaller than the window", lambda: MAX(X, 2, padding=2)),
         (ValueError, "does not fit into an image", lambda: AVG(X, 7)),
+        (
+            ValueError,
+            r"\[pool2d\] a window of 70000 x 70000 has 4900000000 positions",
+            lambda: MAX(ONE, 70_000, padding=((69_999, 0), (69_999, 0))),
+        ),
+        (ValueError, "positions", lambda: MAX(ONE, 46_341, padding=((46_340, 0), (46_340, 0)))),
+        (
+            ValueError,
+            r"\[pool2d\] x of shape .* with its padding",
+            lambda: AVG(ONE, 1 << 30, padding=(1 << 30) - 1),
+        ),
         (ValueError, "dy has shape", lambda: BACK(DY[:1], AT, X.shape)),
         (ValueError, "argmax has shape", lambda: BACK(DY, AT[:1], X.shape)),
         (TypeError, "argmax has dtype int64", lambda: BACK(DY, AT.astype(np.int64), X.shape)),

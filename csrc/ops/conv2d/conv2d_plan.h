@@ -2,6 +2,7 @@
 // size of the workspace, by the table.
 #pragma once
 
+#include "core/checked.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace convkit {
@@ -15,7 +16,8 @@ CK_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b
 CK_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 CK_INLINE double conv2d_flops(const Conv2dShape& s, const Conv2dParams& params) {
-  return 2.0 * static_cast<double>(s.N * s.P * s.Q) * static_cast<double>(s.KH * s.KW * s.K) *
+  return 2.0 * static_cast<double>(checked_product(s.N, s.P, s.Q)) *
+         static_cast<double>(checked_product(s.KH, s.KW, s.K)) *
          static_cast<double>(s.C / params.groups);
 }
 
@@ -34,23 +36,24 @@ struct Im2colPlan {
   Chunks images;  // backward_input: each chunk owns its images
 
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
-  CK_INLINE int64_t forward_workspace() const { return slots * column_bytes; }
+  CK_INLINE int64_t forward_workspace() const { return checked_product(slots, column_bytes); }
   CK_INLINE int64_t backward_weight_workspace() const {
-    return parts.count() * (column_bytes + part_bytes);
+    return checked_product(parts.count(), checked_sum(column_bytes, part_bytes));
   }
 };
 
 CK_INLINE Im2colPlan im2col_plan(const Conv2dShape& s, const Conv2dParams& params, Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
-  const int64_t pixels = s.N * s.P * s.Q;
+  const int64_t pixels = checked_product(s.N, s.P, s.Q);
   const double flops = conv2d_flops(s, params);
   Im2colPlan plan;
-  plan.terms = s.KH * s.KW * (s.C / params.groups);
+  plan.terms = checked_product(s.KH, s.KW, s.C / params.groups);
   plan.direct = s.KH == 1 && s.KW == 1 && params.stride_h == 1 && params.stride_w == 1 &&
                 s.P == s.H && s.Q == s.W && params.pad_top == 0 && params.pad_left == 0;
 
   // 512 KB of columns, but no fewer than 128 pixels: the product packs w anew for every tile.
-  const int64_t fit = larger((int64_t{512} << 10) / larger(plan.terms * bytes, 1), 128);
+  const int64_t fit =
+      larger((int64_t{512} << 10) / larger(checked_product(plan.terms, bytes), 1), 128);
   int64_t tiles = ceil_div(pixels, fit);
   if (flops > 16e6) {
     tiles = round_up(tiles, 4);
@@ -61,15 +64,18 @@ CK_INLINE Im2colPlan im2col_plan(const Conv2dShape& s, const Conv2dParams& param
   tiles = plan.tiles.count();
 
   plan.column_bytes =
-      plan.direct ? 0 : round_up(smaller(plan.tiles.size, pixels) * plan.terms * bytes, 64);
+      plan.direct
+          ? 0
+          : round_up(checked_product(smaller(plan.tiles.size, pixels), plan.terms, bytes), 64);
   const int64_t room = kConv2dScratchBytes / larger(plan.column_bytes, 1);
   const int64_t threads = flops < kConv2dSerialFlops ? 1 : kConv2dSlots;
   plan.slots = larger(smaller(smaller(tiles, threads), room), 1);
 
-  plan.part_bytes = round_up((plan.terms + 1) * s.K * bytes, 64);
-  const int64_t parts = larger(
-      smaller(smaller(tiles, threads), kConv2dScratchBytes / (plan.column_bytes + plan.part_bytes)),
-      1);
+  plan.part_bytes = round_up(checked_product(checked_sum(plan.terms, 1), s.K, bytes), 64);
+  const int64_t parts =
+      larger(smaller(smaller(tiles, threads),
+                     kConv2dScratchBytes / checked_sum(plan.column_bytes, plan.part_bytes)),
+             1);
   plan.parts = {tiles, larger(ceil_div(tiles, parts), 1)};
 
   plan.images = {s.N, larger(ceil_div(s.N, smaller(larger(tiles, 1), 64)), 1)};
@@ -98,7 +104,8 @@ struct ImplicitGemmPlan {
   CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
   CK_INLINE int64_t workspace() const {
-    return shared_bytes + slots * slot_bytes + larger(parts.count(), 1) * part_bytes;
+    return checked_sum(shared_bytes, checked_product(slots, slot_bytes),
+                       checked_product(larger(parts.count(), 1), part_bytes));
   }
 };
 
@@ -118,21 +125,22 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
   const int64_t padded_rows = s.H + params.pad_top + params.pad_bottom;
 
   ImplicitGemmPlan plan = {};
-  plan.run = s.KW * s.C;
+  plan.run = checked_product(s.KW, s.C);
   plan.padded =
       params.pad_top > 0 || params.pad_bottom > 0 || params.pad_left > 0 || params.pad_right > 0;
-  plan.row = (s.W + params.pad_left + params.pad_right) * s.C;
+  plan.row = checked_product(s.W + params.pad_left + params.pad_right, s.C);
 
   // Pixels per task: enough that it takes microseconds and that reading the weights (for
   // backward_weight: adding to dw) does not matter, yet 16 tasks if there are pixels for them.
-  const int64_t weights = s.KH * plan.run * s.K;
+  const int64_t weights = checked_product(s.KH, plan.run, s.K);
   const bool weight_pass = pass == Conv2dPass::backward_weight;
-  const int64_t share = s.N * s.P * s.Q / kConv2dSlots;
+  const int64_t share = checked_product(s.N, s.P, s.Q) / kConv2dSlots;
   const int64_t pixels =
       larger(weight_pass ? larger(smaller(share, 512), 64) : larger(smaller(share, 128), 24),
              150000 / larger(weights, 1));
-  const int64_t per_image = larger(s.P * s.Q, 1);
-  const int64_t fit = (int64_t{256} << 10) / larger(padded_rows * plan.row * bytes, 1);
+  const int64_t per_image = larger(checked_product(s.P, s.Q), 1);
+  const int64_t fit =
+      (int64_t{256} << 10) / larger(checked_product(padded_rows, plan.row, bytes), 1);
   const int64_t images = larger(smaller(smaller(ceil_div(pixels, per_image), fit), s.N), 1);
   const int64_t blocks = smaller(larger(per_image / pixels, 1), larger(rows, 1));
   plan.images = {s.N, images};
@@ -142,8 +150,9 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
   plan.splits = 1;
   if (weight_pass) {
     const int64_t fold = conv2d_may_fold(s.K, bytes) ? kConv2dMaxFold : 1;
-    const int64_t columns = plan.run + (fold - 1) * params.stride_w * s.C;
-    plan.part_bytes = round_up((s.KH * columns * fold + 1) * s.K * bytes, 64);
+    const int64_t columns = checked_sum(plan.run, checked_product(fold - 1, params.stride_w, s.C));
+    plan.part_bytes = round_up(
+        checked_product(checked_sum(checked_product(s.KH, columns, fold), 1), s.K, bytes), 64);
     const int64_t parts =
         smaller(smaller(plan.tasks(), kConv2dSlots), kConv2dScratchBytes / plan.part_bytes);
     plan.parts = {plan.tasks(), larger(ceil_div(plan.tasks(), larger(parts, 1)), 1)};
@@ -154,20 +163,24 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
       conv2d_flops(s, params) < kConv2dSerialFlops ? 1 : larger(smaller(chunks, kConv2dSlots), 1);
 
   if (pass == Conv2dPass::backward_input) {
-    plan.shared_bytes = round_up(s.KH * s.K * round_up(plan.run, lanes) * bytes, 64);
-    plan.slot_bytes = round_up((plan.rows.size * plan.row + lanes) * bytes, 64);
+    plan.shared_bytes = round_up(checked_product(s.KH, s.K, round_up(plan.run, lanes), bytes), 64);
+    plan.slot_bytes = round_up(
+        checked_product(checked_sum(checked_product(plan.rows.size, plan.row), lanes), bytes), 64);
     return plan;
   }
   if (plan.padded) {
-    const int64_t rows_in =
-        (plan.rows.size - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
-    plan.slot_bytes = round_up(plan.images.size * rows_in * plan.row * bytes, 64);
+    const int64_t rows_in = checked_sum(checked_product(plan.rows.size - 1, params.stride_h),
+                                        checked_product(s.KH - 1, params.dilation_h), 1);
+    plan.slot_bytes = round_up(checked_product(plan.images.size, rows_in, plan.row, bytes), 64);
   }
   if (weight_pass) {
-    plan.tail_bytes = round_up((s.Q * s.K + 2 * lanes) * bytes, 64);
-    plan.slot_bytes += plan.tail_bytes;
+    plan.tail_bytes =
+        round_up(checked_product(checked_sum(checked_product(s.Q, s.K), 2 * lanes), bytes), 64);
+    plan.slot_bytes = checked_sum(plan.slot_bytes, plan.tail_bytes);
   } else {
-    plan.shared_bytes = round_up((s.KH * plan.run + 1) * round_up(s.K, lanes) * bytes, 64);
+    plan.shared_bytes = round_up(checked_product(checked_sum(checked_product(s.KH, plan.run), 1),
+                                                 round_up(s.K, lanes), bytes),
+                                 64);
   }
   return plan;
 }

@@ -36,6 +36,11 @@ int64_t im2col_workspace(const Call& call) {
   return pass == Conv2dPass::backward_weight ? plan.backward_weight_workspace()
                                              : plan.forward_workspace();
 }
+// Its columns may be large, but not of any size.
+template <Conv2dPass pass>
+bool im2col_supports(const Call& call) {
+  return im2col_workspace<pass>(call) < kTooLarge;
+}
 #endif
 
 constexpr Kernel rows[] = {
@@ -50,12 +55,12 @@ constexpr Kernel rows[] = {
      implicit_gemm_supports<Conv2dPass::backward_weight>,
      implicit_gemm_workspace<Conv2dPass::backward_weight>},
 #if CK_HAVE_BLAS
-    {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward), nullptr,
-     im2col_workspace<Conv2dPass::forward>},
-    {"backward_input", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_input), nullptr,
-     im2col_workspace<Conv2dPass::backward_input>},
-    {"backward_weight", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_weight), nullptr,
-     im2col_workspace<Conv2dPass::backward_weight>},
+    {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward),
+     im2col_supports<Conv2dPass::forward>, im2col_workspace<Conv2dPass::forward>},
+    {"backward_input", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_input),
+     im2col_supports<Conv2dPass::backward_input>, im2col_workspace<Conv2dPass::backward_input>},
+    {"backward_weight", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_backward_weight),
+     im2col_supports<Conv2dPass::backward_weight>, im2col_workspace<Conv2dPass::backward_weight>},
 #endif
     {"forward", "cpu_naive", kFloats, CK_PER_ISA(conv2d_naive_forward)},
     {"backward_input", "cpu_naive", kFloats, CK_PER_ISA(conv2d_naive_backward_input)},

@@ -1,5 +1,6 @@
 // Products in register tiles that read their operands where they are, for weights that fit the
 // second-level cache: packing, which large products need, costs small ones more than it brings.
+#include "core/checked.h"
 #include "gemm/column_sums.h"
 #include "gemm/panels.h"
 #include "gemm/tile.h"
@@ -64,7 +65,7 @@ struct Blocks {
 
   CK_INLINE explicit Blocks(const Product<T>& p) : panels{p.depth, p.N}, rows{p.M, 1} {
     // 0.3 MFLOP at least; a multiple of every tile size but one.
-    const int64_t work = 150000 / ((p.depth + 1) * Panels<T>::kWidth);
+    const int64_t work = 150000 / checked_product(p.depth + 1, Panels<T>::kWidth);
     rows.size = round_up(work + 1, 24);
   }
   CK_INLINE int64_t count() const { return rows.count() * panels.count(); }

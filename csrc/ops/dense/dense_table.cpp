@@ -1,4 +1,5 @@
 // The kernels of dense, best first.
+#include "core/checked.h"
 #include "ops/dense/dense.h"
 
 namespace convkit {
@@ -14,7 +15,7 @@ bool tiled_supports_backward_weight(const Call& call) {
 // The transpose of w in panels, each row of which is whole vectors.
 int64_t tiled_backward_input_workspace(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[1].dtype)];
-  return round_up(call[1].shape[0], 64 / bytes) * call[1].shape[1] * bytes;
+  return checked_product(round_up(call[1].shape[0], 64 / bytes), call[1].shape[1], bytes);
 }
 
 constexpr Kernel rows[] = {

@@ -7,6 +7,7 @@
 // Backward, windows that do not overlap write their own part of the image (scatter); where they do
 // overlap, every image pixel collects from its windows in their order (gather). Both divide the
 // image by rows, and no row has two writers.
+#include "core/checked.h"
 #include "ops/pool2d/pool2d_lanes.h"
 
 namespace convkit::CK_ISA {
@@ -34,7 +35,8 @@ struct Window {
 template <int K, class T, class Row, class Pixel>
 CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* image, const Row& row,
                            const Pixel& pixel) {
-  const int64_t values = geometry.Q * geometry.C * geometry.k.window_h * geometry.k.window_w;
+  const int64_t values =
+      checked_product(geometry.Q, geometry.C, geometry.k.window_h, geometry.k.window_w);
   const Chunks chunks = chunks_of(geometry.N * geometry.P, values);
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
     const PoolGeometry g = geometry;
@@ -122,8 +124,8 @@ CK_INLINE void scatter(const Call& call, const PoolGeometry& geometry, T* dx, co
 template <class T, class Pixel>
 CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, T* dx, const Pixel& pixel) {
   const Pool2dParams& k = geometry.k;
-  const int64_t values =
-      geometry.W * geometry.C * ceil_div(k.window_h, k.stride_h) * ceil_div(k.window_w, k.stride_w);
+  const int64_t values = checked_product(geometry.W, geometry.C, ceil_div(k.window_h, k.stride_h),
+                                         ceil_div(k.window_w, k.stride_w));
   const Chunks chunks = chunks_of(geometry.N * geometry.H, values);
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
     const PoolGeometry g = geometry;

@@ -14,6 +14,7 @@ from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.geometry import (
     Padding,
     Pair,
+    check_padded,
     crop_image,
     image_shape,
     integer,
@@ -21,6 +22,7 @@ from convkit.ops.geometry import (
     pad_image,
     pair,
     resolve_padding,
+    shortest_strides,
     window_slices,
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
@@ -142,6 +144,12 @@ def conv2d_params(
     _check(x_shape, w_shape, groups)
     image, window = (x_shape[1], x_shape[2]), (w_shape[0], w_shape[1])
     pads = resolve_padding("conv2d", padding, image, window, stride_hw, dilation_hw)
+    stride_hw = shortest_strides(image, stride_hw, pads)
+    # A single tap has no distance to the next.
+    dilation_hw = (
+        dilation_hw[0] if window[0] > 1 else 1,
+        dilation_hw[1] if window[1] > 1 else 1,
+    )
     return {
         "stride_h": stride_hw[0],
         "stride_w": stride_hw[1],
@@ -162,6 +170,7 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     _check(x.shape, w.shape, int(params["groups"]))
     if b is not None and b.shape != w.shape[3:]:
         raise ValueError(f"[conv2d] b has shape {b.shape}, expected {w.shape[3:]} (w is {w.shape})")
+    check_padded("conv2d", x.shape, params)
     image, window = (x.shape[1], x.shape[2]), (w.shape[0], w.shape[1])
     size = output_size("conv2d", image, window, params)
     return [Spec((x.shape[0], *size, w.shape[3]), x.dtype)]

@@ -14,15 +14,19 @@ from convkit.ops.apply import as_int
 from convkit.ops.registry import Array
 
 __all__ = [
-    "Padding", "Pair", "crop_image", "image_shape", "integer", "output_size", "pad_image", "pair",
-    "resolve_padding", "window_params", "window_slices",
+    "Padding", "Pair", "check_padded", "crop_image", "image_shape", "integer", "output_size",
+    "pad_image", "pair", "resolve_padding", "shortest_strides", "window_params", "window_slices",
 ]  # fmt: skip
 
 Pair = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
 
-# What the native side can multiply without overflow; no image is near it.
+# Sums of a few sizes and products of two fit into 64 bits; of more than two they need not, hence
+# `check_padded`.
 _LARGEST = (1 << 31) - 1
+# Bytes of a padded image in float64. Nobody needs to have it in memory, but positions in it are
+# computed.
+_LARGEST_PADDED = 1 << 62
 
 
 def integer(op: str, name: str, value: Any, least: int, wanted: str = "an int") -> int:
@@ -131,6 +135,35 @@ def resolve_padding(
     return vertical[0], vertical[0], vertical[1], vertical[1]
 
 
+def check_padded(op: str, shape: Sequence[int], params: Mapping[str, Any]) -> None:
+    """Refuse an image (N, H, W, C) in whose padding positions would overflow 64-bit arithmetic.
+
+    Raises
+    ------
+    ValueError
+        If it has 2**59 values or more with its padding; no batch or no channels count as one.
+    """
+    n, h, w, c = shape
+    h += int(params["pad_top"]) + int(params["pad_bottom"])
+    w += int(params["pad_left"]) + int(params["pad_right"])
+    if max(n, 1) * h * w * max(c, 1) * 8 >= _LARGEST_PADDED:
+        raise ValueError(
+            f"[{op}] x of shape {tuple(shape)} has shape {(n, h, w, c)} with its padding, at most "
+            "2**59 - 1 values are supported; use less padding"
+        )
+
+
+def shortest_strides(
+    image: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]
+) -> tuple[int, int]:
+    """The stride, but no longer than the padded image.
+
+    Either makes one window position, and products with the latter do not overflow.
+    """
+    height, width = image[0] + pads[0] + pads[1], image[1] + pads[2] + pads[3]
+    return min(stride[0], height), min(stride[1], width)
+
+
 def window_params(
     op: str,
     image: tuple[int, int],
@@ -139,8 +172,9 @@ def window_params(
     padding: Padding,
 ) -> dict[str, int]:
     """Parameters of a window without dilation: its stride and its padding, by the native names."""
-    stride_h, stride_w = pair(op, "stride", stride)
-    pads = resolve_padding(op, padding, image, window, (stride_h, stride_w))
+    strides = pair(op, "stride", stride)
+    pads = resolve_padding(op, padding, image, window, strides)
+    stride_h, stride_w = shortest_strides(image, strides, pads)
     names = ("pad_top", "pad_bottom", "pad_left", "pad_right")
     return {"stride_h": stride_h, "stride_w": stride_w, **dict(zip(names, pads))}
 

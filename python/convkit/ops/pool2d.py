@@ -12,6 +12,7 @@ from convkit.ops.apply import apply, as_operand
 from convkit.ops.geometry import (
     Padding,
     Pair,
+    check_padded,
     crop_image,
     image_shape,
     output_size,
@@ -23,6 +24,9 @@ from convkit.ops.geometry import (
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
 __all__ = ["OP", "avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+
+
+_MOST_POSITIONS = (1 << 31) - 1  # in a window whose winner is an int32
 
 
 def _window(params: Params) -> tuple[int, int]:
@@ -96,7 +100,8 @@ def _shares(ctx: Context, dy: Array) -> Array:
 
 
 # Maxima are copies. A sum of n shares has n - 1 roundings in the kernel and, where the kernel works
-# in float64, as many in the reference; none for one share, which is a copy.
+# in float64, as many in the reference; none for one share, which is a copy (and, as everywhere, a
+# denormal share may be 0).
 def _max_forward_bound(ctx: Context, x: Array) -> tuple[Any, Any]:
     return 0, 0
 
@@ -133,6 +138,7 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     assert x is not None
     n, h, w, c = image_shape("pool2d", "x", x.shape)
     _check(params)
+    check_padded("pool2d", x.shape, params)
     return [Spec((n, *output_size("pool2d", (h, w), _window(params), params), c), x.dtype)]
 
 
@@ -140,6 +146,12 @@ def _infer_max(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None
     (y,) = _infer(params, specs)
     assert y is not None
     window_h, window_w = _window(params)
+    if window_h * window_w > _MOST_POSITIONS:
+        raise ValueError(
+            f"[pool2d] a window of {window_h} x {window_w} has {window_h * window_w} positions, "
+            f"the largest whose maximum has an int32 position has {_MOST_POSITIONS}; "
+            "use a smaller window"
+        )
     return [y, Spec(y.shape, "uint8" if window_h * window_w <= 256 else "int32")]
 
 
@@ -250,7 +262,8 @@ def max_pool2d(
     TypeError
         If the dtype is neither float32 nor float64, or a size is not an int.
     ValueError
-        If the window does not fit into the padded image, or a parameter is out of range.
+        If the window does not fit into the padded image or has 2**31 positions or more, or a
+        parameter is out of range.
     """
     xa = as_operand("pool2d", "x", x)
     params = pool2d_params(xa.shape, size, stride, padding)
