@@ -86,7 +86,8 @@ class ThreadPool {
   // its chunks, at most every 20 ms, with its own denormal mode. Once that returns true, the
   // chunks not yet begun are skipped, as are this thread's later parallel_for calls, until it
   // calls clear_cancelled(). The flag belongs to the calling thread, so that a Ctrl-C for the main
-  // thread cannot spoil the results of another. Set it while no parallel_for runs; null: none.
+  // thread cannot spoil the results of another. It may be set at any time; a parallel_for that runs
+  // on another thread may still call the old poll, with either context. Null: none.
   void set_poll(PollFn poll, void* context);
   bool cancelled() const;
   void clear_cancelled();
