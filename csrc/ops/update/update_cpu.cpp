@@ -23,9 +23,11 @@ template <class T>
 Sgd<T> sgd_of(const Call& call) {
   const UpdateParams& p = call.as<UpdateParams>();
   const double eta = call.step->learning_rate * p.lr_scale;
-  return {static_cast<T>(eta), static_cast<T>(p.momentum),
+  return {static_cast<T>(eta),
+          static_cast<T>(p.momentum),
           static_cast<T>(p.decoupled ? 0.0 : p.weight_decay),
-          static_cast<T>(p.decoupled ? eta * p.weight_decay : 0.0), p.momentum == 0,
+          static_cast<T>(p.decoupled ? eta * p.weight_decay : 0.0),
+          p.momentum == 0,
           p.nesterov != 0};
 }
 
