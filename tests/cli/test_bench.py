@@ -8,10 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from convkit.bench import machine, suites
+from convkit.bench import kernels, machine, suites
+from convkit.bench.kernels import Timing
 from convkit.bench.machine import BLAS_VARIABLES, Machine
 from convkit.bench.race import Race
 from convkit.cli import main
+from convkit.ops import registry
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +63,53 @@ def test_a_missing_library_is_one_line(monkeypatch, capsys):
 def test_an_unknown_suite_is_named(capsys):
     assert main(["bench", "trainig"]) == 2
     assert "unknown suite 'trainig'; did you mean 'training'?" in capsys.readouterr().err
+
+
+def fake_rows(monkeypatch, call_names):
+    def time_rows(call, **options):
+        call_names.append(call.name)
+        rows = registry.kernels(call.op, call.pass_name)
+        return [Timing(call, row, np.full(5, 1e-3), 0.25) for row in rows]
+
+    monkeypatch.setattr(kernels, "time_rows", time_rows)
+
+
+def test_kernels_of_an_op_without_torch(monkeypatch, capsys):
+    names = []
+    fake_rows(monkeypatch, names)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["bench", "kernels", "--op", "add", "--quick"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "a cpu" in out[0]
+    start = next(i for i, line in enumerate(out) if line.startswith("| case | pass | kernel |"))
+    assert len(out) == start + 2 + len(names) * len(registry.kernels("add"))
+    assert "| forward | cpu_naive | 1000.0 (1000.0-1000.0) |" in "\n".join(out)
+
+
+def test_kernels_of_a_file_race_in_their_pass(monkeypatch, capsys, tmp_path):
+    fake_rows(monkeypatch, [])
+    path = tmp_path / "mine.py"
+    text = "import convkit as ck\n"
+    text += "ck.ops.register('dropout', 'mine', lambda ctx, x: x, pass_name='backward')\n"
+    path.write_text(text)
+    try:
+        assert main(["bench", "kernels", "--quick", "--file", str(path)]) == 0
+    finally:
+        registry.unregister("dropout", "mine", pass_name="backward")
+    out = capsys.readouterr().out
+    assert "| backward | mine |" in out and "| backward | cpu_simd |" in out
+    assert "| forward |" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kernels"], "name an op: convkit bench kernels --op conv2d"),
+        (["kernels", "--op", "danse"], "unknown op 'danse'; did you mean 'dense'"),
+        (["kernels", "--op", "add", "--json", "x"], "--json is for `convkit bench training`"),
+        (["--op", "add"], "--op and --file are for `convkit bench kernels`"),
+    ],
+)
+def test_arguments_of_the_other_suite_are_refused(capsys, arguments, message):
+    assert main(["bench", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -258,6 +258,36 @@ def quick_calls(calls: Sequence[Call]) -> list[Call]:
     return [c for c in calls if c.flops <= QUICK_FLOPS and c.bytes <= QUICK_BYTES]
 
 
+def time_calls(calls: Sequence[Call], machine: Machine, *, quick: bool = False) -> list[str]:
+    """Time every row on each call and print the table as it grows.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+    machine : Machine
+        What rates are compared with.
+    quick : bool
+        Small cases only, fewer samples.
+
+    Returns
+    -------
+    list of str
+        The lines of the table.
+
+    Raises
+    ------
+    ArithmeticError
+        If a row's result is not within the error bound.
+    """
+    table = [HEADER]
+    print(HEADER, flush=True)
+    for call in quick_calls(calls) if quick else calls:
+        timings = time_rows(call, rounds=5, sample_seconds=0.002) if quick else time_rows(call)
+        table += lines(timings, machine)
+        print(*lines(timings, machine), sep="\n", flush=True)
+    return table
+
+
 def main(
     op: str, calls: Sequence[Call], results: Path, arguments: Sequence[str] | None = None
 ) -> None:
@@ -282,17 +312,9 @@ def main(
     if options.threads is not None:
         _core.set_num_threads(options.threads)
     machine = measure(0.1 if options.quick else 0.3)
-    print(machine, HEADER, sep="\n", flush=True)
-    chosen = quick_calls(calls) if options.quick else calls
-    wanted = [c for c in chosen if (options.only or "") in f"{c.name} {c.pass_name}"]
-    table = [HEADER]
-    for call in wanted:
-        if options.quick:
-            timings = time_rows(call, rounds=5, sample_seconds=0.002)
-        else:
-            timings = time_rows(call)
-        table += lines(timings, machine)
-        print(*lines(timings, machine), sep="\n", flush=True)
+    print(machine, flush=True)
+    wanted = [c for c in calls if (options.only or "") in f"{c.name} {c.pass_name}"]
+    table = time_calls(wanted, machine, quick=options.quick)
     if options.record:
         parts = [f"# Kernels of {op}", f"```\n{machine}\n```", "\n".join(table), NOTES]
         path = results / f"ops-{op}.md"
