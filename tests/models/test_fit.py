@@ -312,3 +312,31 @@ def test_live_bar():
     assert out.getvalue().startswith("Epoch 1/1\n")
     with pytest.raises(ValueError, match="verbose"):
         Progress(3)
+
+
+def test_a_hook_may_use_another_model_that_shares_layers():
+    """The shared weights move to the model that is used; no update is lost on the way."""
+
+    def trained(peek):
+        ck.set_seed(3)
+        inputs = ck.Input((4,))
+        hidden = ck.layers.Dense(5, activation="relu")(inputs)
+        model = ck.Model(inputs, ck.layers.Dense(3, activation="softmax")(hidden))
+        features = ck.Model(inputs, hidden)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(64, 4)).astype(np.float32), rng.integers(0, 3, 64)
+        seen = []
+        hook = ck.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: (
+                seen.append(features.predict(x[:2], verbose=0)) if peek else None
+            )
+        )
+        model.fit(x, y, batch_size=8, epochs=2, callbacks=[hook], verbose=0)
+        return model.get_weights(), seen
+
+    plain, _ = trained(False)
+    peeked, seen = trained(True)
+    for a, b in zip(plain, peeked, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(seen) == 16 and not np.array_equal(seen[3], seen[4])

@@ -131,6 +131,7 @@ class Loop:
             first, left = segment.first, segment.steps
             while left:
                 before(done)
+                self.model.build()  # takes shared layers back that a hook used in another model
                 sums[:] = 0
                 count = 1 if single else min(left, MOST_STEPS)
                 result = self._some(executor, mode, data, count, first, compiled, sums)
