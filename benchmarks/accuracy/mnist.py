@@ -122,7 +122,9 @@ def main() -> None:
         "# Test accuracy on MNIST",
         f"```\n{machine}\n```",
         "60,000 training and 10,000 test images; accuracy on the test images after the last epoch. "
-        "The test images choose nothing.",
+        "No epoch is picked by them. LeNet-5 modern had another recipe at first (Adam, batch 128), "
+        "which reached 98.55 % here; the present one was then chosen on the last 10,000 training "
+        "images.",
         "| recipe | seeds | accuracy, mean | of each seed | goal | seconds a seed |\n"
         "|---|---|---|---|---|---|",
     ]
