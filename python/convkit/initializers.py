@@ -91,7 +91,7 @@ class Initializer:
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Return the values, from the given generator; what subclasses define."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define draw(shape, rng)")
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)

@@ -82,7 +82,7 @@ class Metric:
         Value
             float64; a run sums it over its steps.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define emit(builder, prediction, target, weight)")
 
     def result(self, sums: Array, rows: float) -> float:
         """The metric from the summed values.
@@ -93,7 +93,7 @@ class Metric:
         rows : float
             Number of rows, or the sum of their weights if `weighted`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define result(sums, rows)")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
