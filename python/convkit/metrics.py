@@ -82,7 +82,7 @@ class Metric:
         Value
             float64; a run sums it over its steps.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define emit(builder, prediction, target, weight)")
+        raise NotImplementedError(f"{type(self).__name__} does not define emit()")
 
     def result(self, sums: Array, rows: float) -> float:
         """The metric from the summed values.

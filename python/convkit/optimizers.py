@@ -152,7 +152,7 @@ class Optimizer:
         self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
     ) -> None:
         """Append the update of one stretch of the flat parameter buffer."""
-        raise NotImplementedError(f"{type(self).__name__} does not define emit(builder, gradient, slots, weight)")
+        raise NotImplementedError(f"{type(self).__name__} does not define emit()")
 
     def _emit(self, builder: Builder, name: str, operands: Sequence[Value | None]) -> None:
         builder.layer = self.name
