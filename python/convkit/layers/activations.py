@@ -41,6 +41,8 @@ class Activation(Layer):
         Common arguments of `Layer`.
     """
 
+    supports_masking = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.function = activations.get(activation)

@@ -73,6 +73,8 @@ class Layer:
 
     expects: tuple[int, str] | None = None  # rank and legend of the input
     takes_list = False  # whether it is called on a list of nodes
+    # Whether steps of a sequence that its input's mask leaves out stay left out in its output.
+    supports_masking = False
 
     def __init__(
         self,
@@ -139,12 +141,18 @@ class Layer:
     def build(self, input_shape: Any) -> None:
         """Declare the weights for an input shape (a list of them where there are several)."""
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        """The output's shape, with the batch axis."""
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The output's shape, with the batch axis; a list of them where there are several."""
         raise self._undefined("compute_output_shape(input_shape)")
 
-    def emit(self, builder: Builder, inputs: list[Value]) -> Value:
-        """Append the layer's instructions to a program and return the output."""
+    def emit(self, builder: Builder, inputs: list[Value]) -> Any:
+        """Append the layer's instructions to a program.
+
+        Returns
+        -------
+        Value, or list of Value
+            The output, or one for each of `compute_output_shape`'s list.
+        """
         raise self._undefined("emit(builder, inputs)")
 
     def _undefined(self, method: str) -> NotImplementedError:
@@ -219,7 +227,7 @@ class Layer:
 
     # Use from outside.
 
-    def __call__(self, inputs: Any) -> Node:
+    def __call__(self, inputs: Any) -> Any:
         """Connect the layer to nodes of a functional model.
 
         Parameters
@@ -228,9 +236,10 @@ class Layer:
 
         Returns
         -------
-        Node
+        Node, or list of Node
+            A list of a layer of several outputs.
         """
-        from convkit.models.graph import Node  # models import layers
+        from convkit.models.graph import Call, Node  # models import layers
 
         nodes = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
         for node in nodes:
@@ -242,9 +251,11 @@ class Layer:
                 )
         shapes = [node.shape for node in nodes]
         shape = self.connect(shapes if isinstance(inputs, list | tuple) else shapes[0])
-        return Node(shape, "float32", self, nodes)
+        if isinstance(shape, list):
+            return list(Call(self, nodes, shape).outputs)
+        return Call(self, nodes, [shape]).outputs[0]
 
-    def connect(self, shape: Any) -> Shape:
+    def connect(self, shape: Any) -> Any:
         """Check an input shape, declare the weights if need be, and return the output's shape."""
         if isinstance(shape, list):
             if len(shape) == 1 and not self.takes_list:

@@ -34,6 +34,8 @@ class Dense(Layer):
         Common arguments of `Layer`. Regularizers and constraints may be None only.
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         units: int,

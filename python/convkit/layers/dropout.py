@@ -30,6 +30,8 @@ class Dropout(Layer):
         Common arguments of `Layer`.
     """
 
+    supports_masking = True
+
     def __init__(
         self, rate: float, noise_shape: None = None, seed: int | None = None, **kwargs: Any
     ) -> None:

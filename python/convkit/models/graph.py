@@ -22,14 +22,19 @@ class Node:
         With the batch axis, which is None.
     dtype : str
     layer : Layer
-        An `InputLayer` where `inputs` is empty.
-    inputs : tuple of Node
+    call : Call or None
+        The use of the layer that this is an output of; None for an `InputLayer`.
     """
 
     shape: Shape
     dtype: str
     layer: Layer
-    inputs: tuple[Node, ...] = ()
+    call: Call | None = None
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The nodes that its layer read; none of an `InputLayer`."""
+        return () if self.call is None else self.call.inputs
 
     @property
     def name(self) -> str:
@@ -43,20 +48,33 @@ class Node:
         return f"<Node {self.shape} of layer {self.layer.name!r}>"
 
 
-@dataclass(frozen=True, eq=False)
 class Call:
     """One use of a layer in a model.
 
-    Attributes
+    Parameters
     ----------
     layer : Layer
     inputs : tuple of Node
-    output : Node
+    shapes : sequence of Shape
+        Of the outputs.
+    dtype : str
+
+    Attributes
+    ----------
+    outputs : tuple of Node
+        One for most layers.
     """
 
-    layer: Layer
-    inputs: tuple[Node, ...]
-    output: Node
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: tuple[Node, ...],
+        shapes: Sequence[Shape],
+        dtype: str = "float32",
+    ) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.outputs = tuple(Node(shape, dtype, layer, self) for shape in shapes)
 
 
 def sort(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Call]:
@@ -83,14 +101,14 @@ def sort(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Call]:
         node, ready = stack.pop()
         if id(node) in done:
             continue
-        if not node.inputs:
+        if node.call is None:
             raise ValueError(
                 f"an output of the model depends on input {node.name!r} {node.shape}, which is not "
                 f"among its inputs ({', '.join(repr(n.name) for n in inputs)}); add it to inputs="
             )
         if ready:
-            done.add(id(node))
-            calls.append(Call(node.layer, node.inputs, node))
+            done.update(id(n) for n in node.call.outputs)
+            calls.append(node.call)
         else:
             stack.append((node, True))
             stack.extend((n, False) for n in reversed(node.inputs))

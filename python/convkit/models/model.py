@@ -210,12 +210,12 @@ class Model(Trainer):
         for name in _NOT_COPIED:
             state.pop(name, None)
         # By number rather than by reference, as a deep graph would exceed the recursion limit.
-        nodes = [*self.inputs, *(call.output for call in self.calls)]
+        nodes = [*self.inputs, *(node for call in self.calls for node in call.outputs)]
         at = {id(node): i for i, node in enumerate(nodes)}
         state["inputs"] = [node.layer for node in self.inputs]
         state["outputs"] = [at[id(node)] for node in self.outputs]
         state["calls"] = [
-            (c.layer, [at[id(n)] for n in c.inputs], c.output.shape, c.output.dtype)
+            (c.layer, [at[id(n)] for n in c.inputs], [n.shape for n in c.outputs])
             for c in self.calls
         ]
         state["built"] = self.built
@@ -231,8 +231,8 @@ class Model(Trainer):
         Model._begin(self, state["name"])
         self.__dict__.update(state)
         nodes = [layer.node for layer in inputs]
-        for layer, at, shape, dtype in calls:
-            nodes.append(Node(shape, dtype, layer, tuple(nodes[i] for i in at)))
+        for layer, at, shapes in calls:
+            nodes.extend(Call(layer, tuple(nodes[i] for i in at), shapes).outputs)
         self._set_graph(nodes[: len(inputs)], [nodes[i] for i in outputs])
         self._restore_chain(nodes)
         if built:
@@ -348,7 +348,10 @@ class Model(Trainer):
             made[id(own)] = node
         for call in self.calls:
             arguments = [made[id(node)] for node in call.inputs]
-            made[id(call.output)] = call.layer(arguments if call.layer.takes_list else arguments[0])
+            several = call.layer.takes_list or len(arguments) > 1
+            result = call.layer(arguments if several else arguments[0])
+            results = result if isinstance(result, list) else [result]
+            made.update((id(n), r) for n, r in zip(call.outputs, results, strict=True))
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs
 

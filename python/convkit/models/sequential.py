@@ -131,7 +131,7 @@ class Sequential(Model):
             self._start(InputLayer(layer.input_shape))
         if self._nodes:
             try:
-                self._nodes.append(layer(self._nodes[-1]))
+                self._nodes.append(_single(layer, layer(self._nodes[-1])))
             except Exception:
                 if not begun:
                     self._nodes.clear()
@@ -143,7 +143,7 @@ class Sequential(Model):
             chain = model.layers
         else:
             chain = [call.layer for call in model.calls]
-            before = [*model.inputs, *(call.output for call in model.calls)]
+            before = [*model.inputs, *(call.outputs[0] for call in model.calls)]
             if len(model.inputs) + len(model.outputs) != 2 or any(
                 call.inputs != (node,) for call, node in zip(model.calls, before)
             ):
@@ -161,7 +161,7 @@ class Sequential(Model):
     def _start(self, layer: InputLayer) -> None:
         nodes = [layer.node]
         for member in self._chain:
-            nodes.append(member(nodes[-1]))
+            nodes.append(_single(member, member(nodes[-1])))
         self._nodes = nodes
 
     def _restore_chain(self, nodes: list[Node]) -> None:
@@ -173,3 +173,14 @@ class Sequential(Model):
             self._set_graph(self._nodes[:1], self._nodes[-1:])
         else:
             self._set_graph(self._nodes[:1], [])
+
+
+def _single(layer: Layer, output: Any) -> Node:
+    """The one output of a layer in a chain."""
+    if isinstance(output, list):
+        raise ValueError(
+            f"{layer.title} has {len(output)} outputs, and a Sequential model passes one on; make "
+            "a Model(inputs, outputs) of nodes"
+        )
+    assert isinstance(output, Node)
+    return output

@@ -46,13 +46,16 @@ def layer_work(call: Call) -> LayerWork:
     builder = Builder(program, training=False)
     builder.layer = call.layer.name
     values = [Value("x", Spec((1, *(n or 1 for n in node.shape[1:])))) for node in call.inputs]
-    out = call.layer.emit(builder, values)
+    emitted = call.layer.emit(builder, values)
+    outputs = emitted if isinstance(emitted, list) else [emitted]
     macs = sum(
         i.flops // 2
         for i in program.instructions
         if any(v is not None and v.parameter is not None for v in i.inputs)
     )
-    return LayerWork(macs, out.spec.nbytes if program.instructions else 0)
+    return LayerWork(
+        macs, sum(v.spec.nbytes for v in outputs) if program.instructions else 0
+    )
 
 
 def readable(nbytes: int) -> str:
@@ -67,7 +70,7 @@ def readable(nbytes: int) -> str:
 
 def _rows(model: Model) -> list[list[str]]:
     calls = {id(call.layer): call for call in reversed(model.calls)}
-    names = {id(call.output): call.layer.name for call in model.calls}
+    names = {id(node): node.layer.name for call in model.calls for node in call.outputs}
     names.update({id(node): node.layer.name for node in model.inputs})
     rows = []
     for layer in model.layers:
@@ -76,7 +79,7 @@ def _rows(model: Model) -> list[list[str]]:
             work = layer_work(call)
             sources = ", ".join(names[id(node)] for node in call.inputs)
             cells = [
-                str(call.output.shape),
+                ", ".join(str(node.shape) for node in call.outputs),
                 f"{layer.count_params():,}",
                 f"{work.macs:,}",
                 readable(work.activation_bytes) if work.activation_bytes else "0",
@@ -95,9 +98,10 @@ def _title(layer: Layer) -> str:
 
 
 def _is_chain(model: Model) -> bool:
-    before = [*model.inputs, *(call.output for call in model.calls)]
+    before = [*model.inputs, *(call.outputs[0] for call in model.calls)]
     return len(model.inputs) <= 1 and all(
-        call.inputs == (node,) for call, node in zip(model.calls, before)
+        call.inputs == (node,) and len(call.outputs) == 1
+        for call, node in zip(model.calls, before)
     )
 
 

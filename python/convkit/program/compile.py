@@ -109,6 +109,7 @@ def compile_program(
     program.output = lower(model, builder, inputs, indexed=indexed)
     if mode == "predict":
         fuse(program)
+        _commit(program)
         _finish(program)
         return program
     assert loss is not None and target is not None
@@ -125,15 +126,19 @@ def compile_program(
         p, dp = loss_at.inputs[0], loss_at.outputs[-1]
         assert p is not None and dp is not None
         differentiate(builder, list(program.instructions), [(p, dp)])
-    program.commit = len(program.instructions)
+    _commit(program)
     if mode == "train" and optimizer is not None:
         _update(builder, model, optimizer)
     _finish(program)
     return program
 
 
+def _commit(program: Program) -> None:
+    """From here on parameters change: first what layers keep beside their weights."""
+    program.commit = len(program.instructions)
+    program.instructions += program.deferred
+
+
 def _finish(program: Program) -> None:
-    if program.total is None:
-        program.commit = len(program.instructions)
     choose(program)
     allocate(program)

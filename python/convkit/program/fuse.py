@@ -20,7 +20,10 @@ class _Uses:
     def __init__(self, program: Program) -> None:
         self.makers = {v.root: i for i in program.instructions for v in i.outputs if v is not None}
         self.readers: Counter[Value] = Counter(
-            v.root for i in program.instructions for v in i.inputs if v is not None
+            v.root
+            for i in (*program.instructions, *program.deferred)
+            for v in i.inputs
+            if v is not None
         )
         kept = [*program.output, *program.readouts.values(), program.total]
         self.readers.update(v.root for v in kept if v is not None)

@@ -89,11 +89,17 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         )  # fmt: skip
         values[id(node)] = value
         if isinstance(first, Rescaling):
-            values[id(readers[0].output)] = value
+            values[id(readers[0].outputs[0])] = value
     for call in model.calls:
-        if id(call) in folded or id(call.output) in values:
+        if id(call) in folded or id(call.outputs[0]) in values:
             continue
         builder.layer = call.layer.name
-        values[id(call.output)] = call.layer.emit(builder, [values[id(n)] for n in call.inputs])
+        given = [values[id(n)] for n in call.inputs]
+        emitted = call.layer.emit(builder, given)
+        outputs = emitted if isinstance(emitted, list) else [emitted]
+        values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
+        mask = builder.mask(given[0]) if call.layer.supports_masking else None
+        if mask is not None and builder.mask(outputs[0]) is None:
+            builder.set_mask(outputs[0], mask)
     builder.layer = ""
     return [values[id(node)] for node in model.outputs]

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convkit.ops import registry
-from convkit.ops.registry import Params, Row, Spec
+from convkit.ops.registry import Array, Params, Row, Spec
+from convkit.run.store import ALIGNMENT
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 # Values live in one of these buffers; every other name is an array that the caller binds for a
 # run ("x", "y", "weight", "index").
 ARENA, PARAMETERS, GRADIENTS, SLOTS = "arena", "parameters", "gradients", "slots"
-OWNED = (ARENA, PARAMETERS, GRADIENTS, SLOTS)
+CONSTANTS = "constants"  # of the program itself: tables that its layers bring along
+OWNED = (ARENA, PARAMETERS, GRADIENTS, SLOTS, CONSTANTS)
 
 
 @dataclass(eq=False)
@@ -170,6 +174,9 @@ class Program:
         Small float64 vectors that a run sums over its steps.
     commit : int
         Index of the first instruction that changes parameters.
+    deferred : list of Instruction
+        What will stand behind `commit` beside the updates: moving averages, carried states.
+    constants : dict of Value to ndarray
     arena_bytes : int
     """
 
@@ -183,13 +190,15 @@ class Program:
     total: Value | None = None
     readouts: dict[str, Value] = field(default_factory=dict)
     commit: int = 0
+    deferred: list[Instruction] = field(default_factory=list)
+    constants: dict[Value, Array] = field(default_factory=dict)
     arena_bytes: int = 0
 
     @property
     def guards(self) -> list[Value]:
         """What must be finite before parameters change: the loss, and the gradients used."""
         changing = self.instructions[self.commit :]
-        if not changing or self.total is None:
+        if not changing or self.total is None or self.mode != "train":
             return []
         read = [v for i in changing for v in i.inputs if v is not None and v.buffer == GRADIENTS]
         return [self.total, *dict.fromkeys(read)]
@@ -233,6 +242,7 @@ class Builder:
         self.training = training
         self.layer = ""  # named in listings and errors
         self._parameters: dict[int, Value] = {}
+        self._masks: dict[Value, Value] = {}
         self._count = 0
 
     def name(self, prefix: str) -> str:
@@ -257,6 +267,28 @@ class Builder:
         if buffer not in self.program.externals:
             self.program.externals[buffer] = Value(f"data.{buffer}", spec, buffer)
         return self.program.externals[buffer]
+
+    def constant(self, name: str, array: Array) -> Value:
+        """An array that belongs to the program: a mask, a table of indices.
+
+        Floating numbers are held in the program's dtype.
+        """
+        dtype = self.program.dtype if array.dtype.kind == "f" else array.dtype.name
+        held = np.array(array, dtype, order="C")
+        constants = self.program.constants
+        end = max((v.offset + v.spec.nbytes for v in constants), default=0)
+        offset = -(-end // ALIGNMENT) * ALIGNMENT
+        value = Value(name, Spec(held.shape, dtype), CONSTANTS, offset)
+        constants[value] = held
+        return value
+
+    def mask(self, value: Value) -> Value | None:
+        """Which steps of a sequence count: uint8 of shape (N, T), 1 for those that do."""
+        return self._masks.get(value)
+
+    def set_mask(self, value: Value, mask: Value) -> None:
+        """Say which steps of a sequence count."""
+        self._masks[value] = mask
 
     def view(self, value: Value, shape: Sequence[int]) -> Value:
         """The same numbers in another shape; no instruction."""
@@ -297,6 +329,37 @@ class Builder:
         ValueError
             From the op's shape rule, with the layer's name in front.
         """
+        instruction = self._instruction(op, pass_name, inputs, params, out, prefix)
+        self.program.instructions.append(instruction)
+        return instruction.outputs
+
+    def after_step(
+        self,
+        op: str,
+        pass_name: str,
+        inputs: Sequence[Value | None],
+        params: Params | None = None,
+        *,
+        out: Sequence[Spec | Value | None] | None = None,
+    ) -> None:
+        """Append an instruction that runs once the step is known to count.
+
+        In training that is after loss and gradients were found finite, beside the optimizer's
+        updates; otherwise at the end. Moving averages and carried states change here: `out` or the
+        updates among `inputs` are parameters that are not trainable.
+        """
+        instruction = self._instruction(op, pass_name, inputs, params, out, "s")
+        self.program.deferred.append(instruction)
+
+    def _instruction(
+        self,
+        op: str,
+        pass_name: str,
+        inputs: Sequence[Value | None],
+        params: Params | None,
+        out: Sequence[Spec | Value | None] | None,
+        prefix: str,
+    ) -> Instruction:
         params = dict(params or {})
         rule = registry.get(op)[pass_name]
         if out is None:
@@ -307,7 +370,4 @@ class Builder:
                 where = f"layer {self.layer!r}: " if self.layer else ""
                 raise type(error)(f"{where}{error}") from None
         outputs = [Value(self.name(prefix), s) if isinstance(s, Spec) else s for s in out]
-        self.program.instructions.append(
-            Instruction(op, pass_name, params, list(inputs), outputs, self.layer)
-        )
-        return outputs
+        return Instruction(op, pass_name, params, list(inputs), outputs, self.layer)

@@ -10,7 +10,15 @@ import numpy as np
 
 from convkit.ops import registry
 from convkit.ops.registry import Array, Row, Step
-from convkit.program.program import GRADIENTS, PARAMETERS, SLOTS, Instruction, Program, Value
+from convkit.program.program import (
+    CONSTANTS,
+    GRADIENTS,
+    PARAMETERS,
+    SLOTS,
+    Instruction,
+    Program,
+    Value,
+)
 from convkit.run.executor import RunResult
 from convkit.run.store import Store
 
@@ -53,6 +61,8 @@ class EagerExecutor:
         if flat is not None:
             begin = value.offset // np.dtype(value.spec.dtype).itemsize
             array = flat[begin : begin + value.spec.size].reshape(value.spec.shape)
+        elif value.buffer == CONSTANTS:
+            array = self.program.constants[value].astype(self.dtype(value))
         elif value.buffer in self._data:
             array = self._data[value.buffer]
         else:

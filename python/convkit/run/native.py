@@ -11,9 +11,18 @@ import numpy as np
 
 from convkit import _core
 from convkit.ops.registry import Array, Step
-from convkit.program.program import ARENA, GRADIENTS, OWNED, PARAMETERS, SLOTS, Program, Value
+from convkit.program.program import (
+    ARENA,
+    CONSTANTS,
+    GRADIENTS,
+    OWNED,
+    PARAMETERS,
+    SLOTS,
+    Program,
+    Value,
+)
 from convkit.run.executor import RunResult
-from convkit.run.store import Store
+from convkit.run.store import Store, flat
 
 
 class NativeExecutor:
@@ -53,6 +62,9 @@ class NativeExecutor:
         for v in program.values():
             end = v.root.offset + v.root.spec.nbytes
             self._needs[v.root.buffer] = max(end, self._needs.get(v.root.buffer, 0))
+        self._constants = flat(self._needs.get(CONSTANTS, 0), "uint8")
+        for v, array in program.constants.items():
+            self._constants[v.offset : v.offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         self._thread = threading.local()
         self._mine()
 
@@ -70,6 +82,7 @@ class NativeExecutor:
             PARAMETERS: self.store.parameters,
             GRADIENTS: self.store.gradients,
             SLOTS: self.store.slots,
+            CONSTANTS: self._constants,
         }
         for name, array in owned.items():
             if array.nbytes < self._needs.get(name, 0):

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def _flat(count: int, dtype: str) -> Array:
+def flat(count: int, dtype: str) -> Array:
     """Zeroed, aligned array of `count` elements that owns its native memory."""
     buffer = _core.Buffer(max(count, 1) * np.dtype(dtype).itemsize)
-    flat: Array = np.asarray(buffer).view(dtype)
-    return flat[:count]
+    array: Array = np.asarray(buffer).view(dtype)
+    return array[:count]
 
 
 class _Arena(threading.local):
@@ -65,8 +65,8 @@ class Store:
             p.offset = offset
             offset += -(-math.prod(p.shape) // step) * step
         self.count = offset
-        self.parameters = _flat(offset, dtype)
-        self.gradients = _flat(offset, dtype)
+        self.parameters = flat(offset, dtype)
+        self.gradients = flat(offset, dtype)
         self.slots = np.zeros((0, offset), dtype)
         self._arena = _Arena()
 
@@ -98,13 +98,13 @@ class Store:
 
     def reserve_slots(self, count: int) -> None:
         """Make room for `count` numbers of optimiser state per parameter, all zero."""
-        self.slots = _flat(count * self.count, self.dtype).reshape(count, self.count)
+        self.slots = flat(count * self.count, self.dtype).reshape(count, self.count)
 
     def arena(self, nbytes: int) -> Array:
         """Scratch memory for activations, kept between steps; one block for each thread."""
         if self._arena.memory.size < nbytes:
             self._arena.memory = np.empty(0, np.uint8)  # give the old block back first
-            self._arena.memory = _flat(nbytes, "uint8")
+            self._arena.memory = flat(nbytes, "uint8")
         return self._arena.memory
 
     @contextmanager
@@ -134,9 +134,9 @@ class Store:
         other.dtype = dtype
         other.members = self.members
         other.count = self.count
-        other.parameters = _flat(self.count, dtype)
+        other.parameters = flat(self.count, dtype)
         other.parameters[...] = self.parameters
-        other.gradients = _flat(self.count, dtype)
+        other.gradients = flat(self.count, dtype)
         other.gradients[...] = self.gradients
         other.reserve_slots(len(self.slots))
         other.slots[...] = self.slots

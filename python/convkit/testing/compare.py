@@ -75,6 +75,7 @@ def _prefix(program: Program, n: int) -> Program:
     part = Program(program.name, program.mode, program.batch, program.dtype)
     part.instructions = program.instructions[:n]
     part.externals = program.externals
+    part.constants = program.constants
     part.commit = n
     part.arena_bytes = program.arena_bytes
     return part
