@@ -18,7 +18,7 @@ from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
 
 if TYPE_CHECKING:
-    from convkit.models.graph import Node, Shape
+    from convkit.models.graph import Shape
     from convkit.program.program import Builder, Value
 
 _names: dict[str, int] = {}

@@ -14,7 +14,7 @@ from convkit.ops.activation import activation_params
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
-    from convkit.models.graph import Node, Shape
+    from convkit.models.graph import Shape
     from convkit.program.program import Builder, Value
 
 __all__ = ["Dense", "Flatten", "Rescaling", "Reshape"]
@@ -184,7 +184,7 @@ class Rescaling(Layer):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
 
-    def __call__(self, inputs: Any) -> Node:
+    def __call__(self, inputs: Any) -> Any:
         if getattr(inputs, "inputs", ()):  # the output of another layer
             raise self._misplaced()
         return super().__call__(inputs)

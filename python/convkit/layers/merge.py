@@ -80,9 +80,11 @@ class Concatenate(_Merge):
 
 def add(inputs: Sequence[Node], **kwargs: Any) -> Node:
     """Sum of nodes; see `Add`."""
-    return Add(**kwargs)(list(inputs))
+    node: Node = Add(**kwargs)(list(inputs))
+    return node
 
 
 def concatenate(inputs: Sequence[Node], axis: int = -1, **kwargs: Any) -> Node:
     """Nodes joined along one axis; see `Concatenate`."""
-    return Concatenate(axis, **kwargs)(list(inputs))
+    node: Node = Concatenate(axis, **kwargs)(list(inputs))
+    return node

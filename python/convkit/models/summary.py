@@ -53,9 +53,7 @@ def layer_work(call: Call) -> LayerWork:
         for i in program.instructions
         if any(v is not None and v.parameter is not None for v in i.inputs)
     )
-    return LayerWork(
-        macs, sum(v.spec.nbytes for v in outputs) if program.instructions else 0
-    )
+    return LayerWork(macs, sum(v.spec.nbytes for v in outputs) if program.instructions else 0)
 
 
 def readable(nbytes: int) -> str:
@@ -100,8 +98,7 @@ def _title(layer: Layer) -> str:
 def _is_chain(model: Model) -> bool:
     before = [*model.inputs, *(call.outputs[0] for call in model.calls)]
     return len(model.inputs) <= 1 and all(
-        call.inputs == (node,) and len(call.outputs) == 1
-        for call, node in zip(model.calls, before)
+        call.inputs == (node,) and len(call.outputs) == 1 for call, node in zip(model.calls, before)
     )
 
 
