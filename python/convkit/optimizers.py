@@ -28,7 +28,6 @@ __all__ = ["SGD", "Adam", "Optimizer", "get", "schedules"]
 _HARMLESS: dict[str, Any] = {
     "clipnorm": None,
     "clipvalue": None,
-    "global_clipnorm": None,
     "use_ema": False,
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
@@ -48,6 +47,8 @@ class Optimizer:
         May be set at any time, also by a callback; a callable maps the step number to a rate.
     iterations : int
         Steps done.
+    global_clipnorm : float or None
+        If the gradient of all weights together has a larger 2-norm, it is scaled down to this one.
     slots : int
         Numbers of state per parameter; follows from the hyperparameters.
     """
@@ -68,11 +69,16 @@ class Optimizer:
             raise TypeError(
                 f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?"
             )
-        refuse_options(owner, options, {**_HARMLESS, **(harmless or {})})
+        own = {k: v for k, v in options.items() if k != "global_clipnorm"}
+        refuse_options(owner, own, {**_HARMLESS, **(harmless or {})})
         self.name = name
         self.learning_rate = learning_rate
         self.weight_decay = _at_least_zero(owner, "weight_decay", weight_decay or 0.0)
         self.decoupled = bool(decoupled)
+        clip = options.get("global_clipnorm")
+        if clip is not None and not _at_least_zero(owner, "global_clipnorm", clip):
+            raise ValueError(f"{owner}: global_clipnorm is {clip}, expected a number above 0")
+        self.global_clipnorm = None if clip is None else float(clip)
         self.iterations = 0
         self._owner: Callable[[], object] = _nobody
 
@@ -146,7 +152,18 @@ class Optimizer:
             "weight_decay": self.weight_decay,
             "decoupled": int(self.decoupled),
             "lr_scale": 1.0,
+            "max_norm": np.inf if self.global_clipnorm is None else self.global_clipnorm,
         }
+
+    def emit_clipping(self, builder: Builder, gradients: Sequence[Value]) -> None:
+        """Append what clips the gradient, given in its stretches, before the updates."""
+        if self.global_clipnorm is None:
+            return
+        builder.layer = self.name
+        (norm,) = builder.emit("update", "global_norm", gradients, self.params(), prefix="norm")
+        for gradient in gradients:
+            builder.emit("update", "clip_norm", [norm, gradient], self.params())
+        builder.layer = ""
 
     def emit(
         self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
@@ -177,6 +194,8 @@ class SGD(Optimizer):
         True: ``w -= eta * weight_decay * w``, as Keras. False: ``g += weight_decay * w``, the L2
         regularisation of Caffe.
     name : str
+    **options
+        ``global_clipnorm``: see `Optimizer`.
     """
 
     def __init__(
@@ -234,6 +253,8 @@ class Adam(Optimizer):
     weight_decay : float, optional
         Decoupled (AdamW): ``w -= eta * weight_decay * w``.
     name : str
+    **options
+        ``global_clipnorm``: see `Optimizer`.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ import pytest
 
 import convkit as ck
 from convkit import optimizers, schedules
+from models.conftest import blobs
 
 X = np.array([[1.0, -2.0, 0.5]], np.float32)
 Y = np.array([[3.0]], np.float32)
@@ -179,6 +180,7 @@ def test_names():
         (lambda: optimizers.get(0.1), TypeError, "float"),
         (lambda: optimizers.SGD(lr=0.1), TypeError, "learning_rate"),
         (lambda: optimizers.SGD(clipnorm=1.0), TypeError, "clipnorm=1.0 is not supported"),
+        (lambda: optimizers.Adam(global_clipnorm=0), ValueError, "expected a number above 0"),
         (lambda: optimizers.Adam(use_ema=True), TypeError, "use_ema=True is not supported"),
         (lambda: optimizers.Adam(amsgrad=True), TypeError, "amsgrad=True is not supported"),
         (lambda: optimizers.Adam(beta1=0.5), TypeError, "beta_1"),
@@ -196,3 +198,25 @@ def test_refusals(make, kind, text):
 
 def test_keras_defaults_are_harmless():
     optimizers.Adam(clipnorm=None, use_ema=False, amsgrad=False, ema_momentum=0.99)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_gradient_is_clipped_by_its_norm_over_all_weights(frozen):
+    """A clipped step has the gradient's direction and the length rate times clip."""
+    x, y = blobs()
+    moves = []
+    for clip in (None, 0.05):
+        ck.set_seed(3)
+        model = ck.Sequential(
+            [ck.Input((4,)), *(ck.layers.Dense(n, "tanh", name=f"d{n}") for n in (8, 7, 3))]
+        )
+        model.layers[1].trainable = not frozen  # its neighbours are two stretches then
+        model.compile(optimizers.SGD(0.5, global_clipnorm=clip), "mse")
+        before = np.concatenate([w.ravel() for w in model.get_weights()])
+        model.fit(x, np.eye(3)[y], batch_size=len(x), verbose=0)
+        after = np.concatenate([w.ravel() for w in model.get_weights()])
+        moves.append((after - before).astype(np.float64))
+    free, clipped = moves
+    assert np.linalg.norm(free) > 0.5 * 0.05
+    np.testing.assert_allclose(np.linalg.norm(clipped), 0.5 * 0.05, rtol=1e-4)
+    np.testing.assert_allclose(clipped, free * (0.025 / np.linalg.norm(free)), atol=1e-6)

@@ -55,6 +55,21 @@ def adam_case(name: str, n: int, step: int = 0, **options: Any) -> Case:
     return Case(f"{name} {options}", "update", "adam", specs, params, step=block, fill=values)
 
 
+def norm_case(name: str, *lengths: int) -> Case:
+    specs = tuple(Spec((n,), FLOAT) for n in lengths)
+    return Case(f"norm {name}", "update", "global_norm", specs, update_params())
+
+
+def clip_case(name: str, n: int, norm: float, max_norm: float) -> Case:
+    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+        return [np.array([norm]), rng.standard_normal(n)]
+
+    specs, params = (Spec((1,), "float64"), Spec((n,), FLOAT)), update_params(max_norm=max_norm)
+    return Case(
+        f"clip {name}", "update", "clip_norm", specs, params, fill=fill, trivial=norm < max_norm
+    )
+
+
 RULES: tuple[dict[str, Any], ...] = (
     {},
     {"lr_scale": 0.3},
@@ -80,11 +95,17 @@ LENGTHS = (1, 7, 16, 63, 64, 65, 1009)
 AWKWARD = [
     *(sgd_case(str(n), n, **rule) for rule in RULES for n in (0, *LENGTHS)),
     *(adam_case(str(n), n, **rule) for rule in ADAMS for n in (0, *LENGTHS)),
+    *(norm_case(str(n), n) for n in (0, *LENGTHS)),
+    norm_case("of three", 7, 0, 65),
+    *(clip_case(str(n), n, 7.5, 5.0) for n in (0, *LENGTHS)),
+    clip_case("below", 65, 4.9, 5.0),
 ]
 MEDIUM = [
     sgd_case("medium", 100_003),
     sgd_case("medium", 100_003, momentum=0.9, nesterov=True),
     adam_case("medium", 100_003, weight_decay=0.1),
+    norm_case("medium", 100_003, 20_011),
+    clip_case("medium", 100_003, 7.5, 5.0),
 ]
 PLAIN = [
     sgd_case(f"plain {n} {rate}", n, rate) for n in (*LENGTHS, 20_011) for rate in (0.05, 1.0, 3e-5)
@@ -146,7 +167,11 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 
 
-@pytest.mark.parametrize("case", [sgd_case("", 9, momentum=0.9), adam_case("", 9)], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [sgd_case("", 9, momentum=0.9), adam_case("", 9), norm_case("", 9), clip_case("", 9, 7.5, 5.0)],
+    ids=str,
+)
 def test_mutants(case: Case) -> None:
     check_mutants(case)
 
@@ -168,6 +193,21 @@ def test_steps_against_formulas_by_hand() -> None:
         np.testing.assert_allclose(new, [0.9, 1.1], rtol=1e-13)
         np.testing.assert_allclose(m, 0.1 * g, rtol=1e-13)
         np.testing.assert_allclose(v, 0.001 * g * g, rtol=1e-13)
+
+
+@pytest.mark.parametrize("row", ["cpu_simd", "cpu_naive", "reference"])
+def test_clipping_by_hand(row: str) -> None:
+    g = [np.array([3.0, 0.0], np.float32), np.array([[4.0]], np.float32)]
+    clipped, norm = ck.ops.clip_by_global_norm(g, 2.5, kernel=row)
+    assert norm == 5.0
+    np.testing.assert_array_equal(clipped[0], [1.5, 0.0])
+    np.testing.assert_array_equal(clipped[1], [[2.0]])
+    assert g[0][0] == 3.0 and clipped[0].dtype == np.float32
+    same, norm = ck.ops.clip_by_global_norm(g, 5.0, kernel=row)
+    np.testing.assert_array_equal(same[0], g[0])
+    # Squares beyond the range of float32 do no harm.
+    clipped, norm = ck.ops.clip_by_global_norm([np.array([3e30, 4e30], np.float32)], 5, kernel=row)
+    np.testing.assert_allclose(clipped[0], [3, 4], rtol=1e-6)
 
 
 def test_nan_and_inf_stay_where_they_are() -> None:
@@ -219,6 +259,8 @@ SGD, ADAM = ck.ops.sgd, ck.ops.adam
         (TypeError, r"\[update\] step must be an int, got 1.7", lambda: ADAM(G, G, step=1.7)),
         (TypeError, "step must be an int, got True", lambda: ADAM(G, G, step=True)),
         (ValueError, "must be alike", lambda: ADAM(G, G, G[:2], G)),
+        (ValueError, "max_norm is 0", lambda: ck.ops.clip_by_global_norm([G], 0)),
+        (ValueError, "at least one gradient", lambda: ck.ops.clip_by_global_norm([], 1)),
     ],
 )
 def test_errors(error: type[Exception], message: str, call: Any) -> None:

@@ -2,6 +2,11 @@
 //
 //   sgd   g [n], v [n] or absent, w [n]      v and w are changed in place
 //   adam  g [n], m [n], v [n], w [n]         m, v and w are changed in place
+//   global_norm  g [n], any number of them -> norm [1] float64: the 2-norm of all values together
+//   clip_norm    norm [1] float64, g [n]     g is changed in place
+//
+// clip_norm (Pascanu, Mikolov and Bengio 2013, algorithm 1):
+//   norm > max_norm: g *= max_norm / norm
 //
 // eta = learning_rate * lr_scale, t = step + 1, learning_rate and step from the step block.
 // weight_decay d: decoupled != 0: w -= eta*d*w before the step (Loshchilov and Hutter 2019);
@@ -26,11 +31,18 @@ struct UpdateParams {
   double weight_decay;
   int64_t decoupled;
   double lr_scale;
+  double max_norm;
 };
+
+constexpr int64_t kUpdateChunk = 16384;  // values that one thread takes at a time
 
 CK_DECLARE_KERNEL(update_naive_sgd)
 CK_DECLARE_KERNEL(update_naive_adam)
+CK_DECLARE_KERNEL(update_naive_global_norm)
+CK_DECLARE_KERNEL(update_naive_clip_norm)
 CK_DECLARE_KERNEL(update_simd_sgd)
 CK_DECLARE_KERNEL(update_simd_adam)
+CK_DECLARE_KERNEL(update_simd_global_norm)
+CK_DECLARE_KERNEL(update_simd_clip_norm)
 
 }  // namespace convkit

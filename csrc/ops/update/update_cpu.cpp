@@ -9,8 +9,8 @@
 namespace convkit::CK_ISA {
 namespace {
 
-constexpr int kBlock = 64;         // values
-constexpr int64_t kChunk = 16384;  // a multiple of kBlock
+constexpr int kBlock = 64;  // values
+static_assert(kUpdateChunk % kBlock == 0);
 
 template <class T>
 struct Sgd {
@@ -107,7 +107,7 @@ __attribute__((noinline)) void adam_block(const Adam<T>& a, const T* g, T* m, T*
 // Calls block(pointers) for all blocks of the arrays; those from `first_output` on are written.
 template <int kArrays, int kFirstOutput, class T, class F>
 CK_INLINE void for_blocks(const Call& call, T* const (&arrays)[kArrays], const F& block) {
-  const Chunks chunks{call[0].size(), kChunk};
+  const Chunks chunks{call[0].size(), kUpdateChunk};
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
     const int64_t end = chunks.end(chunk);
     int64_t i = chunks.begin(chunk);
@@ -129,7 +129,85 @@ CK_INLINE void for_blocks(const Call& call, T* const (&arrays)[kArrays], const F
   });
 }
 
+// In double: squares of float32 neither overflow nor vanish.
+template <class T>
+CK_INLINE double sum_of_squares(const T* g, int64_t n) {
+  constexpr int kLanes = 16;
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      lanes[l] += static_cast<double>(g[i + l]) * static_cast<double>(g[i + l]);
+    }
+  }
+  for (int l = 0; i < n; ++i, ++l)
+    lanes[l] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
+  }
+  return lanes[0];
+}
+
+// What to multiply gradients with.
+CK_INLINE double clipping(const Call& call) {
+  const double norm = *call[0].as<double>(), most = call.as<UpdateParams>().max_norm;
+  return norm > most ? most / norm : 1.0;
+}
+
 }  // namespace
+
+void update_naive_global_norm(const Call& call) {
+  double sum = 0;
+  for (int o = 0; o + 1 < call.count; ++o) {
+    dispatch_float(call[o].dtype, [&]<class T>(T) {
+      const T* const g = call[o].as<T>();
+      for (int64_t i = 0; i < call[o].size(); ++i) sum += static_cast<double>(g[i]) * g[i];
+    });
+  }
+  *call[call.count - 1].as<double>() = __builtin_sqrt(sum);
+}
+
+void update_naive_clip_norm(const Call& call) {
+  const double factor = clipping(call);
+  if (factor == 1.0) return;
+  dispatch_float(call[1].dtype, [&]<class T>(T) {
+    T* const g = call[1].as<T>();
+    for (int64_t i = 0; i < call[1].size(); ++i) g[i] *= static_cast<T>(factor);
+  });
+}
+
+void update_simd_global_norm(const Call& call) {
+  double* const sums = reinterpret_cast<double*>(call.workspace);
+  int64_t count = 0;
+  for (int o = 0; o + 1 < call.count; ++o) {
+    dispatch_float(call[o].dtype, [&]<class T>(T) {
+      const T* const g = call[o].as<T>();
+      const Chunks chunks{call[o].size(), kUpdateChunk};
+      call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+        const int64_t begin = chunks.begin(chunk);
+        sums[count + chunk] = sum_of_squares(g + begin, chunks.end(chunk) - begin);
+      });
+      count += chunks.count();
+    });
+  }
+  for (int64_t step = 1; step < count; step *= 2) {
+    for (int64_t i = 0; i + step < count; i += 2 * step) sums[i] += sums[i + step];
+  }
+  *call[call.count - 1].as<double>() = count > 0 ? __builtin_sqrt(sums[0]) : 0.0;
+}
+
+void update_simd_clip_norm(const Call& call) {
+  const double factor = clipping(call);
+  if (factor == 1.0) return;
+  dispatch_float(call[1].dtype, [&]<class T>(T) {
+    T* const g = call[1].as<T>();
+    const Chunks chunks{call[1].size(), kUpdateChunk};
+    call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+      for (int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i)
+        g[i] *= static_cast<T>(factor);
+    });
+  });
+}
 
 void update_naive_sgd(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {

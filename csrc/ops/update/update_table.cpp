@@ -4,11 +4,23 @@
 namespace convkit {
 namespace {
 
+// A sum for each chunk of each operand.
+int64_t global_norm_workspace(const Call& call) {
+  int64_t chunks = 0;
+  for (int i = 0; i + 1 < call.count; ++i) chunks += ceil_div(call[i].size(), kUpdateChunk);
+  return chunks * int64_t{sizeof(double)};
+}
+
 constexpr Kernel rows[] = {
     {"sgd", "cpu_simd", kFloats, CK_PER_ISA(update_simd_sgd)},
     {"sgd", "cpu_naive", kFloats, CK_PER_ISA(update_naive_sgd)},
     {"adam", "cpu_simd", kFloats, CK_PER_ISA(update_simd_adam)},
     {"adam", "cpu_naive", kFloats, CK_PER_ISA(update_naive_adam)},
+    {"global_norm", "cpu_simd", kFloats, CK_PER_ISA(update_simd_global_norm), nullptr,
+     global_norm_workspace},
+    {"global_norm", "cpu_naive", kFloats, CK_PER_ISA(update_naive_global_norm)},
+    {"clip_norm", "cpu_simd", bit(Dtype::float64), CK_PER_ISA(update_simd_clip_norm)},
+    {"clip_norm", "cpu_naive", bit(Dtype::float64), CK_PER_ISA(update_naive_clip_norm)},
 };
 
 constexpr ParamField fields[] = {
@@ -16,6 +28,7 @@ constexpr ParamField fields[] = {
     CK_FIELD(UpdateParams, beta1),     CK_FIELD(UpdateParams, beta2),
     CK_FIELD(UpdateParams, epsilon),   CK_FIELD(UpdateParams, weight_decay),
     CK_FIELD(UpdateParams, decoupled), CK_FIELD(UpdateParams, lr_scale),
+    CK_FIELD(UpdateParams, max_norm),
 };
 
 }  // namespace

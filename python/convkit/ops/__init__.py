@@ -46,7 +46,7 @@ from convkit.ops.softmax import (
     softmax,
     softmax_backward,
 )
-from convkit.ops.update import adam, sgd
+from convkit.ops.update import adam, clip_by_global_norm, sgd
 
 __all__ = [
     "accuracy",
@@ -56,6 +56,7 @@ __all__ = [
     "add",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "clip_by_global_norm",
     "concatenate",
     "concatenate_backward",
     "conv2d",

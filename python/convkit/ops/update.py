@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from convkit.ops.apply import apply, as_int, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, define
 
-__all__ = ["OP", "adam", "sgd", "update_params"]
+__all__ = ["OP", "adam", "clip_by_global_norm", "sgd", "update_params"]
 
 
 def _decay(ctx: Context, g: Array, w: Array, eta: float) -> tuple[Array, Array]:
@@ -45,6 +45,25 @@ def _adam(ctx: Context, g: Array, m: Array, v: Array, w: Array) -> tuple[Array, 
         m = m + (g - m) * (1 - ctx["beta1"])
         v = v + (g * g - v) * (1 - ctx["beta2"])
         return m, v, w - _rate(ctx) * m / (np.sqrt(v) + ctx["epsilon"])
+
+
+def _global_norm(ctx: Context, *g: Array) -> tuple[Array]:
+    return (np.sqrt(np.array([sum(float((a * a).sum()) for a in g)])),)
+
+
+def _clip_norm(ctx: Context, norm: Array, g: Array) -> tuple[Array]:
+    return (g * (ctx["max_norm"] / norm[0]) if norm[0] > ctx["max_norm"] else g,)
+
+
+# A sum of n squares, in any order, is within n eps of itself (Higham 2002, eq. 4.4); the root
+# halves that.
+def _global_norm_bound(ctx: Context, *g: Array) -> tuple[Any]:
+    n = sum(a.size for a in g)
+    return ((n / 2 + 2) * _global_norm(ctx, *g)[0],)
+
+
+def _clip_norm_bound(ctx: Context, norm: Array, g: Array) -> tuple[Any]:
+    return (4 * np.abs(_clip_norm(ctx, norm, g)[0]) if norm[0] > ctx["max_norm"] else 0.0,)
 
 
 # Rounding bounds, first order, in units of eps: every parameter is rounded to the dtype, then every
@@ -103,6 +122,23 @@ OP = define(
         (
             Pass("sgd", ("g",), (), _sgd, _sgd_bound, updates=("v?", "w"), infer=_infer),
             Pass("adam", ("g",), (), _adam, _adam_bound, updates=("m", "v", "w"), infer=_infer),
+            Pass(
+                "global_norm",
+                ("g*",),
+                ("norm",),
+                _global_norm,
+                _global_norm_bound,
+                infer=lambda params, specs: [Spec((1,), "float64")],
+            ),
+            Pass(
+                "clip_norm",
+                ("norm",),
+                (),
+                _clip_norm,
+                _clip_norm_bound,
+                updates=("g",),
+                infer=lambda params, specs: [],
+            ),
         ),
     )
 )
@@ -118,8 +154,9 @@ def update_params(
     weight_decay: float = 0.0,
     decoupled: bool = True,
     lr_scale: float = 1.0,
+    max_norm: float = float("inf"),
 ) -> dict[str, int | float | str]:
-    """Parameters of the op, checked: both passes take all of them.
+    """Parameters of the op, checked: all passes take all of them.
 
     Raises
     ------
@@ -132,6 +169,8 @@ def update_params(
     for name, value in (("epsilon", epsilon), ("weight_decay", weight_decay)):
         if not 0 <= value < float("inf"):
             raise ValueError(f"[update] {name} is {value}, expected a number >= 0")
+    if not max_norm > 0:
+        raise ValueError(f"[update] max_norm is {max_norm}, expected a number > 0")
     return {
         "momentum": float(momentum),
         "nesterov": int(nesterov),
@@ -141,6 +180,7 @@ def update_params(
         "weight_decay": float(weight_decay),
         "decoupled": int(decoupled),
         "lr_scale": float(lr_scale),
+        "max_norm": float(max_norm),
     }
 
 
@@ -272,3 +312,44 @@ def adam(
     block = Step(step=step, learning_rate=float(learning_rate))
     apply("update", "adam", [ga, ma, va, wa], params, kernel=kernel, step=block)
     return wa, ma, va
+
+
+def clip_by_global_norm(
+    g: Sequence[ArrayLike], max_norm: float, *, kernel: str | None = None
+) -> tuple[list[Array], float]:
+    """Scale gradients down to a norm of `max_norm` if theirs, taken together, is larger.
+
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
+    algorithm 1.
+
+    Parameters
+    ----------
+    g : sequence of array_like of float32 or float64
+        Gradients; they stay as they are.
+    max_norm : float
+        Larger than 0.
+    kernel : str, optional
+        Name of a row of both passes, global_norm and clip_norm; by default the first that fits.
+
+    Returns
+    -------
+    g : list of ndarray
+    norm : float
+        The 2-norm of all values before.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is neither float32 nor float64, or the dtypes differ.
+    ValueError
+        If there is no gradient, or `max_norm` is not larger than 0.
+    """
+    params = update_params(max_norm=max_norm)
+    arrays = [as_operand("update", f"g[{i}]", a).copy() for i, a in enumerate(g)]
+    if not arrays:
+        raise ValueError("[update] clip_by_global_norm needs at least one gradient, got none")
+    same_dtype("update", **{f"g[{i}]": a for i, a in enumerate(arrays)})
+    norm = apply("update", "global_norm", arrays, params, kernel=kernel)[0]
+    for a in arrays:
+        apply("update", "clip_norm", [norm, a], params, kernel=kernel)
+    return arrays, float(norm[0])

@@ -43,16 +43,19 @@ def _update(builder: Builder, model: Model, optimizer: Optimizer) -> None:
     store = model.store
     dtype = builder.program.dtype
     itemsize = Spec((1,), dtype).nbytes
-    for offset, length in store.stretches():
 
-        def stretch(
-            name: str, buffer: str, first: int = 0, *, at: int = offset, n: int = length
-        ) -> Value:
-            return Value(name, Spec((n,), dtype), buffer, (first + at) * itemsize)
+    def stretch(name: str, buffer: str, at: int, length: int) -> Value:
+        return Value(name, Spec((length,), dtype), buffer, at * itemsize)
 
-        slots = [stretch(f"slot{k}", SLOTS, k * store.count) for k in range(optimizer.slots)]
-        gradient, weight = stretch("gradients", GRADIENTS), stretch("parameters", PARAMETERS)
-        optimizer.emit(builder, gradient, slots, weight)
+    stretches = store.stretches()
+    gradients = [stretch("gradients", GRADIENTS, *s) for s in stretches]
+    if stretches:
+        optimizer.emit_clipping(builder, gradients)
+    for gradient, (at, n) in zip(gradients, stretches, strict=True):
+        slots = [
+            stretch(f"slot{k}", SLOTS, k * store.count + at, n) for k in range(optimizer.slots)
+        ]
+        optimizer.emit(builder, gradient, slots, stretch("parameters", PARAMETERS, at, n))
 
 
 def compile_program(

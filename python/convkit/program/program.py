@@ -120,6 +120,7 @@ _USUAL = {
     "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
     "stride": "1", "padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
+    "max_norm": float("inf"),
     "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
 }  # fmt: skip
 _GROUPS = {

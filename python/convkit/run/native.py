@@ -62,7 +62,8 @@ class NativeExecutor:
         for v in program.values():
             end = v.root.offset + v.root.spec.nbytes
             self._needs[v.root.buffer] = max(end, self._needs.get(v.root.buffer, 0))
-        self._constants = flat(self._needs.get(CONSTANTS, 0), "uint8")
+        ends = [v.offset + v.spec.nbytes for v in program.constants]
+        self._constants = flat(max(ends, default=0), "uint8")
         for v, array in program.constants.items():
             self._constants[v.offset : v.offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         self._thread = threading.local()
