@@ -10,6 +10,7 @@
   X(dense)        \
   X(activation)   \
   X(softmax)      \
+  X(batch_norm)   \
   X(dropout)      \
   X(add)          \
   X(concatenate)  \
