@@ -16,6 +16,7 @@
   X(concatenate)  \
   X(loss)         \
   X(accuracy)     \
+  X(hopfield)     \
   X(update)
 
 namespace convkit {

@@ -16,7 +16,7 @@ import numpy as np
 from convkit import ops
 
 # Operands whose integers mean integers: labels, positions, pixels.
-_INTEGER = frozenset({"t", "index", "argmax", "source"})
+_INTEGER = frozenset({"t", "index", "argmax", "source", "order"})
 
 
 def _widen(name: str, value: Any) -> Any:

@@ -38,6 +38,7 @@ from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_we
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.gather_rows import gather_rows
+from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
 from convkit.ops.pool2d import (
     avg_pool2d,
@@ -83,6 +84,9 @@ __all__ = [
     "gelu",
     "hard_sigmoid",
     "hardtanh",
+    "hopfield_asynchronous",
+    "hopfield_energy",
+    "hopfield_synchronous",
     "kernels",
     "leaky_relu",
     "linear",

@@ -9,7 +9,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, hopfield_calls
 from convkit.testing.calls import Call, Shape
 from convkit.testing.normalization_calls import awkward_batch_norm
 
@@ -161,6 +161,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)
     ],
     "gather_rows": _gather_rows,
+    "hopfield": hopfield_calls.awkward,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "pool2d": _pool2d,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],

@@ -9,7 +9,7 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, hopfield_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -215,6 +215,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dropout": _dropout,
     "gather_rows": _gather_rows,
+    "hopfield": hopfield_calls.named,
     "loss": _loss,
     "pool2d": _pool2d,
     "softmax": _softmax,
