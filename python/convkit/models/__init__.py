@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convkit.errors import did_you_mean
+from convkit.models.hopfield import (
+    ContinuousHopfield,
+    Hopfield,
+    capacity_curve,
+    hopfield_queens,
+    hopfield_tsp,
+)
 from convkit.models.lenet import lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
 from convkit.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "get", "lenet5", "mlp", "names"]
+__all__ = [
+    "ContinuousHopfield",
+    "Hopfield",
+    "Model",
+    "Sequential",
+    "capacity_curve",
+    "get",
+    "hopfield_queens",
+    "hopfield_tsp",
+    "lenet5",
+    "mlp",
+    "names",
+]
 
 _BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
 
