@@ -25,7 +25,7 @@ QUEENS = {4: 2, 5: 10, 6: 4, 7: 40, 8: 92}  # solutions that there are
 
 def table(head: str, rows: list[str]) -> str:
     """A table in Markdown."""
-    bars = "|" + "---|" * head.count("|")
+    bars = "|" + "---|" * (head.count("|") + 1)
     return "\n".join([f"| {head} |", bars, *(f"| {row} |" for row in rows)])
 
 

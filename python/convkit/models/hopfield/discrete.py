@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
+from convkit.models.hopfield.alphabets import ALPHABETS, check_alphabet, to_binary, to_bipolar
 from convkit.models.hopfield.rules import RULES, Rule
 from convkit.ops.apply import apply
 from convkit.ops.hopfield import check_symmetric, hopfield_params
 from convkit.ops.registry import Array
 from convkit.random import generator
 
-__all__ = ["ALPHABETS", "Hopfield", "Recall"]
+__all__ = ["Hopfield", "Recall"]
 
-# The values of a neuron.
-ALPHABETS: dict[str, tuple[int, int]] = {"bipolar": (-1, 1), "binary": (0, 1)}
 MODES = ("asynchronous", "synchronous")
 
 
@@ -69,7 +68,8 @@ class Hopfield:
         weights are 4 times as large and it has thresholds, ``2 sum_j w_ij`` in bipolar weights
         (which Hopfield 1982 leaves out). Fields are twice as large, states and energies the same.
     dtype : {"float32", "float64"}
-        In which fields are summed. Hebb's sums are whole numbers and exact below 2**24.
+        In which fields are summed. Hebb's sums are whole numbers and exact below 2**24; with other
+        weights, energies are right up to the rounding of their sums.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class Hopfield:
             raise ValueError(f"[Hopfield] n is {n}, expected at least 1 neuron")
         if rule not in RULES:
             raise ValueError(f"[Hopfield] unknown rule {rule!r}{did_you_mean(rule, RULES)}")
-        _check_alphabet(alphabet)
+        check_alphabet(alphabet)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"[Hopfield] dtype must be float32 or float64, got {dtype!r}")
         self.n = int(n)
@@ -217,7 +217,7 @@ class Hopfield:
         self._patterns = np.concatenate([self._patterns, x.astype(np.int8)])
         self._set(self._memory.matrix, None, 0.0)
         if self.alphabet == "binary":
-            self._set(*_to_binary(self._memory.matrix, None, 0.0))
+            self._set(*to_binary(self._memory.matrix, None, 0.0))
 
     def recall(
         self,
@@ -341,11 +341,11 @@ class Hopfield:
         ValueError
             If the alphabet is unknown.
         """
-        _check_alphabet(alphabet)
+        check_alphabet(alphabet)
         net = copy.deepcopy(self)
         if alphabet != self.alphabet:
             b = None if self._b is None else self._b.astype(np.float64)
-            convert = _to_binary if alphabet == "binary" else _to_bipolar
+            convert = to_binary if alphabet == "binary" else to_bipolar
             net.alphabet = alphabet
             net._set(*convert(self._w.astype(np.float64), b, self._offset / self._scale))
         return net
@@ -410,12 +410,6 @@ class Hopfield:
         return array.astype(self.dtype), single
 
 
-def _check_alphabet(alphabet: str) -> None:
-    if alphabet not in ALPHABETS:
-        known = did_you_mean(alphabet, ALPHABETS)
-        raise ValueError(f"[Hopfield] unknown alphabet {alphabet!r}{known}")
-
-
 def _repeat(order: Array) -> Iterator[Array]:
     while True:
         yield order
@@ -424,16 +418,3 @@ def _repeat(order: Array) -> Iterator[Array]:
 def _permutations(rng: np.random.Generator, n: int) -> Iterator[Array]:
     while True:
         yield rng.permutation(n)
-
-
-# E(s) = -1/2 s.W s - b.s + offset with s = 2v - 1, multiplied out; fields double.
-def _to_binary(w: Array, b: Array | None, offset: float) -> tuple[Array, Array, float]:
-    b = np.zeros(len(w)) if b is None else b
-    sums = w.sum(axis=1)
-    return 4 * w, 2 * b - 2 * sums, offset + float(b.sum() - sums.sum() / 2)
-
-
-def _to_bipolar(w: Array, b: Array | None, offset: float) -> tuple[Array, Array, float]:
-    b = np.zeros(len(w)) if b is None else b
-    sums = w.sum(axis=1)
-    return w / 4, b / 2 + sums / 4, offset - float(b.sum() / 2 + sums.sum() / 8)
