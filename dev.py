@@ -4,6 +4,7 @@
 python3 dev.py train [args]    convkit train lenet5 [args]
 python3 dev.py bench [args]    convkit bench [args]
 python3 dev.py test [args]     pytest [args]
+python3 dev.py peers [args]    pytest -m peer [args]: against PyTorch, which it installs
 python3 dev.py lint            ruff, mypy, clang-format
 python3 dev.py build           build only
 
@@ -37,6 +38,7 @@ EXTRAS = {
     "train": ["datasets"],
     "bench": ["bench"],
     "test": ["test"],
+    "peers": ["test", "bench"],
     "lint": ["lint", "test"],
     "build": [],
 }
@@ -201,6 +203,9 @@ def main() -> None:
     elif verb == "test":
         os.chdir(ROOT)
         os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *arguments])
+    elif verb == "peers":
+        os.chdir(ROOT)
+        os.execv(PYTHON, [str(PYTHON), "-m", "pytest", "-m", "peer", *arguments])
     elif verb != "build":
         model = ["lenet5"] if verb == "train" else []
         os.execv(BIN / "convkit", ["convkit", verb, *model, *arguments])
