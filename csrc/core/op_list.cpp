@@ -7,6 +7,9 @@
   X(gather_rows)  \
   X(conv2d)       \
   X(pool2d)       \
+  X(pad2d)        \
+  X(upsample2d)   \
+  X(transpose)    \
   X(dense)        \
   X(activation)   \
   X(softmax)      \

@@ -14,6 +14,7 @@ import pytest
 from convkit import _core
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Row, Spec, Step
+from convkit.testing.calls import Call
 from guard import guarded, guarded_copy
 
 FLOATS = ("float32", "float64")
@@ -84,6 +85,20 @@ class Case:
 
 def _at(spec: Spec | None, dtype: str) -> Spec | None:
     return spec if spec is None or spec.dtype != FLOAT else Spec(spec.shape, dtype)
+
+
+def case_of(call: Call, fill: Fill = normal) -> Case:
+    """The case of a call that checks and benchmarks share; its data are made by `fill`."""
+
+    def working(specs: Sequence[Spec | None]) -> tuple[Spec | None, ...]:
+        return tuple(
+            Spec(s.shape, FLOAT) if s is not None and s.dtype == "float32" else s for s in specs
+        )
+
+    out = None if call.out is None else working(call.out)
+    return Case(
+        call.name, call.op, call.pass_name, working(call.specs), call.params, out, call.step, fill
+    )
 
 
 class Problem(NamedTuple):

@@ -28,7 +28,8 @@ _COMMON = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_inpu
 # Keras's arguments that mean something only with a value that convkit does not support.
 _UNSUPPORTED = (
     "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
-    "bias_constraint", "lora_rank", "lora_alpha", "quantization_config",
+    "bias_constraint", "depthwise_regularizer", "depthwise_constraint", "pointwise_regularizer",
+    "pointwise_constraint", "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
 
 

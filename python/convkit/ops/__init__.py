@@ -33,6 +33,7 @@ from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.gather_rows import gather_rows
 from convkit.ops.loss import loss, loss_backward
+from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -46,7 +47,9 @@ from convkit.ops.softmax import (
     softmax,
     softmax_backward,
 )
+from convkit.ops.transpose import transpose
 from convkit.ops.update import adam, clip_by_global_norm, sgd
+from convkit.ops.upsample2d import upsample2d, upsample2d_backward
 
 __all__ = [
     "accuracy",
@@ -62,6 +65,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "crop2d",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
@@ -83,6 +87,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
+    "pad2d",
     "register",
     "relu",
     "selu",
@@ -95,5 +100,8 @@ __all__ = [
     "softsign",
     "step",
     "tanh",
+    "transpose",
     "unregister",
+    "upsample2d",
+    "upsample2d_backward",
 ]

@@ -9,7 +9,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call, Shape
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -160,7 +160,10 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     ],
     "gather_rows": _gather_rows,
     "loss": lambda: _losses(calls.loss, LOSSES),
+    "pad2d": pad2d_calls.awkward,
     "pool2d": _pool2d,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
+    "transpose": transpose_calls.awkward,
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "upsample2d": upsample2d_calls.awkward,
 }

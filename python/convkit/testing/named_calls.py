@@ -9,7 +9,7 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -24,7 +24,7 @@ from convkit.testing.named_layers import (
 )
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
-BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
+BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
 # What keeps a NumPy reference well under a second: operations of a convolution, weights of a dense
 # layer, elements of a map.
 FLOPS, WEIGHTS, ELEMENTS = 80_000_000, 1 << 21, 1 << 18
@@ -208,7 +208,10 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "dropout": _dropout,
     "gather_rows": _gather_rows,
     "loss": _loss,
+    "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
     "pool2d": _pool2d,
     "softmax": _softmax,
+    "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),
     "update": _update,
+    "upsample2d": lambda small: upsample2d_calls.named(lambda layer: _map(layer, small)),
 }
