@@ -191,6 +191,11 @@ class Layer:
         """The layer in error messages: layer 'conv1' (Conv2D)."""
         return f"layer {self.name!r} ({type(self).__name__})"
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether weights of layers before this one can be trained."""
+        return True
+
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True
     ) -> Parameter:
