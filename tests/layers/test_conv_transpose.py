@@ -114,7 +114,7 @@ def test_it_trains(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((3, *SHAPE)).astype(np.float32), np.arange(3)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    assert ck.testing.compare(model, x, y).agree
+    assert ck.testing.compare(model, x, y).agrees
     report = ck.testing.check_gradients(model, x[:2], y[:2], max_entries=30)
     assert report.passed, report
 
@@ -130,7 +130,10 @@ def test_frozen_kernels_need_no_gradient() -> None:
 @pytest.mark.parametrize(
     ("message", "make"),
     [
-        ("padding must be 'valid' or 'same', got 2", lambda: layers.Conv2DTranspose(3, 3, padding=2)),
+        (
+            "padding must be 'valid' or 'same', got 2",
+            lambda: layers.Conv2DTranspose(3, 3, padding=2),
+        ),
         (
             r"output_padding=2 must be less than strides=\(2, 2\)",
             lambda: layers.Conv2DTranspose(3, 3, 2, output_padding=2),
@@ -142,7 +145,10 @@ def test_frozen_kernels_need_no_gradient() -> None:
         ("has no groups", lambda: layers.Conv2DTranspose(2, 3, groups=2)),
         ("expects rank 4 input", lambda: layers.Conv2DTranspose(2, 3)(ck.Input((4, 4)))),
         ("data_format", lambda: layers.Conv2DTranspose(2, 3, data_format="channels_first")),
-        ("kernel_regularizer is not", lambda: layers.Conv2DTranspose(2, 3, kernel_regularizer="l2")),
+        (
+            "kernel_regularizer is not",
+            lambda: layers.Conv2DTranspose(2, 3, kernel_regularizer="l2"),
+        ),
     ],
 )
 def test_refused(message: str, make: Any) -> None:

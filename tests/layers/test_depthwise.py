@@ -93,12 +93,18 @@ def test_names_of_weights() -> None:
 )
 def test_they_train(layer: Any) -> None:
     model = ck.Sequential(
-        [ck.Input(SHAPE), layers.Conv2D(3, 1), layer(), layers.Flatten(), layers.Dense(3, "softmax")]
+        [
+            ck.Input(SHAPE),
+            layers.Conv2D(3, 1),
+            layer(),
+            layers.Flatten(),
+            layers.Dense(3, "softmax"),
+        ]
     )
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((3, *SHAPE)).astype(np.float32), np.arange(3)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    assert ck.testing.compare(model, x, y).agree
+    assert ck.testing.compare(model, x, y).agrees
     report = ck.testing.check_gradients(model, x[:2], y[:2], max_entries=30)
     assert report.passed, report
 
@@ -106,7 +112,10 @@ def test_they_train(layer: Any) -> None:
 @pytest.mark.parametrize(
     ("message", "make"),
     [
-        ("depth_multiplier must be a positive", lambda: layers.DepthwiseConv2D(3, depth_multiplier=0)),
+        (
+            "depth_multiplier must be a positive",
+            lambda: layers.DepthwiseConv2D(3, depth_multiplier=0),
+        ),
         ("filters must be a positive integer", lambda: layers.SeparableConv2D(0, 3)),
         ("does not fit into an image", lambda: layers.DepthwiseConv2D(9)(ck.Input(SHAPE))),
         ("expects rank 4 input", lambda: layers.SeparableConv2D(3, 3)(ck.Input((4, 4)))),

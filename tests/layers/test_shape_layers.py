@@ -95,7 +95,7 @@ def test_they_train(x: Any) -> None:
     model = autoencoder()
     model.compile("sgd", "sparse_categorical_crossentropy")
     y = np.arange(3)
-    assert ck.testing.compare(model, x, y).agree
+    assert ck.testing.compare(model, x, y).agrees
     report = ck.testing.check_gradients(model, x[:2], y[:2], max_entries=20)
     assert report.passed, report
 
@@ -153,7 +153,11 @@ def test_listing_names_sizes_and_axes() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "make"),
     [
-        (ValueError, r"'z' \(ZeroPadding2D\): .* non-negative", lambda: layers.ZeroPadding2D(-1, name="z")),
+        (
+            ValueError,
+            r"'z' \(ZeroPadding2D\): .* non-negative",
+            lambda: layers.ZeroPadding2D(-1, name="z"),
+        ),
         (ValueError, "padding must be an int, a pair", lambda: layers.ZeroPadding2D("same")),
         (ValueError, "data_format", lambda: layers.ZeroPadding2D(1, "channels_first")),
         (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.activation import KINDS
 from convkit.ops import registry
+from convkit.ops.activation import KINDS
 from convkit.ops.conv2d import OP, conv2d_params
 from convkit.ops.registry import Array, Spec
 from ops.cases import CONV_LAYERS, Conv
@@ -101,7 +101,11 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (2, 2, 1, 5),
         {"groups": 5, "padding": ((5, 4), (3, 6)), "stride": (1, 2)},
     ),
-    "depthwise, stride over filter": ((2, 10, 11, 6), (1, 2, 1, 6), {"groups": 6, "stride": (3, 4)}),
+    "depthwise, stride over filter": (
+        (2, 10, 11, 6),
+        (1, 2, 1, 6),
+        {"groups": 6, "stride": (3, 4)},
+    ),
     "depthwise, empty batch": ((0, 5, 5, 4), (3, 3, 1, 4), {"groups": 4}),
     "uneven padding": ((2, 6, 7, 3), (3, 4, 3, 5), {"padding": ((2, 0), (1, 3))}),
     "padding over the filter": ((1, 3, 4, 2), (2, 2, 2, 3), {"padding": ((5, 4), (3, 6))}),
@@ -213,7 +217,9 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
     check_all_rows(next(case for case in cases if case.pass_name == pass_name))
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE], native=True))
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE], native=True)
+)
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 

@@ -77,12 +77,8 @@ def test_it_is_numpys_pad_and_cropping_undoes_it() -> None:
 def test_each_is_the_gradient_of_the_other() -> None:
     rng = np.random.default_rng(1)
     small, large = rng.standard_normal((2, 2, 3, 2)), rng.standard_normal((2, 5, 6, 2))
-    assert_gradient(
-        ck.ops.crop2d(large, SIDES), lambda v: ck.ops.pad2d(v, SIDES), small, large
-    )
-    assert_gradient(
-        ck.ops.pad2d(small, SIDES), lambda v: ck.ops.crop2d(v, SIDES), large, small
-    )
+    assert_gradient(ck.ops.crop2d(large, SIDES), lambda v: ck.ops.pad2d(v, SIDES), small, large)
+    assert_gradient(ck.ops.pad2d(small, SIDES), lambda v: ck.ops.crop2d(v, SIDES), large, small)
 
 
 def test_nan_and_inf_are_copied() -> None:

@@ -97,7 +97,8 @@ void sum_taps(const DepthwiseTaps& list, const T* x, int64_t width, const T* w, 
         const DepthwiseTap& tap = list.taps[k];
         const V weight = part.load(w + tap.weight * C + c);
         const T* const from = x + (tap.row * width + tap.column + t * list.step) * C + c;
-        for (int64_t u = 0; u < kPixels; ++u) sum[u] = fma(part.load(from + u * step), weight, sum[u]);
+        for (int64_t u = 0; u < kPixels; ++u)
+          sum[u] = fma(part.load(from + u * step), weight, sum[u]);
       }
       for (int64_t u = 0; u < kPixels; ++u) part.store(to + (t + u) * pitch * C + c, sum[u]);
     }
@@ -124,7 +125,8 @@ void conv2d_depthwise_forward(const Call& call) {
             list.add(i * s.KW + j, h, j * params.dilation_w - params.pad_left);
         }
         T* const to = call[3].as<T>() + r * s.Q * s.K;
-        sum_taps(list, call[0].as<T>() + n * s.H * s.W * s.C, s.W, call[1].as<T>(), s.C, to, 1, s.Q);
+        sum_taps(list, call[0].as<T>() + n * s.H * s.W * s.C, s.W, call[1].as<T>(), s.C, to, 1,
+                 s.Q);
         apply_bias_activation(call[2].as<T>(), static_cast<Activation>(params.activation),
                               params.alpha, to, s.Q, s.K, s.K);
       }

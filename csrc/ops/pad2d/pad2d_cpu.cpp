@@ -78,8 +78,8 @@ void pad2d_rows_backward(const Call& call) {
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
     for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
       const int64_t n = r / H, p = r % H + pad.pad_top;
-      std::memcpy(call[1].as<char>() + r * middle,
-                  call[0].as<char>() + (n * P + p) * row + left, middle);
+      std::memcpy(call[1].as<char>() + r * middle, call[0].as<char>() + (n * P + p) * row + left,
+                  middle);
     }
   });
 }

@@ -85,8 +85,8 @@ int64_t product(const Axes& axes) {
 
 CK_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-constexpr int64_t kBlock = 16;      // a side of a block
-constexpr int64_t kChunk = 32768;   // values of a chunk, about
+constexpr int64_t kBlock = 16;     // a side of a block
+constexpr int64_t kChunk = 32768;  // values of a chunk, about
 
 // y's blocks of rows x columns, columns being its last axis (stride 1), rows x's last axis.
 template <class T>
@@ -111,7 +111,8 @@ void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
         if (height == kBlock && width == kBlock) {  // sizes that the compiler knows
           for (int64_t c = 0; c < kBlock; ++c)
             for (int64_t r = 0; r < kBlock; ++r) block[r * kBlock + c] = from[c * column_step + r];
-          for (int64_t r = 0; r < kBlock; ++r) copy_run(block + r * kBlock, kBlock, to + r * row_step);
+          for (int64_t r = 0; r < kBlock; ++r)
+            copy_run(block + r * kBlock, kBlock, to + r * row_step);
           continue;
         }
         for (int64_t r = 0; r < height; ++r)

@@ -79,8 +79,8 @@ class UserFunction:
         if not isinstance(result, np.ndarray | np.generic) or result.dtype != dtype:
             got = getattr(result, "dtype", type(result).__name__)
             raise TypeError(
-                f"{self.title}: the {which} returned {got}, expected an array of {dtype}, the dtype "
-                "that it was given; convert it with .astype(x.dtype)"
+                f"{self.title}: the {which} returned {got}, expected an array of {dtype}, as "
+                "it was given; convert it with .astype(x.dtype)"
             )
         return np.asarray(result)
 

@@ -1,4 +1,4 @@
-"""pad2d: zeros around images, and images without their border. Contract in csrc/ops/pad2d/pad2d.h."""
+"""pad2d: zeros around images, or a border taken off. Contract in csrc/ops/pad2d/pad2d.h."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""upsample2d: larger images, repeated or interpolated. Contract in csrc/ops/upsample2d/upsample2d.h."""
+"""upsample2d: images enlarged by whole numbers. Contract in csrc/ops/upsample2d/upsample2d.h."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def _taps(ctx: Context, n: int, size: int) -> _Taps:
     # whole numbers of 1 / (2 size), so that the weights are rounded once.
     at = np.clip(2 * np.arange(n * size) + 1 - size, 0, (n - 1) * 2 * size)
     first, rest = np.divmod(at, 2 * size)
-    return (first, (2 * size - rest) / (2 * size)), (np.minimum(first + 1, n - 1), rest / (2 * size))
+    return (first, (2 * size - rest) / (2 * size)), (
+        np.minimum(first + 1, n - 1),
+        rest / (2 * size),
+    )
 
 
 def _parts(ctx: Context, shape: Sequence[int]) -> list[tuple[Array, Array, Array]]:
@@ -47,17 +50,19 @@ def _parts(ctx: Context, shape: Sequence[int]) -> list[tuple[Array, Array, Array
 
 
 def _forward(ctx: Context, x: Array) -> tuple[Array]:
-    y = 0.0
+    n, height, width, c = x.shape
+    y = np.zeros((n, height * ctx["size_h"], width * ctx["size_w"], c))
     for h, w, weight in _parts(ctx, x.shape):
-        y = y + weight * x[:, h, w]
-    return (np.asarray(y),)
+        y += weight * x[:, h, w]
+    return (y,)
 
 
 def _backward(ctx: Context, dy: Array) -> tuple[Array]:
     assert ctx.out[0] is not None
     dx = np.zeros(ctx.out[0].shape)
     for h, w, weight in _parts(ctx, dx.shape):
-        np.add.at(dx, (slice(None), h, w), weight * dy)
+        at: Any = slice(None), h, w
+        np.add.at(dx, at, weight * dy)
     return (dx,)
 
 

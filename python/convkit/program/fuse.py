@@ -116,7 +116,7 @@ def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     maker, padded = uses.maker(i.inputs[0]), i.inputs[0]
     if maker is None or (maker.op, maker.pass_name) != ("pad2d", "forward"):
         return False
-    if padded is not maker.outputs[0] or uses.readers[padded] != 1:
+    if padded is None or padded is not maker.outputs[0] or uses.readers[padded] != 1:
         return False
     sides = {name: int(i.params[name]) + int(n) for name, n in maker.params.items()}
     i.params = {**i.params, **sides}
