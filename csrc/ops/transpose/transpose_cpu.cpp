@@ -85,38 +85,61 @@ int64_t product(const Axes& axes) {
 
 CK_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-constexpr int64_t kBlock = 16;     // a side of a block
 constexpr int64_t kChunk = 32768;  // values of a chunk, about
+constexpr int64_t kTile = 64;      // a side of a tile: what stays in the cache
+constexpr int64_t kBlock = 8;      // of a block in it: what stays in registers
 
-// y's blocks of rows x columns, columns being its last axis (stride 1), rows x's last axis.
+// to[r, c] = from[c, r] for height x width values; steps are those of the slower axes.
+template <class T>
+CK_INLINE void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step,
+                               int64_t height, int64_t width) {
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t c = 0; c < width; ++c) to[r * to_step + c] = from[c * from_step + r];
+}
+
+// Likewise for kBlock x kBlock values, by way of registers.
+template <class T>
+CK_INLINE void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step) {
+  alignas(64) T block[kBlock * kBlock];
+  for (int64_t c = 0; c < kBlock; ++c)
+    for (int64_t r = 0; r < kBlock; ++r) block[c * kBlock + r] = from[c * from_step + r];
+  for (int64_t r = 0; r < kBlock; ++r) {
+    typedef T Row __attribute__((vector_size(kBlock * sizeof(T)), aligned(alignof(T)), may_alias));
+    Row row;
+    for (int64_t c = 0; c < kBlock; ++c) row[c] = block[c * kBlock + r];
+    *reinterpret_cast<Row*>(to + r * to_step) = row;
+  }
+}
+
+// Planes of y: its last axis is x's slower one and the columns here, x's last axis the rows.
 template <class T>
 void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
   const int last = outer.rank - 1;
   int inner = last;
   while (outer.from[inner] != 1) --inner;
-  const int64_t column_step = outer.from[last], row_step = outer.to[inner];
+  const int64_t from_step = outer.from[last], to_step = outer.to[inner];
   const int64_t columns = remove(outer, last), rows = remove(outer, inner);
-  // A task is a strip of kBlock rows of one plane.
-  const int64_t strips = ceil_div(rows, kBlock);
-  const Chunks chunks{product(outer) * strips, kChunk / (kBlock * columns) + 1};
+  // A task is a strip of kTile rows of one plane.
+  const int64_t strips = ceil_div(rows, kTile);
+  const Chunks chunks{product(outer) * strips, kChunk / (smaller(rows, kTile) * columns) + 1};
   pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
-    alignas(64) T block[kBlock * kBlock];
     for (int64_t task = chunks.begin(chunk); task < chunks.end(chunk); ++task) {
       const Place plane = place(outer, task / strips);
-      const int64_t r0 = task % strips * kBlock, height = smaller(kBlock, rows - r0);
-      for (int64_t c0 = 0; c0 < columns; c0 += kBlock) {
-        const int64_t width = smaller(kBlock, columns - c0);
-        const T* const from = x + plane.from + r0 + c0 * column_step;
-        T* const to = y + plane.to + r0 * row_step + c0;
-        if (height == kBlock && width == kBlock) {  // sizes that the compiler knows
-          for (int64_t c = 0; c < kBlock; ++c)
-            for (int64_t r = 0; r < kBlock; ++r) block[r * kBlock + c] = from[c * column_step + r];
-          for (int64_t r = 0; r < kBlock; ++r)
-            copy_run(block + r * kBlock, kBlock, to + r * row_step);
-          continue;
+      const int64_t first = task % strips * kTile, end = smaller(first + kTile, rows);
+      for (int64_t tile = 0; tile < columns; tile += kTile) {
+        const int64_t right = smaller(tile + kTile, columns);
+        for (int64_t r = first; r < end; r += kBlock) {
+          for (int64_t c = tile; c < right; c += kBlock) {
+            const T* const from = x + plane.from + c * from_step + r;
+            T* const to = y + plane.to + r * to_step + c;
+            if (r + kBlock <= end && c + kBlock <= right) {
+              transpose_block(from, from_step, to, to_step);
+            } else {
+              transpose_block(from, from_step, to, to_step, smaller(kBlock, end - r),
+                              smaller(kBlock, right - c));
+            }
+          }
         }
-        for (int64_t r = 0; r < height; ++r)
-          for (int64_t c = 0; c < width; ++c) to[r * row_step + c] = from[c * column_step + r];
       }
     }
   });

@@ -22,12 +22,29 @@ struct Axis {
   template <class T>
   CK_INLINE Tap<T> tap(int64_t p) const {
     if (!bilinear) return {p / size, p / size, T(1), T(0)};
-    const int64_t numerator = 2 * p + 1 - size, denominator = 2 * size;
-    const int64_t whole = numerator < 0 ? -1 : numerator / denominator;
+    const int64_t numerator = 2 * p + 1 - size;
+    const int64_t whole = numerator < 0 ? -1 : numerator / (2 * size);
+    return between<T>(whole, numerator - whole * 2 * size);
+  }
+
+  // Calls f(p, tap(p)) for every element of y, without divisions of integers.
+  template <class T, class F>
+  CK_INLINE void each_tap(const F& f) const {
+    int64_t whole = bilinear ? -1 : 0, rest = bilinear ? 1 + size : 0;
+    for (int64_t p = 0; p < n * size; ++p) {
+      f(p, bilinear ? between<T>(whole, rest) : Tap<T>{whole, whole, T(1), T(0)});
+      rest += bilinear ? 2 : 1;
+      const int64_t full = bilinear ? 2 * size : size;
+      if (rest >= full) rest -= full, ++whole;
+    }
+  }
+
+  template <class T>
+  CK_INLINE Tap<T> between(int64_t whole, int64_t rest) const {
     if (whole < 0) return {0, 0, T(1), T(0)};
     if (whole >= n - 1) return {n - 1, n - 1, T(1), T(0)};
-    const int64_t rest = numerator - whole * denominator;
-    return {whole, whole + 1, T(denominator - rest) / T(denominator), T(rest) / T(denominator)};
+    const T full = T(2 * size);
+    return {whole, whole + 1, T(2 * size - rest) / full, T(rest) / full};
   }
 
   // The elements of y that x[i] has a part in: [begin(i), end(i)).

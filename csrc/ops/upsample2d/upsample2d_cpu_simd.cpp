@@ -55,21 +55,20 @@ void bilinear_forward(const Call& call, const Axis& rows, const Axis& columns) {
       const T* const image = call[0].as<T>() + r / P * rows.n * W * C;
       const T* const above = image + a.first * W * C;
       const T* const below = image + a.second * W * C;
-      T* to = call[1].as<T>() + r * Q * C;
-      for (int64_t q = 0; q < Q; ++q, to += C) {
-        const Tap<T> b = columns.tap<T>(q);
+      T* const to = call[1].as<T>() + r * Q * C;
+      columns.each_tap<T>([&](int64_t q, const Tap<T>& b) {
         const int64_t left = b.first * C, right = b.second * C;
         for_channels<T>(C, [&](const auto& load, const auto& store) {
           const V top = V(b.low) * load(above + left) + V(b.high) * load(above + right);
           const V bottom = V(b.low) * load(below + left) + V(b.high) * load(below + right);
-          store(to, V(a.low) * top + V(a.high) * bottom);
+          store(to + q * C, V(a.low) * top + V(a.high) * bottom);
         });
-      }
+      });
     }
   });
 }
 
-// Each pixel of dx collects from the pixels of y that it has a part in, in their order.
+// Each row of dx collects from the rows of y that it has a part in, in their order.
 template <class T>
 void backward(const Call& call, const Axis& rows, const Axis& columns) {
   using V = Vec<T>;
@@ -79,20 +78,28 @@ void backward(const Call& call, const Axis& rows, const Axis& columns) {
   call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
     for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
       const int64_t h = r % H;
-      const T* const image = call[0].as<T>() + r / H * H * rows.size * Q * C;
-      T* to = call[1].as<T>() + r * W * C;
-      for (int64_t w = 0; w < W; ++w, to += C) {
-        for_channels<T>(C, [&](const auto& load, const auto& store) {
-          V sum = V::zero();
-          for (int64_t p = rows.begin(h); p < rows.end(h); ++p) {
-            V line = V::zero();
-            for (int64_t q = columns.begin(w); q < columns.end(w); ++q) {
-              const V value = load(image + (p * Q + q) * C);
-              line += columns.bilinear ? V(columns.weight<T>(q, w)) * value : value;
+      T* const to = call[1].as<T>() + r * W * C;
+      clear_run(to, W * C);
+      for (int64_t p = rows.begin(h); p < rows.end(h); ++p) {
+        const T* const line = call[0].as<T>() + (r / H * H * rows.size + p) * Q * C;
+        const T a = rows.weight<T>(p, h);
+        columns.each_tap<T>([&](int64_t q, const Tap<T>& b) {
+          T* const left = to + b.first * C;
+          T* const right = to + b.second * C;
+          const T a_low = a * b.low, a_high = a * b.high;
+          if (C < V::kLanes) {  // a part of a vector that was just stored is slow to load again
+            for (int64_t c = 0; c < C; ++c) {
+              left[c] += a_low * line[q * C + c];
+              if (columns.bilinear) right[c] += a_high * line[q * C + c];
             }
-            sum += rows.bilinear ? V(rows.weight<T>(p, h)) * line : line;
+            return;
           }
-          store(to, sum);
+          const V low(a_low), high(a_high);
+          for_channels<T>(C, [&](const auto& load, const auto& store) {
+            const V value = load(line + q * C);
+            store(left, fma(low, value, load(left)));
+            if (columns.bilinear) store(right, fma(high, value, load(right)));
+          });
         });
       }
     }
