@@ -3,19 +3,20 @@
 
 #include "core/kernel.h"
 
-#define CK_OPS(X) \
-  X(gather_rows)  \
-  X(conv2d)       \
-  X(pool2d)       \
-  X(dense)        \
-  X(activation)   \
-  X(softmax)      \
-  X(batch_norm)   \
-  X(dropout)      \
-  X(add)          \
-  X(concatenate)  \
-  X(loss)         \
-  X(accuracy)     \
+#define CK_OPS(X)  \
+  X(gather_rows)   \
+  X(conv2d)        \
+  X(pool2d)        \
+  X(dense)         \
+  X(activation)    \
+  X(softmax)       \
+  X(batch_norm)    \
+  X(channel_scale) \
+  X(dropout)       \
+  X(add)           \
+  X(concatenate)   \
+  X(loss)          \
+  X(accuracy)      \
   X(update)
 
 namespace convkit {

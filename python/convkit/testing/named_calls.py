@@ -22,7 +22,7 @@ from convkit.testing.named_layers import (
     Conv,
     Dense,
 )
-from convkit.testing.normalization_calls import named_batch_norm
+from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
@@ -210,6 +210,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "activation": _activation,
     "add": _add,
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
+    "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
