@@ -23,7 +23,6 @@ from ops.harness import (
     check_mutants,
     check_row,
     check_threads,
-    integers,
     row_cases,
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
@@ -65,7 +64,7 @@ def test_integers_are_exact(size: Any) -> None:
     """Powers of two have weights that are such, and small integers no roundings then."""
     for kind in INTERPOLATIONS:
         for call in upsample2d("integers", (2, 5, 4, 19), size, kind):
-            check_all_rows(case_of(call, integers), exact=True)
+            check_all_rows(case_of(call.on_integers()), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))

@@ -23,10 +23,22 @@ int64_t implicit_gemm_workspace(const Call& call) {
   return implicit_gemm_plan(pass, shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype)
       .workspace();
 }
+
+// A task multiplies few pixels of a small image with all filters. Filters that do not stay in the
+// cache are then better read by a product over the pixels of all images.
+template <Conv2dPass pass>
+bool left_to_blas(const Call& call) {
+  const Conv2dShape s = shape_of(pass, call);
+  const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
+  const int64_t filters = checked_product(s.KH, s.KW, checked_product(s.C, s.K, bytes));
+  const int64_t small = pass == Conv2dPass::forward ? 4 : 16;
+  return CK_HAVE_BLAS && filters > (int64_t{2} << 20) && checked_product(s.P, s.Q) <= small;
+}
+
 template <Conv2dPass pass>
 bool implicit_gemm_supports(const Call& call) {
   return implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
-         implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+         !left_to_blas<pass>(call) && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
 }
 
 template <Conv2dPass pass>

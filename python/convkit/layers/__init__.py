@@ -17,6 +17,7 @@ from convkit.layers.dropout import Dropout
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
+from convkit.layers.normalization import BatchNormalization
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (
     AveragePooling2D,
@@ -31,13 +32,13 @@ from convkit.layers.pooling import (
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
 
 __all__ = [
-    "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "Concatenate", "Conv2D",
-    "Conv2DTranspose", "Convolution2D", "Convolution2DTranspose", "Cropping2D", "Dense",
-    "DepthwiseConv2D", "DepthwiseConvolution2D", "Dropout", "Flatten", "GlobalAveragePooling2D",
-    "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input", "InputLayer", "Lambda",
-    "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter", "Permute", "ReLU", "Rescaling",
-    "Reshape", "SeparableConv2D", "SeparableConvolution2D", "Softmax", "UpSampling2D",
-    "ZeroPadding2D", "add", "concatenate", "reset_names",
+    "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
+    "Concatenate", "Conv2D", "Conv2DTranspose", "Convolution2D", "Convolution2DTranspose",
+    "Cropping2D", "Dense", "DepthwiseConv2D", "DepthwiseConvolution2D", "Dropout", "Flatten",
+    "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input",
+    "InputLayer", "Lambda", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
+    "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "SeparableConvolution2D",
+    "Softmax", "UpSampling2D", "ZeroPadding2D", "add", "concatenate", "reset_names",
 ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ _COMMON = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_inpu
 _UNSUPPORTED = (
     "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
     "bias_constraint", "depthwise_regularizer", "depthwise_constraint", "pointwise_regularizer",
-    "pointwise_constraint", "lora_rank", "lora_alpha", "quantization_config",
+    "pointwise_constraint", "beta_regularizer", "gamma_regularizer", "beta_constraint",
+    "gamma_constraint", "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
 
 

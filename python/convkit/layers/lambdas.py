@@ -166,8 +166,8 @@ class Lambda(Layer):
             raise ValueError(
                 f"{self.title}: the gradient is wrong. At x[{position}] = {x.flat[at]:.6g} it "
                 f"gives {dx.flat[at]:.6g}, central differences of the function give "
-                f"{difference:.6g} (relative error {error:.2g}); gradient(dy, x, y) must return dy times the "
-                "derivative, summed over what each entry of x has a part in"
+                f"{difference:.6g} (relative error {error:.2g}); gradient(dy, x, y) must return "
+                "dy times the derivative, summed over what each entry of x has a part in"
             )
 
 

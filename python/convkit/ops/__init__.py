@@ -27,6 +27,17 @@ from convkit.ops.activation import (
     tanh,
 )
 from convkit.ops.add import add
+from convkit.ops.batch_norm import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_inference,
+    batch_norm_update,
+)
+from convkit.ops.channel_scale import (
+    channel_scale,
+    channel_scale_backward_input,
+    channel_scale_backward_weight,
+)
 from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
@@ -59,6 +70,13 @@ __all__ = [
     "add",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_inference",
+    "batch_norm_update",
+    "channel_scale",
+    "channel_scale_backward_input",
+    "channel_scale_backward_weight",
     "clip_by_global_norm",
     "concatenate",
     "concatenate_backward",

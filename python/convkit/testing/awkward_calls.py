@@ -11,6 +11,10 @@ from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call, Shape
+from convkit.testing.normalization_calls import (
+    awkward_batch_norm,
+    awkward_channel_scale,
+)
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -153,6 +157,8 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
         calls.activation(f"{k}, {name}", k, s) for k in KINDS for name, s in MAPS.items()
     ],
     "add": lambda: [calls.add(name, s) for name, s in MAPS.items()],
+    "batch_norm": awkward_batch_norm,
+    "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
     "conv2d": _conv2d,
     "dense": _dense,

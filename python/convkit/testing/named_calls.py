@@ -22,6 +22,7 @@ from convkit.testing.named_layers import (
     Conv,
     Dense,
 )
+from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
@@ -98,6 +99,12 @@ def _map(layer: Any, small: bool) -> tuple[int, int, int, int]:
     while small and n * h * w * layer.c > ELEMENTS:
         h, w = (h + 1) // 2, (w + 1) // 2
     return n, h, w, layer.c
+
+
+def _outputs(small: bool) -> list[tuple[str, calls.Shape]]:
+    """What the convolutions give, by name."""
+    maps = ((layer.name, _map(layer, small)) for layer in ACTIVATION_LAYERS)
+    return [(f"{name}, batch {x[0]}", x) for name, x in maps if x[1:3] != (1, 1)]
 
 
 def _pool2d(small: bool) -> list[Call]:
@@ -202,6 +209,8 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "accuracy": _accuracy,
     "activation": _activation,
     "add": _add,
+    "batch_norm": lambda small: named_batch_norm(_outputs(small)),
+    "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
