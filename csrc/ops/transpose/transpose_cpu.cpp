@@ -111,7 +111,7 @@ CK_INLINE void transpose_block(const T* from, int64_t from_step, T* to, int64_t 
   }
 }
 
-// Planes of y: its last axis is x's slower one and the columns here, x's last axis the rows.
+// The planes of y's last axis, the columns here, and x's last axis, the rows.
 template <class T>
 void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
   const int last = outer.rank - 1;

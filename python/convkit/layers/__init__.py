@@ -7,12 +7,7 @@ from convkit.layers.base import Layer, reset_names
 from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
 from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
-from convkit.layers.depthwise import (
-    DepthwiseConv2D,
-    DepthwiseConvolution2D,
-    SeparableConv2D,
-    SeparableConvolution2D,
-)
+from convkit.layers.depthwise import DepthwiseConv2D, SeparableConv2D, SeparableConvolution2D
 from convkit.layers.dropout import Dropout
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
@@ -34,7 +29,7 @@ from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2
 __all__ = [
     "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
     "Concatenate", "Conv2D", "Conv2DTranspose", "Convolution2D", "Convolution2DTranspose",
-    "Cropping2D", "Dense", "DepthwiseConv2D", "DepthwiseConvolution2D", "Dropout", "Flatten",
+    "Cropping2D", "Dense", "DepthwiseConv2D", "Dropout", "Flatten",
     "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input",
     "InputLayer", "Lambda", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
     "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "SeparableConvolution2D",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convkit.models.graph import Shape
     from convkit.program.program import Builder, Value
 
-__all__ = ["DepthwiseConv2D", "DepthwiseConvolution2D", "SeparableConv2D", "SeparableConvolution2D"]
+__all__ = ["DepthwiseConv2D", "SeparableConv2D", "SeparableConvolution2D"]
 
 
 class _Depthwise(Layer):
@@ -214,5 +214,4 @@ class SeparableConv2D(_Depthwise):
         return emit_activation(builder, y, self.activation)
 
 
-DepthwiseConvolution2D = DepthwiseConv2D
 SeparableConvolution2D = SeparableConv2D

@@ -26,6 +26,11 @@ CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "groups": ((2, 8, 7, 12), (3, 3, 4, 9), {"groups": 3, "padding": 1}),
     "groups of 16": ((1, 6, 6, 32), (3, 3, 16, 32), {"groups": 2, "padding": 1}),
     "depthwise": ((2, 9, 8, 19), (3, 3, 1, 19), {"groups": 19, "padding": 1}),
+    "depthwise, dilation": (
+        (1, 9, 11, 16),
+        (2, 3, 1, 16),
+        {"groups": 16, "dilation": (3, 2), "padding": ((4, 0), (1, 5))},
+    ),
     "depthwise, stride 2": ((2, 9, 8, 33), (3, 3, 1, 33), {"groups": 33, "stride": 2}),
     "uneven padding": ((2, 6, 7, 3), (3, 4, 3, 5), {"padding": ((2, 0), (1, 3))}),
     "padding over the filter": ((1, 3, 4, 2), (2, 2, 2, 3), {"padding": ((5, 4), (3, 6))}),

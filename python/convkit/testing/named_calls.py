@@ -54,9 +54,11 @@ def calls_of(op: str, *, small: bool = False) -> list[Call]:
     Raises
     ------
     ValueError
-        If the op is unknown.
+        If the op is unknown, or has no kernels.
     """
-    return _CALLS[registry.get(op).name](small)
+    if registry.get(op).python_only:
+        raise ValueError(f"[{op}] has no kernels to check or to race: it is what a user brings")
+    return _CALLS[op](small)
 
 
 def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
