@@ -65,6 +65,16 @@ def test_native_and_python_ops_are_those_of_the_tree():
     assert sorted(ck.ops.ops()) == OPS
 
 
+@pytest.mark.parametrize("op", ck.ops.ops(python_only=True))
+def test_an_op_without_kernels_has_the_other_rooms(op):
+    """It runs what a user brings along, so there is nothing to compile, to check or to race."""
+    assert op not in _core.ops() and not (ROOT / "csrc" / "ops" / op).exists()
+    for room in (f"python/convkit/ops/{op}.py", f"tests/ops/test_{op}.py"):
+        assert (ROOT / room).exists()
+    for p in registry.get(op).passes:
+        assert [row.name for row in ck.ops.kernels(op, p.name)] == ["python", "reference"]
+
+
 @pytest.mark.parametrize("op", OPS)
 def test_native_table_is_the_python_registry(op):
     native = [(row["pass"], row["name"]) for row in _core.kernels(op)]

@@ -116,4 +116,4 @@ def test_calls_cover_the_named_layers_once():
     assert "vgg16.conv3_2, batch 1" in names and "vgg16.conv3_3, batch 1" not in names
     assert len({(c.pass_name, *c.specs, *c.params.values()) for c in calls}) == len(calls)
     quick = {c.name for c in quick_calls(calls)}
-    assert quick == {"lenet.conv1, batch 128", "lenet.conv2, batch 128"}
+    assert quick == {"lenet.conv1, batch 128", "lenet.conv2, batch 128", "mobilenet.dw7, batch 8"}

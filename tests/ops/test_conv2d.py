@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
+from convkit.ops import registry
 from convkit.ops.activation import KINDS
 from convkit.ops.conv2d import OP, conv2d_params
 from convkit.ops.registry import Array, Spec
@@ -85,6 +86,27 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "groups of 16": ((1, 6, 6, 32), (3, 3, 16, 32), {"groups": 2, "padding": 1}),
     "depthwise": ((2, 9, 8, 19), (3, 3, 1, 19), {"groups": 19, "padding": 1}),
     "depthwise, two filters": ((1, 7, 7, 6), (3, 3, 1, 12), {"groups": 6, "stride": 2}),
+    "depthwise, strides and dilations": (
+        (2, 13, 15, 33),
+        (3, 2, 1, 33),
+        {"groups": 33, "stride": (2, 3), "dilation": (2, 4), "padding": ((3, 0), (5, 2))},
+    ),
+    "depthwise, long row, large filter": (
+        (1, 9, 70, 16),
+        (7, 6, 1, 16),
+        {"groups": 16, "padding": "same"},
+    ),
+    "depthwise, padding over the filter": (
+        (1, 3, 2, 5),
+        (2, 2, 1, 5),
+        {"groups": 5, "padding": ((5, 4), (3, 6)), "stride": (1, 2)},
+    ),
+    "depthwise, stride over filter": (
+        (2, 10, 11, 6),
+        (1, 2, 1, 6),
+        {"groups": 6, "stride": (3, 4)},
+    ),
+    "depthwise, empty batch": ((0, 5, 5, 4), (3, 3, 1, 4), {"groups": 4}),
     "uneven padding": ((2, 6, 7, 3), (3, 4, 3, 5), {"padding": ((2, 0), (1, 3))}),
     "padding over the filter": ((1, 3, 4, 2), (2, 2, 2, 3), {"padding": ((5, 4), (3, 6))}),
     "same, stride 2": ((2, 9, 10, 3), (4, 3, 3, 8), {"padding": "same", "stride": 2}),
@@ -103,8 +125,14 @@ ACTIVATED = [
     conv_cases(f"with {kind}", (2, 5, 6, 3), (3, 3, 3, 17), padding=1, activation=kind)[0]
     for kind in KINDS
 ]
+ACTIVATED += conv_cases(
+    "depthwise with tanh", (2, 5, 6, 19), (3, 3, 1, 19), groups=19, activation="tanh"
+)[:1]
+NO_BIAS += conv_cases("depthwise, no bias", (2, 6, 7, 5), (3, 3, 1, 5), bias=False, groups=5)
+MANY_TAPS = conv_cases("9 x 8 filter", (1, 9, 8, 3), (9, 8, 1, 3), groups=3)
 SMALL = conv_cases("small", (2, 5, 4, 3), (3, 2, 3, 4), stride=(1, 2), padding=1)
 MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
+DEPTHWISE = conv_cases("medium depthwise", (3, 20, 18, 72), (3, 3, 1, 72), padding=1, groups=72)
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -131,10 +159,24 @@ def test_every_row_has_a_case() -> None:
     check_coverage("conv2d", AWKWARD)
 
 
+def test_depthwise_leaves_the_rest_to_other_rows() -> None:
+    def first(case: Case) -> str:
+        return registry.choose(
+            "conv2d", "forward", [*case.inputs_at("float32"), *case.out_at("float32")], case.params
+        ).name
+
+    assert first(DEPTHWISE[0]) == "cpu_depthwise"
+    two_filters = conv_cases("two filters", (1, 5, 5, 6), (3, 3, 1, 12), groups=6)[0]
+    for case in (GROUPED[0], MANY_TAPS[0], two_filters):
+        assert first(case) != "cpu_depthwise"
+
+
 @st.composite
 def drawn(draw: st.DrawFn) -> list[Case]:
     groups = draw(st.integers(1, 3))
     n, c, k = draw(st.integers(0, 3)), draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    if draw(st.booleans()):  # depthwise
+        groups, c, k = draw(st.integers(2, 20)), 1, 1
     h, w, kh, kw = (draw(st.integers(1, m)) for m in (10, 10, 4, 4))
     pads = [[draw(st.integers(0, 3)) for _ in range(2)] for _ in range(2)]
     stride, dilation = ([draw(st.integers(1, m)) for _ in range(2)] for m in (3, 2))
@@ -175,7 +217,9 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
     check_all_rows(next(case for case in cases if case.pass_name == pass_name))
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED], native=True))
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE], native=True)
+)
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 
@@ -187,8 +231,12 @@ def test_mutants(case: Case) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"padding": ((1, 0), (0, 2)), "stride": (1, 2)}, {"groups": 2, "dilation": 2, "padding": 2}],
-    ids=["plain", "groups"],
+    [
+        {"padding": ((1, 0), (0, 2)), "stride": (1, 2)},
+        {"groups": 2, "dilation": 2, "padding": 2},
+        {"groups": 4, "stride": (1, 2), "padding": 1},
+    ],
+    ids=["plain", "groups", "depthwise"],
 )
 def test_gradients(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)

@@ -227,3 +227,8 @@ def test_a_call_in_float64_has_the_same_values():
     for a, b in zip(call.arrays(), wide.arrays(), strict=True):
         assert a.dtype == np.float32 and b.dtype == np.float64
         assert np.array_equal(a, b)
+
+
+def test_an_op_without_kernels_is_refused():
+    with pytest.raises(ValueError, match=r"\[function\] has no kernels to check or to race"):
+        check_kernel("function", "python")

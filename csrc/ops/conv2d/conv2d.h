@@ -35,6 +35,9 @@ CK_INLINE Conv2dShape conv2d_shape(const Tensor& x, const Tensor& w, const Tenso
           w.shape[1], w.shape[3], y.shape[1], y.shape[2]};
 }
 
+CK_DECLARE_KERNEL(conv2d_depthwise_forward)
+CK_DECLARE_KERNEL(conv2d_depthwise_backward_input)
+CK_DECLARE_KERNEL(conv2d_depthwise_backward_weight)
 CK_DECLARE_KERNEL(conv2d_naive_forward)
 CK_DECLARE_KERNEL(conv2d_naive_backward_input)
 CK_DECLARE_KERNEL(conv2d_naive_backward_weight)

@@ -12,6 +12,8 @@ constexpr int64_t kConv2dSlots = 16;
 constexpr int64_t kConv2dScratchBytes = int64_t{48} << 20;  // where a plan can choose
 constexpr int64_t kConv2dMaxWorkspace = int64_t{64} << 20;
 
+enum class Conv2dPass { forward, backward_input, backward_weight };
+
 CK_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 CK_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -115,8 +117,6 @@ CK_INLINE constexpr bool conv2d_may_fold(int64_t K, int64_t value_bytes) {
   return K * value_bytes < 64;
 }
 
-enum class Conv2dPass { forward, backward_input, backward_weight };
-
 CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape& s,
                                               const Conv2dParams& params, Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
@@ -181,6 +181,33 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
     plan.shared_bytes = round_up(checked_product(checked_sum(checked_product(s.KH, plan.run), 1),
                                                  round_up(s.K, lanes), bytes),
                                  64);
+  }
+  return plan;
+}
+
+// depthwise: rows of the result, of all images in a row, are the tasks.
+constexpr int64_t kConv2dMaxDepthwiseTaps = 64;
+
+CK_INLINE bool depthwise_fits(const Conv2dShape& s, const Conv2dParams& params) {
+  return params.groups == s.C && s.K == s.C && s.C > 1 &&
+         checked_product(s.KH, s.KW) <= kConv2dMaxDepthwiseTaps;
+}
+
+struct DepthwisePlan {
+  Chunks rows;         // backward_weight: each chunk has a dw and db of its own
+  int64_t part_bytes;  // of these
+};
+
+CK_INLINE DepthwisePlan depthwise_plan(Conv2dPass pass, const Conv2dShape& s, Dtype dtype) {
+  const bool input = pass == Conv2dPass::backward_input;
+  const int64_t rows = checked_product(s.N, input ? s.H : s.P);
+  const int64_t work = checked_product(input ? s.W : s.Q, s.C, s.KH, s.KW);
+  DepthwisePlan plan = {{rows, larger(100000 / larger(work, 1), 1)}, 0};
+  if (pass == Conv2dPass::backward_weight) {
+    plan.rows.size = larger(plan.rows.size, ceil_div(rows, kConv2dSlots));
+    plan.part_bytes = round_up(checked_product(checked_sum(checked_product(s.KH, s.KW), 1), s.C,
+                                               kDtypeBytes[static_cast<int>(dtype)]),
+                               64);
   }
   return plan;
 }

@@ -41,6 +41,17 @@ bool implicit_gemm_supports(const Call& call) {
          !left_to_blas<pass>(call) && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
 }
 
+template <Conv2dPass pass>
+int64_t depthwise_workspace(const Call& call) {
+  const DepthwisePlan plan = depthwise_plan(pass, shape_of(pass, call), call[0].dtype);
+  return checked_product(plan.rows.count(), plan.part_bytes);
+}
+template <Conv2dPass pass>
+bool depthwise_supports(const Call& call) {
+  return depthwise_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
+         depthwise_workspace<pass>(call) <= kConv2dMaxWorkspace;
+}
+
 #if CK_HAVE_BLAS
 template <Conv2dPass pass>
 int64_t im2col_workspace(const Call& call) {
@@ -56,6 +67,13 @@ bool im2col_supports(const Call& call) {
 #endif
 
 constexpr Kernel rows[] = {
+    {"forward", "cpu_depthwise", kFloats, CK_PER_ISA(conv2d_depthwise_forward),
+     depthwise_supports<Conv2dPass::forward>},
+    {"backward_input", "cpu_depthwise", kFloats, CK_PER_ISA(conv2d_depthwise_backward_input),
+     depthwise_supports<Conv2dPass::backward_input>},
+    {"backward_weight", "cpu_depthwise", kFloats, CK_PER_ISA(conv2d_depthwise_backward_weight),
+     depthwise_supports<Conv2dPass::backward_weight>,
+     depthwise_workspace<Conv2dPass::backward_weight>},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_implicit_gemm_forward),
      implicit_gemm_supports<Conv2dPass::forward>, implicit_gemm_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_implicit_gemm", kFloats,

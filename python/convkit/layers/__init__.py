@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from convkit.layers.base import Layer, reset_names
+from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
 from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
+from convkit.layers.depthwise import DepthwiseConv2D, SeparableConv2D, SeparableConvolution2D
 from convkit.layers.dropout import Dropout
 from convkit.layers.input import Input, InputLayer
+from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
 from convkit.layers.normalization import BatchNormalization
 from convkit.layers.parameter import Parameter
@@ -21,13 +24,16 @@ from convkit.layers.pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
+from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
 
 __all__ = [
     "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
-    "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
-    "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D",
-    "Input", "InputLayer", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
-    "ReLU", "Rescaling", "Reshape", "Softmax", "add", "concatenate", "reset_names",
+    "Concatenate", "Conv2D", "Conv2DTranspose", "Convolution2D", "Convolution2DTranspose",
+    "Cropping2D", "Dense", "DepthwiseConv2D", "Dropout", "Flatten",
+    "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input",
+    "InputLayer", "Lambda", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
+    "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "SeparableConvolution2D",
+    "Softmax", "UpSampling2D", "ZeroPadding2D", "add", "concatenate", "reset_names",
 ]  # fmt: skip
 
 

@@ -28,7 +28,8 @@ _COMMON = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_inpu
 # Keras's arguments that mean something only with a value that convkit does not support.
 _UNSUPPORTED = (
     "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
-    "bias_constraint", "beta_regularizer", "gamma_regularizer", "beta_constraint",
+    "bias_constraint", "depthwise_regularizer", "depthwise_constraint", "pointwise_regularizer",
+    "pointwise_constraint", "beta_regularizer", "gamma_regularizer", "beta_constraint",
     "gamma_constraint", "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
 
@@ -190,6 +191,11 @@ class Layer:
     def title(self) -> str:
         """The layer in error messages: layer 'conv1' (Conv2D)."""
         return f"layer {self.name!r} ({type(self).__name__})"
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether weights of layers before this one can be trained."""
+        return True
 
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True

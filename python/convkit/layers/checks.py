@@ -13,23 +13,25 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 
 
-def positive(layer: Layer, argument: str, value: Any) -> int:
-    """Return `value` as an int that is at least 1."""
+def positive(layer: Layer, argument: str, value: Any, least: int = 1) -> int:
+    """Return `value` as an int that is at least 1 (or 0, as `least` says)."""
     try:
         number = operator.index(value)
     except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{layer.title}: {argument} must be a positive integer, got {value!r}")
+        number = least - 1
+    if number < least:
+        sign = "positive" if least else "non-negative"
+        raise ValueError(f"{layer.title}: {argument} must be a {sign} integer, got {value!r}")
     return number
 
 
-def pair(layer: Layer, argument: str, value: Any) -> Pair:
-    """Return an int or a pair as a pair of positive ints."""
+def pair(layer: Layer, argument: str, value: Any, least: int = 1) -> Pair:
+    """Return an int or a pair as a pair of ints of at least 1 (or 0)."""
     values = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(values) != 2:
         raise ValueError(f"{layer.title}: {argument} must be an integer or two, got {value!r}")
-    return positive(layer, argument, values[0]), positive(layer, argument, values[1])
+    first, second = (positive(layer, argument, v, least) for v in values)
+    return first, second
 
 
 def channels_last(layer: Layer, data_format: str | None) -> None:

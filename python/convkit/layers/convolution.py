@@ -105,7 +105,7 @@ class Conv2D(Layer):
                 f"input {shape}"
             )
         if self.built and self.kernel is not None:
-            expected = self.kernel.shape[2] * self.groups
+            expected = self._channels(self.kernel.shape)
             if channels != expected:
                 hint = ""
                 if shape[1] == expected:
@@ -114,6 +114,10 @@ class Conv2D(Layer):
                     f"{self.title} has weights for {expected} channels, got {channels} "
                     f"(input {shape}){hint}"
                 )
+
+    def _channels(self, kernel: tuple[int, ...]) -> int:
+        """Channels of the input that a kernel of this shape is for."""
+        return kernel[2] * self.groups
 
     def _kernel_shape(self, shape: Any) -> tuple[int, int, int, int]:
         return (*self.kernel_size, int(shape[3]) // self.groups, self.filters)

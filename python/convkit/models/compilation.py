@@ -12,6 +12,7 @@ from convkit.errors import NotCompiledError
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
 from convkit.models.compiled import Compiled, reject_unknown
+from convkit.models.graph import check_differentiable
 from convkit.models.loop import Loop
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
@@ -90,6 +91,7 @@ class Compilable:
         """
         reject_unknown(Compilable.compile, unknown)
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
+        check_differentiable(self.calls)
         self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics)
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()

@@ -113,3 +113,25 @@ def sort(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Call]:
             stack.append((node, True))
             stack.extend((n, False) for n in reversed(node.inputs))
     return calls
+
+
+def check_differentiable(calls: Sequence[Call]) -> None:
+    """Refuse a layer without gradient between trainable weights and the loss.
+
+    Raises
+    ------
+    ValueError
+    """
+    trained: dict[int, str] = {}  # a node, and the first layer with trainable weights before it
+    for call in calls:
+        before = next((trained[id(n)] for n in call.inputs if id(n) in trained), None)
+        if before is not None and not call.layer.differentiable:
+            raise ValueError(
+                f"{call.layer.title} has no gradient, and the weights of layer {before!r} before "
+                "it are to be trained; give it gradient=, move it before all layers with weights, "
+                "or set trainable = False on those"
+            )
+        if before is None and call.layer.trainable_weights:
+            before = call.layer.name
+        if before is not None:
+            trained.update((id(n), before) for n in call.outputs)

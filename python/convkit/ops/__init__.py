@@ -33,6 +33,11 @@ from convkit.ops.batch_norm import (
     batch_norm_inference,
     batch_norm_update,
 )
+from convkit.ops.channel_scale import (
+    channel_scale,
+    channel_scale_backward_input,
+    channel_scale_backward_weight,
+)
 from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
@@ -40,6 +45,7 @@ from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.gather_rows import gather_rows
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
+from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -53,7 +59,9 @@ from convkit.ops.softmax import (
     softmax,
     softmax_backward,
 )
+from convkit.ops.transpose import transpose
 from convkit.ops.update import adam, clip_by_global_norm, sgd
+from convkit.ops.upsample2d import upsample2d, upsample2d_backward
 
 __all__ = [
     "accuracy",
@@ -67,12 +75,16 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_inference",
     "batch_norm_update",
+    "channel_scale",
+    "channel_scale_backward_input",
+    "channel_scale_backward_weight",
     "clip_by_global_norm",
     "concatenate",
     "concatenate_backward",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "crop2d",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
@@ -97,6 +109,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
+    "pad2d",
     "register",
     "relu",
     "selu",
@@ -109,5 +122,8 @@ __all__ = [
     "softsign",
     "step",
     "tanh",
+    "transpose",
     "unregister",
+    "upsample2d",
+    "upsample2d_backward",
 ]

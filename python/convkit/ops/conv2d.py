@@ -200,6 +200,8 @@ def _flops_weight(
 
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
+    if instruction.pass_name == "backward_input":
+        return _gradient_of_transpose(tape, instruction, gradients[0])
     x, w, b = instruction.inputs
     dy = activation_gradient(tape, instruction, gradients[0])
     dx = dw = db = None
@@ -211,6 +213,19 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
         (dx,) = tape.emit("conv2d", "backward_input", [dy, w], out=[x.spec],
                           params=instruction.params, for_inputs=[0])
     return [dx, dw, db]
+
+
+def _gradient_of_transpose(tape: Tape, instruction: Any, dx: Any) -> list[Any]:
+    """backward_input as a layer, a transposed convolution: it is linear in dy and in w."""
+    dy, w = instruction.inputs
+    ddy = dw = None
+    if tape.needs(1):
+        dw, _ = tape.emit("conv2d", "backward_weight", [dy, dx], out=[w.spec, None],
+                          params=instruction.params, for_inputs=[1, None])
+    if tape.needs(0):
+        (ddy,) = tape.emit("conv2d", "forward", [dx, w, None], out=[dy.spec],
+                           params=instruction.params, for_inputs=[0])
+    return [ddy, dw]
 
 
 OP = define(

@@ -9,7 +9,7 @@ is the last row of every pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -200,11 +200,15 @@ class Op:
     passes : tuple of Pass
     gradient : callable, optional
         ``gradient(tape, instruction, output_gradients) -> gradients of the inputs``.
+    python_only : bool
+        It has no native kernels and its reference is its only definition, which also runs on
+        arrays in the working dtype, as the row "python".
     """
 
     name: str
     passes: tuple[Pass, ...]
     gradient: GradientRule | None = None
+    python_only: bool = False
 
     def __getitem__(self, pass_name: str) -> Pass:
         for p in self.passes:
@@ -220,16 +224,19 @@ _version = 0
 
 
 def define(op: Op) -> Op:
-    """Enter an op: its native rows in their order, then the reference."""
+    """Enter an op: its native rows in their order (a Python-only one's "python"), its reference."""
     _ops[op.name] = op
     for p in op.passes:
-        native = [
-            Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
-            for r in _core.kernels(op.name)
-            if r["pass"] == p.name
-        ]
         reference = Row(op.name, p.name, "reference", "python", (), DTYPES, p.reference)
-        _rows[op.name, p.name] = [*native, reference]
+        if op.python_only:
+            rows = [replace(reference, name="python")]
+        else:
+            rows = [
+                Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
+                for r in _core.kernels(op.name)
+                if r["pass"] == p.name
+            ]
+        _rows[op.name, p.name] = [*rows, reference]
     return op
 
 
@@ -238,9 +245,9 @@ def version() -> int:
     return _version
 
 
-def ops() -> tuple[str, ...]:
-    """Names of all ops."""
-    return tuple(_ops)
+def ops(*, python_only: bool = False) -> tuple[str, ...]:
+    """Names of all ops with kernels, or of those that are Python only."""
+    return tuple(name for name, op in _ops.items() if op.python_only == python_only)
 
 
 def get(name: str) -> Op:

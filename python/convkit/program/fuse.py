@@ -109,12 +109,29 @@ def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> b
     return True
 
 
+def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """pad2d, then conv2d: the convolution pads by as much more, and nothing is copied."""
+    if (i.op, i.pass_name) != ("conv2d", "forward"):
+        return False
+    maker, padded = uses.maker(i.inputs[0]), i.inputs[0]
+    if maker is None or (maker.op, maker.pass_name) != ("pad2d", "forward"):
+        return False
+    if padded is None or padded is not maker.outputs[0] or uses.readers[padded] != 1:
+        return False
+    sides = {name: int(i.params[name]) + int(n) for name, n in maker.params.items()}
+    i.params = {**i.params, **sides}
+    i.inputs[0] = maker.inputs[0]
+    program.instructions.remove(maker)
+    return True
+
+
 PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
     softmax_into_loss,
     sigmoid_into_loss,
     argmax_of_softmax,
     unread,
     activation_into_producer,
+    padding_into_conv2d,
 )
 
 

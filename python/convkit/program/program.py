@@ -128,6 +128,8 @@ _GROUPS = {
     "stride": ("stride_h", "stride_w"),
     "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
     "dilation": ("dilation_h", "dilation_w"),
+    "size": ("size_h", "size_w"),
+    "axes": tuple(f"axis{k}" for k in range(6)),
 }
 
 

@@ -10,8 +10,12 @@ from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls, hopfield_calls
+from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call, Shape
-from convkit.testing.normalization_calls import awkward_batch_norm
+from convkit.testing.normalization_calls import (
+    awkward_batch_norm,
+    awkward_channel_scale,
+)
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -23,6 +27,12 @@ CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "groups": ((2, 8, 7, 12), (3, 3, 4, 9), {"groups": 3, "padding": 1}),
     "groups of 16": ((1, 6, 6, 32), (3, 3, 16, 32), {"groups": 2, "padding": 1}),
     "depthwise": ((2, 9, 8, 19), (3, 3, 1, 19), {"groups": 19, "padding": 1}),
+    "depthwise, dilation": (
+        (1, 9, 11, 16),
+        (2, 3, 1, 16),
+        {"groups": 16, "dilation": (3, 2), "padding": ((4, 0), (1, 5))},
+    ),
+    "depthwise, stride 2": ((2, 9, 8, 33), (3, 3, 1, 33), {"groups": 33, "stride": 2}),
     "uneven padding": ((2, 6, 7, 3), (3, 4, 3, 5), {"padding": ((2, 0), (1, 3))}),
     "padding over the filter": ((1, 3, 4, 2), (2, 2, 2, 3), {"padding": ((5, 4), (3, 6))}),
     "same, stride 2": ((2, 9, 10, 3), (4, 3, 3, 8), {"padding": "same", "stride": 2}),
@@ -154,6 +164,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     ],
     "add": lambda: [calls.add(name, s) for name, s in MAPS.items()],
     "batch_norm": awkward_batch_norm,
+    "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
     "conv2d": _conv2d,
     "dense": _dense,
@@ -163,7 +174,10 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "gather_rows": _gather_rows,
     "hopfield": hopfield_calls.awkward,
     "loss": lambda: _losses(calls.loss, LOSSES),
+    "pad2d": pad2d_calls.awkward,
     "pool2d": _pool2d,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
+    "transpose": transpose_calls.awkward,
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "upsample2d": upsample2d_calls.awkward,
 }

@@ -18,7 +18,7 @@ from convkit.testing.named_calls import calls_of
 
 DTYPES = ("float32", "float64")
 # Ops that are sums of products: exact on small integers, in any order.
-SUMS = frozenset({"add", "conv2d", "dense"})
+SUMS = frozenset({"add", "channel_scale", "conv2d", "dense"})
 SHOWN = 8  # failures that a report spells out
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convkit.ops.registry import Array
 from convkit.run.executor import Executor, make_executor
+from convkit.testing.differences import compare_entry
 from convkit.testing.probe import Probe, probe
 
 if TYPE_CHECKING:
@@ -74,27 +74,6 @@ class _Loss:
         return float(sums[0]) * self.scale
 
 
-def _central(loss: _Loss, flat: Array, at: int, h: float, middle: float) -> tuple[float, float]:
-    """Central difference with one Richardson extrapolation, and how far the loss is from smooth.
-
-    The error of the difference is O(h^4) where the loss is smooth. Its slopes on the two sides
-    differ by ``h f'' + O(h^3)`` there, so by half as much at half the step; the second number is
-    what is left of that, and at a kink it is of the size of the jump in the slope.
-    """
-    value = flat[at]
-
-    def sides(step: float) -> tuple[float, float]:
-        flat[at] = value + step
-        up = loss()
-        flat[at] = value - step
-        down = loss()
-        flat[at] = value
-        return (up - down) / (2 * step), (up - 2 * middle + down) / step
-
-    (coarse, bend), (fine, half) = sides(h), sides(h / 2)
-    return (4 * fine - coarse) / 3, abs(bend - 2 * half)
-
-
 def check_gradients(
     model: Model,
     x: Any,
@@ -143,18 +122,8 @@ def check_gradients(
         count = size if max_entries is None else min(size, max_entries)
         for k in np.linspace(0, size - 1, count).astype(int) if count else ():
             at = p.offset + int(k)
-            g, h = float(gradients[at]), step * max(1.0, abs(float(flat[at])))
-            error, d, smooth = np.inf, np.nan, False
-            # Smaller steps see less of a kink nearby, until rounding takes over.
-            for finer in (h, h / 16, h / 256):
-                difference, kink = _central(loss, flat, at, finer, middle)
-                apart = _relative(g, difference)
-                if apart <= tolerance or kink <= tolerance * max(1e-3, abs(difference)):
-                    smooth = True
-                    if apart < error or np.isnan(d):
-                        error, d = apart, difference
-                if error <= tolerance:
-                    break
+            g = float(gradients[at])
+            error, d, smooth = compare_entry(loss, flat, at, g, middle, tolerance, step)
             if not smooth and np.isfinite((g, middle)).all():
                 skipped += 1
                 continue
@@ -168,8 +137,3 @@ def check_gradients(
         entries > 0 and error <= tolerance, entries, skipped, max(error, 0.0), path,
         tuple(int(n) for n in position), g, d, tolerance,
     )  # fmt: skip
-
-
-def _relative(a: float, b: float) -> float:
-    error = abs(a - b) / max(1e-3, abs(a), abs(b))
-    return error if np.isfinite(error) else np.inf

@@ -10,6 +10,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls, hopfield_calls
+from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -22,10 +23,10 @@ from convkit.testing.named_layers import (
     Conv,
     Dense,
 )
-from convkit.testing.normalization_calls import named_batch_norm
+from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
-BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
+BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
 # What keeps a NumPy reference well under a second: operations of a convolution, weights of a dense
 # layer, elements of a map.
 FLOPS, WEIGHTS, ELEMENTS = 80_000_000, 1 << 21, 1 << 18
@@ -54,9 +55,11 @@ def calls_of(op: str, *, small: bool = False) -> list[Call]:
     Raises
     ------
     ValueError
-        If the op is unknown.
+        If the op is unknown, or has no kernels.
     """
-    return _CALLS[registry.get(op).name](small)
+    if registry.get(op).python_only:
+        raise ValueError(f"[{op}] has no kernels to check or to race: it is what a user brings")
+    return _CALLS[op](small)
 
 
 def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
@@ -210,6 +213,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "activation": _activation,
     "add": _add,
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
+    "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
@@ -217,7 +221,10 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "gather_rows": _gather_rows,
     "hopfield": hopfield_calls.named,
     "loss": _loss,
+    "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
     "pool2d": _pool2d,
     "softmax": _softmax,
+    "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),
     "update": _update,
+    "upsample2d": lambda small: upsample2d_calls.named(lambda layer: _map(layer, small)),
 }

@@ -132,6 +132,12 @@ VGG16_CONV = (
     Conv("vgg16.conv5_2", 14, 14, 512, 512, 3, padding=1),
     Conv("vgg16.conv5_3", 14, 14, 512, 512, 3, padding=1),
 )
+# Howard et al. 2017, table 1: one filter per channel.
+MOBILENET_DEPTHWISE = (
+    Conv("mobilenet.dw1", 112, 112, 32, 32, 3, padding=1, groups=32),
+    Conv("mobilenet.dw4", 56, 56, 128, 128, 3, stride=2, padding=1, groups=128),
+    Conv("mobilenet.dw7", 14, 14, 512, 512, 3, padding=1, groups=512),
+)
 VGG16_POOL = tuple(
     Pool(f"vgg16.pool{i}", "max", n, n, c, 2, 2)
     for i, n, c in ((1, 224, 64), (2, 112, 128), (3, 56, 256), (4, 28, 512), (5, 14, 512))
@@ -160,7 +166,13 @@ VGG16_ACTIVATION = (
     Map("vgg16.conv5_1", "relu", 14, 14, 512),
 )
 
-CONV_LAYERS = (*LENET_CONV, *ALEXNET_CONV, *ALEXNET_2012_CONV, *VGG16_CONV)
+CONV_LAYERS = (
+    *LENET_CONV,
+    *ALEXNET_CONV,
+    *ALEXNET_2012_CONV,
+    *VGG16_CONV,
+    *MOBILENET_DEPTHWISE,
+)
 POOL_LAYERS = (*LENET_POOL, *ALEXNET_POOL, *VGG16_POOL)
 DENSE_LAYERS = (*LENET_DENSE, *ALEXNET_DENSE, *VGG16_DENSE)
 ACTIVATION_LAYERS = (*LENET_ACTIVATION, *ALEXNET_ACTIVATION, *VGG16_ACTIVATION)

@@ -75,3 +75,27 @@ def awkward_batch_norm() -> list[list[Call]]:
         batch_norm("mean 10000, several chunks", (1500, 24), mean=-1e4),
         batch_norm("small epsilon", (40, 3), epsilon=1e-12),
     ]
+
+
+def channel_scale(name: str, shape: Shape, *, w: bool = True, b: bool = True) -> list[Call]:
+    """All passes that there are with and without a factor and an offset."""
+    x, channels = Spec(shape), Spec(shape[-1:])
+    of_w, of_b = channels if w else None, channels if b else None
+    calls = [Call(name, "channel_scale", "forward", (x, of_w, of_b))]
+    if w:
+        calls.append(Call(name, "channel_scale", "backward_input", (x, channels)))
+    back = (x, x if w else None)
+    return [*calls, Call(name, "channel_scale", "backward_weight", back, out=(of_w, of_b))]
+
+
+def named_channel_scale(maps: Iterable[tuple[str, Shape]]) -> list[Call]:
+    """Of the maps that convolutions of real networks give."""
+    return [call for name, shape in maps for call in channel_scale(name, shape)]
+
+
+def awkward_channel_scale() -> list[list[Call]]:
+    return [
+        *(channel_scale(name, shape) for name, shape in CHANNELS.items()),
+        channel_scale("no offset", (5, 3, 2, 19), b=False),
+        channel_scale("no factor", (5, 3, 2, 19), w=False),
+    ]

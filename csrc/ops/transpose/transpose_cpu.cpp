@@ -1,0 +1,186 @@
+// transpose, element by element, and in square blocks.
+//
+// The blocked kernel first joins axes that stay neighbours and leaves out those of size 1. Then
+// either the last axis stays the last, and runs of it are copied; or it does not, and the plane of
+// x's and y's last axes is cut into blocks that are read along one and written along the other.
+#include "gemm/runs.h"
+#include "ops/transpose/transpose.h"
+
+namespace convkit::CK_ISA {
+namespace {
+
+// The axes of y, slowest first: their sizes and their strides in x and in y.
+struct Axes {
+  int rank;
+  int64_t size[kMaxRank], from[kMaxRank], to[kMaxRank];
+};
+
+Axes axes_of(const Tensor& x, const Tensor& y, const TransposeParams& params) {
+  const int64_t order[kMaxRank] = {params.axis0, params.axis1, params.axis2,
+                                   params.axis3, params.axis4, params.axis5};
+  int64_t strides[kMaxRank + 1] = {};
+  strides[x.rank] = 1;
+  for (int i = x.rank - 1; i >= 0; --i) strides[i] = strides[i + 1] * x.shape[i];
+  Axes axes = {y.rank, {}, {}, {}};
+  int64_t to = 1;
+  for (int i = y.rank - 1; i >= 0; --i) {
+    axes.size[i] = y.shape[i];
+    axes.from[i] = strides[order[i] + 1];
+    axes.to[i] = to;
+    to *= y.shape[i];
+  }
+  return axes;
+}
+
+// The same permutation with as few axes as it needs, one at least.
+Axes joined(const Axes& a) {
+  Axes j = {0, {}, {}, {}};
+  for (int i = 0; i < a.rank; ++i) {
+    if (a.size[i] == 1) continue;
+    if (j.rank > 0 && j.from[j.rank - 1] == a.size[i] * a.from[i]) {
+      j.size[j.rank - 1] *= a.size[i];
+      j.from[j.rank - 1] = a.from[i];
+      j.to[j.rank - 1] = a.to[i];
+      continue;
+    }
+    j.size[j.rank] = a.size[i];
+    j.from[j.rank] = a.from[i];
+    j.to[j.rank] = a.to[i];
+    ++j.rank;
+  }
+  if (j.rank == 0) j = {1, {1}, {1}, {1}};
+  return j;
+}
+
+// Where element i of an array with these axes lies in x and in y.
+struct Place {
+  int64_t from, to;
+};
+CK_INLINE Place place(const Axes& axes, int64_t i) {
+  Place at = {0, 0};
+  for (int k = axes.rank - 1; k >= 0; --k) {
+    at.from += i % axes.size[k] * axes.from[k];
+    at.to += i % axes.size[k] * axes.to[k];
+    i /= axes.size[k];
+  }
+  return at;
+}
+
+// Takes axis k out.
+int64_t remove(Axes& axes, int k) {
+  const int64_t size = axes.size[k];
+  for (--axes.rank; k < axes.rank; ++k) {
+    axes.size[k] = axes.size[k + 1];
+    axes.from[k] = axes.from[k + 1];
+    axes.to[k] = axes.to[k + 1];
+  }
+  return size;
+}
+
+int64_t product(const Axes& axes) {
+  int64_t n = 1;
+  for (int k = 0; k < axes.rank; ++k) n *= axes.size[k];
+  return n;
+}
+
+CK_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+constexpr int64_t kChunk = 32768;  // values of a chunk, about
+constexpr int64_t kTile = 64;      // a side of a tile: what stays in the cache
+constexpr int64_t kBlock = 8;      // of a block in it: what stays in registers
+
+// to[r, c] = from[c, r] for height x width values; steps are those of the slower axes.
+template <class T>
+CK_INLINE void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step,
+                               int64_t height, int64_t width) {
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t c = 0; c < width; ++c) to[r * to_step + c] = from[c * from_step + r];
+}
+
+// Likewise for kBlock x kBlock values, by way of registers.
+template <class T>
+CK_INLINE void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step) {
+  alignas(64) T block[kBlock * kBlock];
+  for (int64_t c = 0; c < kBlock; ++c)
+    for (int64_t r = 0; r < kBlock; ++r) block[c * kBlock + r] = from[c * from_step + r];
+  for (int64_t r = 0; r < kBlock; ++r) {
+    typedef T Row __attribute__((vector_size(kBlock * sizeof(T)), aligned(alignof(T)), may_alias));
+    Row row;
+    for (int64_t c = 0; c < kBlock; ++c) row[c] = block[c * kBlock + r];
+    *reinterpret_cast<Row*>(to + r * to_step) = row;
+  }
+}
+
+// The planes of y's last axis, the columns here, and x's last axis, the rows.
+template <class T>
+void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
+  const int last = outer.rank - 1;
+  int inner = last;
+  while (outer.from[inner] != 1) --inner;
+  const int64_t from_step = outer.from[last], to_step = outer.to[inner];
+  const int64_t columns = remove(outer, last), rows = remove(outer, inner);
+  // A task is a strip of kTile rows of one plane.
+  const int64_t strips = ceil_div(rows, kTile);
+  const Chunks chunks{product(outer) * strips, kChunk / (smaller(rows, kTile) * columns) + 1};
+  pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
+    for (int64_t task = chunks.begin(chunk); task < chunks.end(chunk); ++task) {
+      const Place plane = place(outer, task / strips);
+      const int64_t first = task % strips * kTile, end = smaller(first + kTile, rows);
+      for (int64_t tile = 0; tile < columns; tile += kTile) {
+        const int64_t right = smaller(tile + kTile, columns);
+        for (int64_t r = first; r < end; r += kBlock) {
+          for (int64_t c = tile; c < right; c += kBlock) {
+            const T* const from = x + plane.from + c * from_step + r;
+            T* const to = y + plane.to + r * to_step + c;
+            if (r + kBlock <= end && c + kBlock <= right) {
+              transpose_block(from, from_step, to, to_step);
+            } else {
+              transpose_block(from, from_step, to, to_step, smaller(kBlock, end - r),
+                              smaller(kBlock, right - c));
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+// Runs of y's last axis, which is x's too.
+template <class T>
+void transpose_runs(ThreadPool* pool, Axes outer, const T* x, T* y) {
+  const int64_t run = remove(outer, outer.rank - 1);
+  const int64_t pieces = ceil_div(run, kChunk);  // of a run that is long
+  const Chunks chunks{product(outer) * pieces, kChunk / run + 1};
+  pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
+    for (int64_t task = chunks.begin(chunk); task < chunks.end(chunk); ++task) {
+      const Place at = place(outer, task / pieces);
+      const int64_t begin = task % pieces * kChunk;
+      copy_run(x + at.from + begin, smaller(kChunk, run - begin), y + at.to + begin);
+    }
+  });
+}
+
+}  // namespace
+
+void transpose_naive(const Call& call) {
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    const Axes axes = axes_of(call[0], call[1], call.as<TransposeParams>());
+    const T* x = call[0].as<T>();
+    T* y = call[1].as<T>();
+    for (int64_t i = 0; i < call[1].size(); ++i) y[i] = x[place(axes, i).from];
+  });
+}
+
+void transpose_blocked(const Call& call) {
+  if (call[1].size() == 0) return;
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    const Axes axes = joined(axes_of(call[0], call[1], call.as<TransposeParams>()));
+    if (axes.from[axes.rank - 1] == 1) {
+      transpose_runs(call.pool, axes, call[0].as<T>(), call[1].as<T>());
+    } else {
+      transpose_planes(call.pool, axes, call[0].as<T>(), call[1].as<T>());
+    }
+  });
+}
+
+}  // namespace convkit::CK_ISA
