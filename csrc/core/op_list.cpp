@@ -3,37 +3,24 @@
 
 #include "core/kernel.h"
 
-#define CK_OPS(X) \
-  X(gather_rows)  \
-  X(conv2d)       \
-  X(pool2d)       \
-  X(dense)        \
-  X(activation)   \
-  X(softmax)      \
-  X(batch_norm)   \
-  X(dropout)      \
-  X(add)          \
-  X(concatenate)  \
-  X(loss)         \
-  X(accuracy)     \
-  X(hopfield)     \
 #define CK_OPS(X)  \
   X(gather_rows)   \
   X(conv2d)        \
   X(pool2d)        \
-  X(pad2d)         \
-  X(upsample2d)    \
-  X(transpose)     \
   X(dense)         \
   X(activation)    \
   X(softmax)       \
   X(batch_norm)    \
-  X(channel_scale) \
   X(dropout)       \
   X(add)           \
   X(concatenate)   \
   X(loss)          \
   X(accuracy)      \
+  X(hopfield)      \
+  X(pad2d)         \
+  X(upsample2d)    \
+  X(transpose)     \
+  X(channel_scale) \
   X(update)
 
 namespace convkit {

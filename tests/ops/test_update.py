@@ -64,7 +64,7 @@ def clip_case(name: str, n: int, norm: float, max_norm: float) -> Case:
     def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
         return [np.array([norm]), rng.standard_normal(n)]
 
-    specs, params = (Spec((1,), "float64"), Spec((n,), FLOAT)), update_params(max_norm=max_norm)
+    specs, params = (Spec((1,), FLOAT), Spec((n,), FLOAT)), update_params(max_norm=max_norm)
     return Case(
         f"clip {name}", "update", "clip_norm", specs, params, fill=fill, trivial=norm < max_norm
     )

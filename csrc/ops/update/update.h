@@ -2,8 +2,8 @@
 //
 //   sgd   g [n], v [n] or absent, w [n]      v and w are changed in place
 //   adam  g [n], m [n], v [n], w [n]         m, v and w are changed in place
-//   global_norm  g [n], any number of them -> norm [1] float64: the 2-norm of all values together
-//   clip_norm    norm [1] float64, g [n]     g is changed in place
+//   global_norm  g [n], any number of them -> norm [1], the 2-norm of all values together
+//   clip_norm    norm [1], g [n]             g is changed in place
 //
 // clip_norm (Pascanu, Mikolov and Bengio 2013, algorithm 1):
 //   norm > max_norm: g *= max_norm / norm

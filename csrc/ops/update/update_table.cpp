@@ -19,8 +19,8 @@ constexpr Kernel rows[] = {
     {"global_norm", "cpu_simd", kFloats, CK_PER_ISA(update_simd_global_norm), nullptr,
      global_norm_workspace},
     {"global_norm", "cpu_naive", kFloats, CK_PER_ISA(update_naive_global_norm)},
-    {"clip_norm", "cpu_simd", bit(Dtype::float64), CK_PER_ISA(update_simd_clip_norm)},
-    {"clip_norm", "cpu_naive", bit(Dtype::float64), CK_PER_ISA(update_naive_clip_norm)},
+    {"clip_norm", "cpu_simd", kFloats, CK_PER_ISA(update_simd_clip_norm)},
+    {"clip_norm", "cpu_naive", kFloats, CK_PER_ISA(update_naive_clip_norm)},
 };
 
 constexpr ParamField fields[] = {

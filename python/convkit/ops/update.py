@@ -116,6 +116,13 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     return []
 
 
+def _infer_norm(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    dtypes = {spec.dtype for spec in specs if spec is not None}
+    if len(dtypes) != 1:
+        raise ValueError(f"[update] a norm needs gradients of one dtype, got {sorted(dtypes)}")
+    return [Spec((1,), *dtypes)]
+
+
 OP = define(
     Op(
         "update",
@@ -128,7 +135,7 @@ OP = define(
                 ("norm",),
                 _global_norm,
                 _global_norm_bound,
-                infer=lambda params, specs: [Spec((1,), "float64")],
+                infer=_infer_norm,
             ),
             Pass(
                 "clip_norm",

@@ -9,8 +9,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls, hopfield_calls
-from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
+from convkit.testing import calls, hopfield_calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call, Shape
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,

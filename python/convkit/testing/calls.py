@@ -281,7 +281,7 @@ def update(name: str, n: int) -> list[Call]:
         return [np.array([7.0]), rng.standard_normal(n, "f4")]
 
     momentum, clipped = update_params(momentum=0.9), update_params(max_norm=5.0)
-    norm = Spec((1,), "float64")
+    norm = Spec((1,))
     return [
         Call(f"{name}, sgd", "update", "sgd", (s, None, s), update_params(), step=step),
         Call(f"{name}, momentum", "update", "sgd", (s, s, s), momentum, step=step),

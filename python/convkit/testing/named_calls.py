@@ -9,8 +9,7 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls, hopfield_calls
-from convkit.testing import calls, pad2d_calls, transpose_calls, upsample2d_calls
+from convkit.testing import calls, hopfield_calls, pad2d_calls, transpose_calls, upsample2d_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
