@@ -12,6 +12,7 @@
   X(softmax)       \
   X(batch_norm)    \
   X(channel_scale) \
+  X(lrn)           \
   X(dropout)       \
   X(add)           \
   X(concatenate)   \

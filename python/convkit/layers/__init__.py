@@ -9,7 +9,7 @@ from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
 from convkit.layers.dropout import Dropout
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.merge import Add, Concatenate, add, concatenate
-from convkit.layers.normalization import BatchNormalization
+from convkit.layers.normalization import BatchNormalization, LocalResponseNormalization
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (
     AveragePooling2D,
@@ -26,8 +26,9 @@ __all__ = [
     "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
     "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
     "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D",
-    "Input", "InputLayer", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
-    "ReLU", "Rescaling", "Reshape", "Softmax", "add", "concatenate", "reset_names",
+    "Input", "InputLayer", "Layer", "LeakyReLU", "LocalResponseNormalization", "MaxPool2D",
+    "MaxPooling2D", "Parameter", "ReLU", "Rescaling", "Reshape", "Softmax", "add",
+    "concatenate", "reset_names",
 ]  # fmt: skip
 
 

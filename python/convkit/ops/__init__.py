@@ -44,6 +44,10 @@ from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.gather_rows import gather_rows
 from convkit.ops.loss import loss, loss_backward
+from convkit.ops.lrn import (
+    local_response_normalization,
+    local_response_normalization_backward,
+)
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -94,6 +98,8 @@ __all__ = [
     "kernels",
     "leaky_relu",
     "linear",
+    "local_response_normalization",
+    "local_response_normalization_backward",
     "log_softmax",
     "log_softmax_backward",
     "loss",

@@ -14,6 +14,7 @@ from convkit.testing.calls import Call, Shape
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,
     awkward_channel_scale,
+    awkward_lrn,
 )
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -166,6 +167,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     ],
     "gather_rows": _gather_rows,
     "loss": lambda: _losses(calls.loss, LOSSES),
+    "lrn": awkward_lrn,
     "pool2d": _pool2d,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],

@@ -22,7 +22,7 @@ from convkit.testing.named_layers import (
     Conv,
     Dense,
 )
-from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
+from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale, named_lrn
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
@@ -217,6 +217,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "dropout": _dropout,
     "gather_rows": _gather_rows,
     "loss": _loss,
+    "lrn": named_lrn,
     "pool2d": _pool2d,
     "softmax": _softmax,
     "update": _update,
