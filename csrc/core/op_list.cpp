@@ -11,6 +11,8 @@
   X(activation)    \
   X(softmax)       \
   X(batch_norm)    \
+  X(channel_scale) \
+  X(lrn)           \
   X(dropout)       \
   X(add)           \
   X(concatenate)   \

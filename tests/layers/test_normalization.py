@@ -227,3 +227,40 @@ def test_a_shared_layer_refuses_other_channels():
     layer(ck.Input((4, 3)))
     with pytest.raises(ValueError, match=r"'bn' .* has weights for 3 channels, got 5"):
         layer(ck.Input((4, 5)))
+
+
+@pytest.mark.parametrize("region", ["across_channels", "within_channel"])
+def test_local_response_normalization(region):
+    x, y = data()
+    layer = layers.LocalResponseNormalization(3, alpha=0.5, k=1, norm_region=region)
+    model = ck.Sequential(
+        [ck.Input(IMAGES[1:]), layers.Conv2D(4, 3), layer, layers.Flatten(), layers.Dense(2)]
+    )
+    model.compile("sgd", ck.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert layer.count_params() == 0
+    assert ck.testing.compare(model, x, y, "native", "reference").agrees
+    report = ck.testing.check_gradients(model, x, y)
+    assert report.passed, str(report)
+
+
+def test_local_response_normalization_is_that_of_the_op():
+    x, _ = data()
+    model = ck.Sequential([ck.Input(IMAGES[1:]), layers.LocalResponseNormalization()])
+    expected = ck.reference.local_response_normalization(x)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "make"),
+    [
+        (TypeError, "no argument 'depth_radius'; it is size = 2", {"depth_radius": 2}),
+        (TypeError, "no argument 'bias'; it is k", {"bias": 1}),
+        (TypeError, "no argument 'local_size'", {"local_size": 5}),
+        (ValueError, "layer .*unknown alpha_per", {"alpha_per": "n"}),
+        (ValueError, "layer .*k is -1", {"k": -1}),
+        (ValueError, r"layer .*within a channel, got", {"norm_region": "within_channel"}),
+    ],
+)
+def test_errors_of_local_response_normalization(error, message, make):
+    with pytest.raises(error, match=message):
+        layers.LocalResponseNormalization(**make)(ck.Input((4, 3)))

@@ -12,7 +12,7 @@ from convkit.layers.dropout import Dropout
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
-from convkit.layers.normalization import BatchNormalization
+from convkit.layers.normalization import BatchNormalization, LocalResponseNormalization
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (
     AveragePooling2D,
@@ -34,6 +34,11 @@ __all__ = [
     "InputLayer", "Lambda", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
     "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "SeparableConvolution2D",
     "Softmax", "UpSampling2D", "ZeroPadding2D", "add", "concatenate", "reset_names",
+    "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
+    "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D",
+    "Input", "InputLayer", "Layer", "LeakyReLU", "LocalResponseNormalization", "MaxPool2D",
+    "MaxPooling2D", "Parameter", "ReLU", "Rescaling", "Reshape", "Softmax", "add",
+    "concatenate", "reset_names",
 ]  # fmt: skip
 
 

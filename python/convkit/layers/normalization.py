@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 from convkit.layers.base import Layer
 from convkit.layers.checks import explained
 from convkit.ops.batch_norm import batch_norm_params
+from convkit.ops.lrn import lrn_params
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
     from convkit.models.graph import Shape
     from convkit.program.program import Builder, Value
 
-__all__ = ["BatchNormalization"]
+__all__ = ["BatchNormalization", "LocalResponseNormalization"]
+
+# Arguments of other libraries' local response normalization, and what they are called here.
+_LRN_NAMES = {
+    "depth_radius": "size = 2 * depth_radius + 1",
+    "bias": "k = bias",
+    "local_size": 'size = local_size, with alpha_per="size"',
+}
 
 
 class BatchNormalization(Layer):
@@ -141,5 +149,61 @@ class BatchNormalization(Layer):
             )
         y, *batch = builder.emit("batch_norm", "forward", [x, *affine], self._params)
         builder.after_step("batch_norm", "update_moving", [*batch, *kept], self._params)
+        assert y is not None
+        return y
+
+
+class LocalResponseNormalization(Layer):
+    """Divide by a power of the sum of squares nearby: ``x (k + alpha sum x^2)^-beta``.
+
+    Krizhevsky, Sutskever and Hinton 2012, section 3.3, whose constants are the defaults.
+
+    Parameters
+    ----------
+    size : int
+        Of the window, from ``size // 2`` before to ``(size - 1) // 2`` behind its centre;
+        TensorFlow's depth_radius r is a size of ``2 * r + 1``.
+    alpha, beta : float
+        At least 0.
+    k : float
+        Positive; TensorFlow's bias.
+    alpha_per : str
+        "sum": alpha times the sum, as in the paper and TensorFlow; "size": alpha divided by the
+        number of values in a window, as in PyTorch and Caffe.
+    norm_region : str
+        "across_channels": `size` channels at one place; "within_channel": `size` by `size` pixels
+        of one channel of an image (N, H, W, C), as Caffe's WITHIN_CHANNEL.
+    **kwargs
+        Common arguments of `Layer`.
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+        alpha_per: str = "sum",
+        norm_region: str = "across_channels",
+        **kwargs: Any,
+    ) -> None:
+        for name, own in _LRN_NAMES.items():
+            if name in kwargs:
+                raise TypeError(
+                    f"layer {type(self).__name__} has no argument {name!r}; it is {own} here"
+                )
+        super().__init__(**kwargs)
+        with explained(self):
+            self._params = lrn_params(
+                size, alpha, beta, k, alpha_per=alpha_per, norm_region=norm_region
+            )
+        self.size, self.alpha, self.beta, self.k = int(size), float(alpha), float(beta), float(k)
+        self.alpha_per, self.norm_region = alpha_per, norm_region
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return self.infer("lrn", "forward", [input_shape], self._params)
+
+    def emit(self, builder: Builder, inputs: list[Value]) -> Value:
+        y = builder.emit("lrn", "forward", inputs[:1], self._params)[0]
         assert y is not None
         return y

@@ -46,6 +46,10 @@ from convkit.ops.gather_rows import gather_rows
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
 from convkit.ops.pad2d import crop2d, pad2d
+from convkit.ops.lrn import (
+    local_response_normalization,
+    local_response_normalization_backward,
+)
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -102,6 +106,8 @@ __all__ = [
     "kernels",
     "leaky_relu",
     "linear",
+    "local_response_normalization",
+    "local_response_normalization_backward",
     "log_softmax",
     "log_softmax_backward",
     "loss",

@@ -14,6 +14,7 @@ from convkit.testing.calls import Call, Shape
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,
     awkward_channel_scale,
+    awkward_lrn,
 )
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -174,6 +175,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "hopfield": hopfield_calls.awkward,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "pad2d": pad2d_calls.awkward,
+    "lrn": awkward_lrn,
     "pool2d": _pool2d,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": transpose_calls.awkward,

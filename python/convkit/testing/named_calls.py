@@ -22,7 +22,7 @@ from convkit.testing.named_layers import (
     Conv,
     Dense,
 )
-from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
+from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale, named_lrn
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
@@ -221,6 +221,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "hopfield": hopfield_calls.named,
     "loss": _loss,
     "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
+    "lrn": named_lrn,
     "pool2d": _pool2d,
     "softmax": _softmax,
     "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from convkit.ops import registry
 from convkit.ops.batch_norm import batch_norm_params
+from convkit.ops.lrn import lrn_params
 from convkit.ops.registry import Array, Spec
 from convkit.testing.calls import Call, Fill, Shape
 
@@ -98,4 +100,60 @@ def awkward_channel_scale() -> list[list[Call]]:
         *(channel_scale(name, shape) for name, shape in CHANNELS.items()),
         channel_scale("no offset", (5, 3, 2, 19), b=False),
         channel_scale("no factor", (5, 3, 2, 19), w=False),
+    ]
+
+
+def lrn(name: str, shape: Shape, **options: Any) -> list[Call]:
+    """Both passes."""
+    x, params = Spec(shape), lrn_params(**options)
+    return [
+        Call(name, "lrn", "forward", (x,), params),
+        Call(name, "lrn", "backward", (x, x), params),
+    ]
+
+
+# The two of AlexNet (Krizhevsky et al. 2012), and the first of Caffe's cifar10_full.
+LRN_LAYERS: tuple[tuple[str, Shape, dict[str, Any]], ...] = (
+    ("alexnet2012.norm1", (55, 55, 96), {}),
+    ("alexnet2012.norm2", (27, 27, 256), {}),
+    ("cifar10_full.norm1", (16, 16, 32),
+     {"size": 3, "alpha": 5e-5, "k": 1.0, "alpha_per": "size", "norm_region": "within_channel"}),
+)  # fmt: skip
+# An alpha so large that the sum matters; sizes that are even, or reach over all of most maps.
+LRN_OPTIONS: dict[str, dict[str, Any]] = {
+    "alpha 1": {"alpha": 1.0},
+    "even size": {"size": 4, "alpha": 2.0, "alpha_per": "size", "k": 0.5},
+    "size 1, any power": {"size": 1, "alpha": 1.0, "beta": 0.3},
+    "wide window": {"size": 41, "alpha": 0.1, "beta": 1.5, "k": 1.0},
+}
+IMAGES: dict[str, Shape] = {
+    "one pixel": (2, 1, 1, 3),
+    "a line": (1, 1, 9, 5),
+    "primes": (2, 11, 7, 5),
+    "16 channels": (1, 4, 5, 16),
+    "empty batch": (0, 4, 4, 3),
+}
+
+
+def named_lrn(small: bool) -> list[Call]:
+    """The layers of real networks."""
+    found = []
+    for name, (h, w, c), options in LRN_LAYERS:
+        n, h, w = (2, (h + 2) // 3, (w + 2) // 3) if small else (8, h, w)
+        found += lrn(f"{name}, batch {n}, {h} x {w}", (n, h, w, c), **options)
+    return found
+
+
+def awkward_lrn() -> list[list[Call]]:
+    return [
+        *(
+            lrn(f"{name}, {how}", shape, **options)
+            for name, shape in CHANNELS.items()
+            for how, options in LRN_OPTIONS.items()
+        ),
+        *(
+            lrn(f"{name}, within, {how}", shape, **options, norm_region="within_channel")
+            for name, shape in IMAGES.items()
+            for how, options in LRN_OPTIONS.items()
+        ),
     ]
