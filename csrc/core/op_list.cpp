@@ -8,6 +8,7 @@
   X(conv2d)       \
   X(pool2d)       \
   X(dense)        \
+  X(rnn)          \
   X(activation)   \
   X(softmax)      \
   X(dropout)      \

@@ -40,6 +40,14 @@ from convkit.ops.pool2d import (
     max_pool2d_backward,
 )
 from convkit.ops.registry import kernels, ops, register, unregister
+from convkit.ops.rnn import (
+    gru,
+    gru_backward,
+    lstm,
+    lstm_backward,
+    simple_rnn,
+    simple_rnn_backward,
+)
 from convkit.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -71,6 +79,8 @@ __all__ = [
     "exponential",
     "gather_rows",
     "gelu",
+    "gru",
+    "gru_backward",
     "hard_sigmoid",
     "hardtanh",
     "kernels",
@@ -80,6 +90,8 @@ __all__ = [
     "log_softmax_backward",
     "loss",
     "loss_backward",
+    "lstm",
+    "lstm_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
@@ -89,6 +101,8 @@ __all__ = [
     "sgd",
     "sigmoid",
     "silu",
+    "simple_rnn",
+    "simple_rnn_backward",
     "softmax",
     "softmax_backward",
     "softplus",

@@ -9,7 +9,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, rnn_calls
 from convkit.testing.calls import Call, Shape
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -161,6 +161,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "gather_rows": _gather_rows,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "pool2d": _pool2d,
+    "rnn": rnn_calls.awkward,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
 }

@@ -9,7 +9,7 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls
+from convkit.testing import calls, rnn_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -209,6 +209,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "gather_rows": _gather_rows,
     "loss": _loss,
     "pool2d": _pool2d,
+    "rnn": rnn_calls.named,
     "softmax": _softmax,
     "update": _update,
 }
