@@ -22,7 +22,7 @@
   X(pad2d)         \
   X(upsample2d)    \
   X(transpose)     \
-  X(channel_scale) \
+  X(rnn)           \
   X(update)
 
 namespace convkit {

@@ -15,8 +15,8 @@ import numpy as np
 
 from convkit import ops
 
-# Operands whose integers mean integers: labels, positions, pixels.
-_INTEGER = frozenset({"t", "index", "argmax", "source", "order"})
+# Operands whose integers mean integers: labels, positions, pixels, masks.
+_INTEGER = frozenset({"t", "index", "argmax", "source", "order", "mask"})
 
 
 def _widen(name: str, value: Any) -> Any:

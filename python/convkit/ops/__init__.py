@@ -45,11 +45,11 @@ from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.gather_rows import gather_rows
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
-from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.lrn import (
     local_response_normalization,
     local_response_normalization_backward,
 )
+from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -57,6 +57,14 @@ from convkit.ops.pool2d import (
     max_pool2d_backward,
 )
 from convkit.ops.registry import kernels, ops, register, unregister
+from convkit.ops.rnn import (
+    gru,
+    gru_backward,
+    lstm,
+    lstm_backward,
+    simple_rnn,
+    simple_rnn_backward,
+)
 from convkit.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -98,6 +106,8 @@ __all__ = [
     "exponential",
     "gather_rows",
     "gelu",
+    "gru",
+    "gru_backward",
     "hard_sigmoid",
     "hardtanh",
     "hopfield_asynchronous",
@@ -112,6 +122,8 @@ __all__ = [
     "log_softmax_backward",
     "loss",
     "loss_backward",
+    "lstm",
+    "lstm_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
@@ -122,6 +134,8 @@ __all__ = [
     "sgd",
     "sigmoid",
     "silu",
+    "simple_rnn",
+    "simple_rnn_backward",
     "softmax",
     "softmax_backward",
     "softplus",

@@ -9,7 +9,14 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls, hopfield_calls, pad2d_calls, transpose_calls, upsample2d_calls
+from convkit.testing import (
+    calls,
+    hopfield_calls,
+    pad2d_calls,
+    rnn_calls,
+    transpose_calls,
+    upsample2d_calls,
+)
 from convkit.testing.calls import Call, Shape
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,
@@ -177,6 +184,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "pad2d": pad2d_calls.awkward,
     "lrn": awkward_lrn,
     "pool2d": _pool2d,
+    "rnn": rnn_calls.awkward,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": transpose_calls.awkward,
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],

@@ -9,7 +9,14 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import calls, hopfield_calls, pad2d_calls, transpose_calls, upsample2d_calls
+from convkit.testing import (
+    calls,
+    hopfield_calls,
+    pad2d_calls,
+    rnn_calls,
+    transpose_calls,
+    upsample2d_calls,
+)
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -223,6 +230,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
     "lrn": named_lrn,
     "pool2d": _pool2d,
+    "rnn": rnn_calls.named,
     "softmax": _softmax,
     "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),
     "update": _update,
