@@ -79,7 +79,7 @@ def test_mlp():
 
 
 def test_get():
-    assert models.names() == ["lenet5", "mlp"]
+    assert models.names() == ["alexnet", "lenet5", "mlp", "vgg11", "vgg13", "vgg16", "vgg19"]
     assert all(models.get(name)().count_params() for name in models.names())
     with pytest.raises(ValueError, match="unknown model 'lenet'; did you mean 'lenet5'"):
         models.get("lenet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convkit.errors import did_you_mean
+from convkit.models.alexnet import alexnet
 from convkit.models.hopfield import (
     ContinuousHopfield,
     Hopfield,
@@ -16,12 +17,14 @@ from convkit.models.lenet import lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
 from convkit.models.sequential import Sequential
+from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 __all__ = [
     "ContinuousHopfield",
     "Hopfield",
     "Model",
     "Sequential",
+    "alexnet",
     "capacity_curve",
     "get",
     "hopfield_queens",
@@ -29,9 +32,21 @@ __all__ = [
     "lenet5",
     "mlp",
     "names",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
 ]
 
-_BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
+_BUILDERS: dict[str, Callable[..., Model]] = {
+    "alexnet": alexnet,
+    "lenet5": lenet5,
+    "mlp": mlp,
+    "vgg11": vgg11,
+    "vgg13": vgg13,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
+}
 
 
 def names() -> list[str]:
