@@ -3,7 +3,7 @@
 
 #include "core/kernel.h"
 
-#define CK_OPS(X)  \
+#define CK_OPS(X)   \
   X(gather_rows)   \
   X(conv2d)        \
   X(pool2d)        \
@@ -17,6 +17,8 @@
   X(concatenate)   \
   X(loss)          \
   X(accuracy)      \
+  X(rbf)           \
+  X(scatter)       \
   X(update)
 
 namespace convkit {

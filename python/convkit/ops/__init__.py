@@ -51,7 +51,15 @@ from convkit.ops.pool2d import (
     max_pool2d,
     max_pool2d_backward,
 )
+from convkit.ops.rbf import (
+    rbf_distance,
+    rbf_distance_backward_input,
+    rbf_distance_backward_weight,
+    rbf_gaussian,
+    rbf_gaussian_backward,
+)
 from convkit.ops.registry import kernels, ops, register, unregister
+from convkit.ops.scatter import scatter, scatter_backward
 from convkit.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -102,9 +110,16 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
+    "rbf_distance",
+    "rbf_distance_backward_input",
+    "rbf_distance_backward_weight",
+    "rbf_gaussian",
+    "rbf_gaussian_backward",
     "register",
     "relu",
     "scaled_tanh",
+    "scatter",
+    "scatter_backward",
     "selu",
     "sgd",
     "sigmoid",

@@ -15,6 +15,7 @@ from convkit.testing.normalization_calls import (
     awkward_batch_norm,
     awkward_channel_scale,
 )
+from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -167,6 +168,8 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "gather_rows": _gather_rows,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "pool2d": _pool2d,
+    "rbf": awkward_rbf,
+    "scatter": awkward_scatter,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
 }

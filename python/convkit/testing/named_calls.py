@@ -23,6 +23,7 @@ from convkit.testing.named_layers import (
     Dense,
 )
 from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale
+from convkit.testing.rbf_calls import named_rbf, named_scatter
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1}
@@ -218,6 +219,8 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "gather_rows": _gather_rows,
     "loss": _loss,
     "pool2d": _pool2d,
+    "rbf": named_rbf,
+    "scatter": named_scatter,
     "softmax": _softmax,
     "update": _update,
 }
