@@ -21,13 +21,16 @@ from convkit.layers.pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
+from convkit.layers.rbf import RBF, EuclideanRBF
+from convkit.layers.subsampling import Subsampling2D
 
 __all__ = [
-    "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
-    "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
+    "ELU", "RBF", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization",
+    "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "EuclideanRBF", "Flatten",
     "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D",
     "Input", "InputLayer", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "Parameter",
-    "ReLU", "Rescaling", "Reshape", "Softmax", "add", "concatenate", "reset_names",
+    "ReLU", "Rescaling", "Reshape", "Softmax", "Subsampling2D", "add", "concatenate",
+    "reset_names",
 ]  # fmt: skip
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convkit.errors import did_you_mean
-from convkit.models.lenet import lenet5
+from convkit.models.lenet import LENET5_C3, lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
 from convkit.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "get", "lenet5", "mlp", "names"]
+__all__ = ["LENET5_C3", "Model", "Sequential", "get", "lenet5", "mlp", "names"]
 
 _BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
 
