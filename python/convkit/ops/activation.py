@@ -180,11 +180,13 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     Raises
     ------
     ValueError
-        If the activation's derivative needs its input, which a fused kernel does not keep.
+        If the activation's derivative needs its input, which a fused kernel does not keep, or is 0
+        everywhere.
     """
     kind, alpha = instruction.params["activation"], instruction.params["alpha"]
     if kind == "linear":
         return dy
+    _refuse_step(instruction)
     if kind not in FROM_OUTPUT:
         raise ValueError(
             f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
@@ -197,7 +199,18 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     )[0]  # fmt: skip
 
 
+def _refuse_step(instruction: Any) -> None:
+    """A step passes no gradient back: what lies before it would silently stay as it is."""
+    if instruction.params["activation"] == "step":
+        raise ValueError(
+            f"layer {instruction.layer!r}: step has the derivative 0 everywhere, so nothing before "
+            "it can be trained by backpropagation; use sigmoid, or models.Perceptron, or set "
+            "trainable=False on the layers up to the step"
+        )
+
+
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
+    _refuse_step(instruction)
     (x,), (dy,) = instruction.inputs, gradients
     if instruction.params["activation"] in FROM_OUTPUT:
         return [activation_gradient(tape, instruction, dy)]
