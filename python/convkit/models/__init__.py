@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convkit.errors import did_you_mean
+from convkit.models.kernel_machines import KernelPerceptron, KernelRidge
+from convkit.models.kmeans import KMeans
 from convkit.models.lenet import LENET5_C3, lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
+from convkit.models.perceptron import Perceptron, ThresholdNeuron
+from convkit.models.rbf_network import RBFNetwork
 from convkit.models.sequential import Sequential
 
-__all__ = ["LENET5_C3", "Model", "Sequential", "get", "lenet5", "mlp", "names"]
+__all__ = ["KMeans", "KernelPerceptron", "KernelRidge", "LENET5_C3", "Model", "Perceptron", "RBFNetwork", "Sequential", "ThresholdNeuron", "get", "lenet5", "mlp", "names"]  # fmt: skip
 
 _BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
 
