@@ -68,7 +68,7 @@ def test_exact_is_the_solution_of_least_norm():
 
 def test_exact_says_when_rounding_is_too_much():
     x = np.linspace(0, 1, 30)[:, None]
-    with pytest.warns(UserWarning, match=r"spread=50 .* use a smaller one"):
+    with pytest.warns(UserWarning, match=r"spread=50 .* use a smaller spread"):
         RBFNetwork.exact(x, np.random.default_rng(0).standard_normal(30), 50.0)
 
 

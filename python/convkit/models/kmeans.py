@@ -123,10 +123,10 @@ class KMeans:
         rng = generator(self.seed, _SEEDING)
         centres = np.empty((self.n_clusters, points.shape[1]), points.dtype)
         centres[0] = points[int(rng.integers(len(points)))]
+        norms = np.einsum("ij,ij->i", points, points)
         d = np.full(len(points), np.inf)
         for k in range(1, self.n_clusters):
-            apart = points - centres[k - 1]
-            d = np.minimum(d, np.einsum("ij,ij->i", apart, apart))
+            d = np.minimum(d, _distances_to(points, norms, centres[k - 1]))
             total = np.cumsum(d)
             if not total[-1] > 0:
                 raise self._too_few(k)
@@ -143,6 +143,19 @@ class KMeans:
 
 def _dtype(x: Any) -> str:
     return "float32" if getattr(x, "dtype", None) == np.float32 else "float64"
+
+
+def _distances_to(points: Array, norms: Array, centre: Array) -> Array:
+    """Squared distances to one point, exactly 0 where it is that point.
+
+    ``|x|^2 - 2 x . c + |c|^2`` reads the points once; where it cancels, they are subtracted.
+    """
+    size = norms + centre @ centre
+    d = size - 2 * (points @ centre)
+    close = np.flatnonzero(d < 1e-3 * size)
+    apart = points[close] - centre
+    d[close] = np.einsum("ij,ij->i", apart, apart)
+    return np.asarray(d)
 
 
 def _nearest(points: Array, centres: Array) -> tuple[NDArray[np.intp], Array]:

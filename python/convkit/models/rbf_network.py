@@ -178,8 +178,8 @@ class RBFNetwork(Regressor):
         error = float(np.abs(network._answer(points) - values).max())
         if error > _DESIGN_ERROR * max(float(np.abs(values).max()), 1.0):
             warnings.warn(
-                f"[RBFNetwork.exact] with spread={spread:g} the units are nearly the same function, "
-                f"and rounding leaves an error of {error:.1g} on the samples; use a smaller one",
+                f"[RBFNetwork.exact] with spread={spread:g} the units are nearly the same, and "
+                f"rounding leaves an error of {error:.1g} on the samples; use a smaller spread",
                 UserWarning,
                 stacklevel=2,
             )
