@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from convkit.models import Perceptron, ThresholdNeuron
+from convkit.models import Perceptron, ThresholdNeuron, perceptron
 
 TWO = list(itertools.product([0, 1], repeat=2))
 TABLES = {
@@ -178,6 +178,16 @@ def test_the_pocket_keeps_the_best_weights():
     assert model.separable_ is None
     assert model.score(x, y) == 79 / 80
     assert len(model.mistakes_) == 300
+
+
+@pytest.mark.parametrize("thorough", [0, 1 << 16])
+def test_the_pocket_of_overlapping_classes(thorough, monkeypatch):
+    monkeypatch.setattr(perceptron, "_THOROUGH", thorough)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 500)
+    x = rng.standard_normal((500, 2)) + 2 * y[:, None]  # Bayes: 92.1 % right
+    model = Perceptron(max_epochs=30, shuffle=True, seed=0).fit(x, y)
+    assert model.separable_ is None and model.score(x, y) > 0.91
 
 
 def test_kesler_and_several_classes():

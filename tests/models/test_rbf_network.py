@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from convkit.models import RBFNetwork
+from convkit.models import KMeans, RBFNetwork
 
 P, T = [[1.0], [2.0], [3.0]], [2.0, 4.1, 5.9]  # the example of MATLAB's newrbe and newrb
 
@@ -181,6 +181,18 @@ def test_widths():
     np.testing.assert_allclose(common.widths_, math.sqrt(4 / 6))
     number = RBFNetwork(2, 0.5, width_scale=2, seed=0).fit(x, t)
     np.testing.assert_allclose(number.widths_, 1.0)
+
+
+def test_centres_may_be_given():
+    x, t = noisy_sine(60, 2)
+    clusters = KMeans(8, seed=1).fit(x)
+    for width in ("nearest", "cluster", "common", "max", 0.8):
+        by_number = RBFNetwork(8, width, 1.5, max_iterations=300, seed=1).fit(x, t)
+        by_centres = RBFNetwork(clusters.cluster_centers_, width, 1.5).fit(x, t)
+        np.testing.assert_allclose(by_centres.widths_, by_number.widths_, rtol=1e-12)
+        np.testing.assert_allclose(by_centres.predict(x), by_number.predict(x), atol=1e-9)
+    with pytest.raises(ValueError, match=r"\(N, 2\)"):
+        RBFNetwork([[1.0]]).fit(x, t)
 
 
 def test_a_vector_stays_a_vector():

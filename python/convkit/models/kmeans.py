@@ -13,7 +13,7 @@ from convkit.models.estimators import as_points
 from convkit.ops.registry import Array
 from convkit.random import generator
 
-__all__ = ["KMeans"]
+__all__ = ["KMeans", "nearest"]
 
 _SEEDING = 0x6B6D6561  # the purpose of the random numbers, a path of `generator`
 _ROWS = 8192  # samples whose distances are held at a time
@@ -89,13 +89,13 @@ class KMeans:
         self.inertias_: list[float] = []
         for _ in range(self.max_iterations):
             before = labels
-            labels, d = _nearest(points, centres)
+            labels, d = nearest(points, centres)
             self.inertias_.append(float(d.sum(dtype=np.float64)))
             if np.array_equal(labels, before):
                 break
             centres = _means(points, _fill_empty(labels, d, self.n_clusters), self.n_clusters)
         else:
-            labels, d = _nearest(points, centres)
+            labels, d = nearest(points, centres)
         self.cluster_centers_ = centres
         self.labels_ = labels
         self.inertia_ = float(d.sum(dtype=np.float64))
@@ -117,7 +117,7 @@ class KMeans:
             raise RuntimeError("[KMeans] call fit(x) before predict")
         centres = self.cluster_centers_
         points = as_points("KMeans", x, centres.shape[1], dtype=centres.dtype)
-        return _nearest(points, centres)[0]
+        return nearest(points, centres)[0]
 
     def _seed_centres(self, points: Array) -> Array:
         rng = generator(self.seed, _SEEDING)
@@ -158,7 +158,7 @@ def _distances_to(points: Array, norms: Array, centre: Array) -> Array:
     return np.asarray(d)
 
 
-def _nearest(points: Array, centres: Array) -> tuple[NDArray[np.intp], Array]:
+def nearest(points: Array, centres: Array) -> tuple[NDArray[np.intp], Array]:
     """The nearest centre of each point, the first among equals, and the squared distance to it."""
     labels = np.empty(len(points), np.intp)
     least = np.empty(len(points), points.dtype)

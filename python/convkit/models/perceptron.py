@@ -25,7 +25,7 @@ __all__ = ["Perceptron", "ThresholdNeuron"]
 
 _ORDER = 0x70657263  # the purpose of the random numbers, a path of `generator`
 
-# Numbers that all scores may depend on for each change of the weights to be judged.
+# So many factors of all scores, at most, and every change of the weights is judged.
 _THOROUGH = 1 << 16
 
 # Weight of every input and threshold, for n inputs.
@@ -42,7 +42,8 @@ class ThresholdNeuron:
     """A neuron that fires when the weighted sum of its inputs reaches a threshold.
 
     ``y = 1 if sum_i w_i x_i >= threshold else 0``. It computes logic but does not learn (McCulloch
-    and Pitts, "A logical calculus of the ideas immanent in nervous activity", 1943).
+    and Pitts, "A logical calculus of the ideas immanent in nervous activity", 1943). The activation
+    "step" of layers differs at one point: it is 0 at 0, where this neuron fires.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ class ThresholdNeuron:
 class Learner(Protocol):
     """What `correct_mistakes` trains: scores, linear in weights that a mistake changes."""
 
-    size: int  # numbers to look at for all scores
+    size: int  # factors that all scores take: samples x coordinates x columns
 
     def scores(self, i: int) -> Array:
         """Scores of sample i, one per column."""
@@ -242,22 +243,21 @@ class _Pocket:
         """Count what the present weights get right, and keep them if it is more."""
         self.judged = True
         right = int((decide(self.learner.all_scores()) == self.y).sum())
-        self.held = right > self.right
-        if self.held:
+        if right > self.right:
             self.weights, self.right = self.learner.weights(), right
 
     def changed(self) -> None:
         """The weights have changed."""
-        self.judged = self.held = False
+        self.judged = False
         if self.thorough:
             self.judge()
 
     def survived(self, run: int) -> None:
         """The weights have given `run` right answers in a row."""
-        if run > self.run and not self.judged:
-            self.judge()
-        if self.held:
+        if run > self.run:
             self.run = run
+            if not self.judged:
+                self.judge()
 
 
 def _change(right: int, answer: int, columns: int) -> Array:
@@ -308,16 +308,16 @@ class Perceptron(Classifier):
     weights begin at 0, so a learning rate would only scale them, and there is none. More classes:
     one weight vector each, the largest score decides, and a mistake adds the sample to its class's
     vector and subtracts it from that of the answer; this is the rule for two classes in Kesler's
-    construction (Duda and Hart, "Pattern Classification and Scene Analysis", 1973, section 5.12).
+    construction (Duda and Hart, "Pattern Classification and Scene Analysis", 1973, chapter 5).
 
     On separable data it stops with no mistake, after at most ``(R / gamma)^2`` updates, where R is
     the largest norm of a sample with its bias coordinate 1 and gamma the margin of any separator of
     unit norm (Novikoff, "On convergence proofs for perceptrons", 1962); with more than two classes
     R^2 doubles and the norm is that of all vectors together. On other data it never settles, so the
     weights that got most training samples right are kept in a pocket (Gallant, "Perceptron-based
-    learning algorithms", 1990, with the ratchet). Of up to 65,536 numbers every change of the
-    weights is judged; beyond, as there, only weights with a longer run of right answers than those
-    in the pocket.
+    learning algorithms", 1990, with the ratchet). Where all scores take up to 65,536
+    products, every change of the weights is judged; beyond, only weights with a longer run of right
+    answers than any before.
 
     Parameters
     ----------

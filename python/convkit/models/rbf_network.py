@@ -13,7 +13,7 @@ from convkit.errors import did_you_mean
 from convkit.models.arguments import count
 from convkit.models.distances import gaussian, squared_distances
 from convkit.models.estimators import Regressor, as_points, as_values, positive_number
-from convkit.models.kmeans import KMeans
+from convkit.models.kmeans import KMeans, nearest
 from convkit.models.least_squares import least_squares, solve_positive
 from convkit.ops.registry import Array
 
@@ -47,8 +47,8 @@ class RBFNetwork(Regressor):
 
     Parameters
     ----------
-    units : int
-        Number of k-means centres.
+    units : int or array_like of shape (units, C)
+        Number of k-means centres, or the centres themselves, such as those of a `KMeans`.
     width : str or float
         How the widths sigma_j follow from the centres. "nearest": the distance to the nearest other
         centre. "cluster": root of the mean squared distance of a cluster's samples from its centre
@@ -89,14 +89,17 @@ class RBFNetwork(Regressor):
 
     def __init__(
         self,
-        units: int = 10,
+        units: int | ArrayLike = 10,
         width: str | float = "nearest",
         width_scale: float = 1.0,
         ridge: float = 0.0,
         max_iterations: int = 100,
         seed: int | None = None,
     ) -> None:
-        self.units = count("RBFNetwork", "units", units, None)
+        self._given = None if np.ndim(units) == 0 else as_points("RBFNetwork", units, least=1)
+        self.units = (
+            count("RBFNetwork", "units", units, None) if self._given is None else len(self._given)
+        )
         if isinstance(width, str):
             if width not in WIDTHS:
                 known = did_you_mean(width, WIDTHS)
@@ -130,9 +133,14 @@ class RBFNetwork(Regressor):
         """
         points = as_points("RBFNetwork", x, least=1)
         values = as_values("RBFNetwork", t, len(points))
-        clusters = KMeans(self.units, self.max_iterations, self.seed).fit(x)
-        self.centers_: Array = clusters.cluster_centers_.astype(np.float64)
-        self.widths_ = self.width_scale * self._find_widths(points, clusters.labels_)
+        if self._given is None:
+            clusters = KMeans(self.units, self.max_iterations, self.seed).fit(x)
+            centres, labels = clusters.cluster_centers_.astype(np.float64), clusters.labels_
+        else:
+            centres = as_points("RBFNetwork", self._given, points.shape[1])
+            labels = nearest(points, centres)[0]
+        self.centers_: Array = centres
+        self.widths_ = self.width_scale * self._find_widths(points, labels)
         self._solve(points, values, np.ndim(t) == 1)
         return self
 
