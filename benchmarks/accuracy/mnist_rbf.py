@@ -63,8 +63,8 @@ def main() -> None:
         f"```\n{machine}\n```",
         f"{UNITS:,} Gaussian units at k-means centres ({ITERATIONS} iterations of Lloyd at most), "
         f"linear outputs for one-hot targets by least squares with ridge {RIDGE:g}; 60,000 "
-        "training and 10,000 test images, pixels in 0..1. Published for 1,000 Gaussian units, 100 by "
-        f"k-means of each class, and linear outputs: {GOAL:.1%} (LeCun et al. 1998).",
+        "training and 10,000 test images, pixels in 0..1. Published for 1,000 Gaussian units, 100 "
+        f"by k-means of each class, and linear outputs: {GOAL:.1%} (LeCun et al. 1998).",
         "| widths | seeds | test error, mean | of each seed | goal | seconds a seed |\n"
         "|---|---|---|---|---|---|\n"
         f'| "{width}" x {scale} | {", ".join(map(str, SEEDS))} | {mean:.2%} | {each} '

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import convkit as ck
 from convkit.models import KMeans, RBFNetwork
 
 P, T = [[1.0], [2.0], [3.0]], [2.0, 4.1, 5.9]  # the example of MATLAB's newrbe and newrb
@@ -203,9 +204,36 @@ def test_a_vector_stays_a_vector():
     np.testing.assert_array_equal(vector, column[:, 0])
 
 
-def test_digits():
-    import convkit as ck
+def test_as_layers_it_answers_the_same():
+    x, t = noisy_sine(40, 2, 3)
+    network = RBFNetwork(7, width_scale=1.5, seed=0).fit(x, t)
+    model = network.to_model()
+    assert [layer.name for layer in model.layers] == ["hidden", "output"]
+    assert model.count_params() == 7 * 2 + 7 + 7 * 3 + 3
+    np.testing.assert_allclose(model.get_layer("hidden").sigma, network.widths_, rtol=1e-6)
+    scale = np.abs(network.weights_).sum()
+    np.testing.assert_allclose(model.predict(x), network.predict(x), atol=1e-6 * scale)
 
+
+def test_as_layers_it_trains_centres_and_widths():
+    x, t = noisy_sine(60, 1, seed=3)
+    network = RBFNetwork(4, width=0.6, seed=0).fit(x, t)
+    model = network.to_model("mine")
+    model.compile(ck.optimizers.Adam(0.01), "mse")
+    report = ck.testing.check_gradients(model, x[:5], t[:5])
+    assert report.passed and report.entries + report.skipped == 4 + 4 + 4 + 1, str(report)
+    before, start = network.evaluate(x, t), model.get_weights()
+    model.fit(x, t, batch_size=len(x), epochs=300, verbose=0)
+    assert model.evaluate(x, t, verbose=0) < 0.7 * before  # below the best output layer alone
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(start, model.get_weights()))
+
+
+def test_no_layers_without_units():
+    with pytest.raises(ValueError, match="no units to train"):
+        RBFNetwork.grow(P, [1.0, 1.0, 1.0]).to_model()
+
+
+def test_digits():
     (x, y), (x_test, y_test) = ck.datasets.digits.load_data()
     x, x_test = (a.reshape(len(a), -1) / a.max() for a in (x, x_test))
     network = RBFNetwork(150, width_scale=2.0, ridge=1e-3, seed=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convkit.ops.rbf import rbf_distance
 from convkit.ops.registry import Array
 
 __all__ = ["gaussian", "median_distance", "squared_distances"]
@@ -14,29 +15,20 @@ _SAMPLE = 1000  # points that median_distance looks at
 
 
 def squared_distances(x: Array, c: Array) -> Array:
-    """``|x_i - c_j|^2`` as ``|x_i|^2 - 2 x_i . c_j + |c_j|^2``, a matrix product.
-
-    The points are first shifted by the mean of c, so that what cancels is no larger than the
-    spread of the points.
+    """``|x_i - c_j|^2``, exactly 0 between equal points: the op ``rbf``.
 
     Parameters
     ----------
-    x : ndarray, shape (N, C)
+    x : ndarray of float32 or float64, shape (N, C)
     c : ndarray, shape (M, C)
         Of the dtype of x.
 
     Returns
     -------
     ndarray, shape (N, M)
-        Of their dtype; not negative.
+        Of their dtype.
     """
-    middle = c.mean(0) if len(c) else np.zeros(c.shape[1], c.dtype)
-    x, c = x - middle, c - middle
-    d: Array = x @ c.T
-    d *= -2
-    d += np.einsum("ij,ij->i", x, x)[:, None]
-    d += np.einsum("ij,ij->i", c, c)
-    return np.maximum(d, 0, out=d)
+    return rbf_distance(x, c.T)
 
 
 def gaussian(x: Array, c: Array, sigma: Any) -> Array:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
+from convkit.layers import RBF, Dense, Input
 from convkit.models.arguments import count
 from convkit.models.distances import gaussian, squared_distances
 from convkit.models.estimators import Regressor, as_points, as_values, positive_number
 from convkit.models.kmeans import KMeans, nearest
 from convkit.models.least_squares import least_squares, solve_positive
+from convkit.models.sequential import Sequential
 from convkit.ops.registry import Array
 
 __all__ = ["RBFNetwork"]
@@ -22,8 +24,10 @@ __all__ = ["RBFNetwork"]
 WIDTHS = ("nearest", "cluster", "common", "max")
 RULES = ("ols", "worst_error")
 
+_HOW = "fit(x, t), or use RBFNetwork.exact or RBFNetwork.grow,"
 _ROWS = 8192  # samples whose units are held at a time
 _DEPENDENT = 1e-10  # relative norm of what a unit adds to the others, below which it adds nothing
+_ROUNDING = 16 * np.finfo(np.float64).eps  # relative error that no further unit lowers
 _DESIGN_ERROR = 1e-6  # relative error of an exact network that is worth a warning
 
 
@@ -32,7 +36,8 @@ class RBFNetwork(Regressor):
 
     ``y_k = sum_j w_jk exp(-|x - c_j|^2 / (2 sigma_j^2)) + b_k`` (Broomhead and Lowe, "Multivariable
     functional interpolation and adaptive networks", 1988). Centres and widths come first, then the
-    linear layer by least squares, so there is no gradient descent. Three ways to the centres:
+    linear layer by least squares, so there is no gradient descent; `to_model` is where it begins.
+    Three ways to the centres:
 
     ``RBFNetwork(units, ...).fit(x, t)``
         k-means (Moody and Darken, "Fast learning in networks of locally-tuned processing units",
@@ -258,7 +263,7 @@ class RBFNetwork(Regressor):
         -------
         ndarray of float64, shape (N, units)
         """
-        self._require_fitted("hidden", "fit(x, t), or use RBFNetwork.exact or RBFNetwork.grow,")
+        self._require_fitted("hidden", _HOW)
         points = as_points("RBFNetwork", x, self.centers_.shape[1])
         return gaussian(points, self.centers_, self.widths_)
 
@@ -273,8 +278,41 @@ class RBFNetwork(Regressor):
         -------
         ndarray of float64, shape (N,) if t was a vector, else (N, K)
         """
-        self._require_fitted("predict", "fit(x, t), or use RBFNetwork.exact or RBFNetwork.grow,")
+        self._require_fitted("predict", _HOW)
         return self._shaped(self._answer(as_points("RBFNetwork", x, self.centers_.shape[1])))
+
+    def to_model(self, name: str = "rbf_network") -> Sequential:
+        """The network as layers, to train centres, widths and output weights by gradients.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        Sequential
+            `RBF` named "hidden" and `Dense` named "output", with the present values in float32. It
+            takes samples (N, C) and gives (N, K), and is to be compiled.
+
+        Raises
+        ------
+        ValueError
+            If the network has no units: it is a constant.
+        """
+        self._require_fitted("to_model", _HOW)
+        if not len(self.centers_):
+            raise ValueError("[RBFNetwork] to_model: the network has no units to train")
+        model = Sequential(
+            [
+                Input((self.centers_.shape[1],)),
+                RBF(len(self.centers_), self.widths_, self.centers_, name="hidden"),
+                Dense(len(self.bias_), name="output"),
+            ],
+            name=name,
+        )
+        model.build()
+        model.get_layer("output").set_weights([self.weights_, self.bias_])
+        return model
 
     def _answer(self, points: Array) -> Array:
         y = np.empty((len(points), len(self.bias_)))
@@ -364,6 +402,7 @@ def _select(
     free = np.ones(n, bool)
     selected: list[int] = []
     errors = [float(np.mean(r**2))]
+    goal = max(goal, _ROUNDING**2 * float(np.mean(values**2)))
     while errors[-1] > goal and len(selected) < most:
         left = np.square(p).sum(0)
         free &= left > _DEPENDENT**2 * size
