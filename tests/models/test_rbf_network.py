@@ -226,6 +226,9 @@ def test_as_layers_it_trains_centres_and_widths():
     model.fit(x, t, batch_size=len(x), epochs=300, verbose=0)
     assert model.evaluate(x, t, verbose=0) < 0.7 * before  # below the best output layer alone
     assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(start, model.get_weights()))
+    hidden = model.get_layer("hidden")  # with the best output layer for them it is no worse
+    again = RBFNetwork(hidden.centers.numpy().T, hidden.sigma).fit(x, t)
+    assert again.evaluate(x, t) <= model.evaluate(x, t, verbose=0) * (1 + 1e-6)
 
 
 def test_no_layers_without_units():
@@ -257,6 +260,8 @@ def test_digits():
         (lambda: RBFNetwork(0), "units is 0"),
         (lambda: RBFNetwork(width="neerest"), "did you mean 'nearest'"),
         (lambda: RBFNetwork(width=0), "width must be finite and above 0"),
+        (lambda: RBFNetwork(2, width=[1, 2, 3]), "for each of the 2 units"),
+        (lambda: RBFNetwork(2, width=[1, 0]), "above 0 for each"),
         (lambda: RBFNetwork(width_scale=-1), "width_scale must be"),
         (lambda: RBFNetwork(ridge=-1), "ridge must be finite and at least 0"),
         (lambda: RBFNetwork(4).fit(P, T), "3 different samples for 4"),

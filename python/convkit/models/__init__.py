@@ -10,9 +10,10 @@ from convkit.models.kmeans import KMeans
 from convkit.models.lenet import LENET5_C3, lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
-from convkit.models.perceptron import Perceptron, ThresholdNeuron
+from convkit.models.perceptron import Perceptron
 from convkit.models.rbf_network import RBFNetwork
 from convkit.models.sequential import Sequential
+from convkit.models.threshold_neuron import ThresholdNeuron
 
 __all__ = ["KMeans", "KernelPerceptron", "KernelRidge", "LENET5_C3", "Model", "Perceptron", "RBFNetwork", "Sequential", "ThresholdNeuron", "get", "lenet5", "mlp", "names"]  # fmt: skip
 

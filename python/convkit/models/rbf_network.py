@@ -15,19 +15,16 @@ from convkit.models.arguments import count
 from convkit.models.distances import gaussian, squared_distances
 from convkit.models.estimators import Regressor, as_points, as_values, positive_number
 from convkit.models.kmeans import KMeans, nearest
-from convkit.models.least_squares import least_squares, solve_positive
+from convkit.models.least_squares import RULES, least_squares, select_columns, solve_positive
 from convkit.models.sequential import Sequential
 from convkit.ops.registry import Array
 
 __all__ = ["RBFNetwork"]
 
 WIDTHS = ("nearest", "cluster", "common", "max")
-RULES = ("ols", "worst_error")
 
 _HOW = "fit(x, t), or use RBFNetwork.exact or RBFNetwork.grow,"
 _ROWS = 8192  # samples whose units are held at a time
-_DEPENDENT = 1e-10  # relative norm of what a unit adds to the others, below which it adds nothing
-_ROUNDING = 16 * np.finfo(np.float64).eps  # relative error that no further unit lowers
 _DESIGN_ERROR = 1e-6  # relative error of an exact network that is worth a warning
 
 
@@ -54,12 +51,13 @@ class RBFNetwork(Regressor):
     ----------
     units : int or array_like of shape (units, C)
         Number of k-means centres, or the centres themselves, such as those of a `KMeans`.
-    width : str or float
+    width : str, float or array_like of shape (units,)
         How the widths sigma_j follow from the centres. "nearest": the distance to the nearest other
         centre. "cluster": root of the mean squared distance of a cluster's samples from its centre
         (of all clusters where it is 0). "common": that of all clusters, for all. "max": the largest
         distance between centres divided by ``sqrt(2 units)``, for all (Haykin, "Neural Networks",
-        1999, section 5.13); narrow in many dimensions. A number is sigma itself.
+        1999, section 5.13); narrow in many dimensions. A number, or one for each unit, is sigma
+        itself.
     width_scale : float
         Factor of the widths.
     ridge : float
@@ -95,7 +93,7 @@ class RBFNetwork(Regressor):
     def __init__(
         self,
         units: int | ArrayLike = 10,
-        width: str | float = "nearest",
+        width: str | ArrayLike = "nearest",
         width_scale: float = 1.0,
         ridge: float = 0.0,
         max_iterations: int = 100,
@@ -109,9 +107,9 @@ class RBFNetwork(Regressor):
             if width not in WIDTHS:
                 known = did_you_mean(width, WIDTHS)
                 raise ValueError(f"[RBFNetwork] unknown width {width!r}{known}; or a number")
-            self.width: str | float = width
+            self.width: str | Array = width
         else:
-            self.width = positive_number("RBFNetwork", "width", width)
+            self.width = self._checked_widths(width)
         self.width_scale = positive_number("RBFNetwork", "width_scale", width_scale)
         self.ridge = positive_number("RBFNetwork", "ridge", ridge, zero=True)
         self.max_iterations = count("RBFNetwork", "max_iterations", max_iterations, None)
@@ -246,7 +244,7 @@ class RBFNetwork(Regressor):
         if rule not in RULES:
             raise ValueError(f"[RBFNetwork.grow] unknown rule {rule!r}{did_you_mean(rule, RULES)}")
         units = gaussian(points, points, sigma)
-        selected, errors = _select(units, values, goal, min(most, len(points)), rule)
+        selected, errors = select_columns(units, values, goal, min(most, len(points)), rule)
         network = cls(max(len(selected), 1), sigma)
         network._adopt(points, values, selected, sigma, np.ndim(t) == 1)
         network.errors_ = errors
@@ -329,9 +327,20 @@ class RBFNetwork(Regressor):
         self.widths_ = np.full(len(self.centers_), sigma)
         self._solve(points, values, vector)
 
+    def _checked_widths(self, width: ArrayLike) -> Array:
+        if np.ndim(width) == 0:
+            return np.array(positive_number("RBFNetwork", "width", width))
+        widths = np.asarray(width, np.float64)
+        if widths.shape != (self.units,) or not (np.isfinite(widths) & (widths > 0)).all():
+            raise ValueError(
+                f"[RBFNetwork] width must be one finite number above 0 for each of the "
+                f"{self.units} units, got shape {widths.shape}"
+            )
+        return widths
+
     def _find_widths(self, points: Array, labels: NDArray[np.intp]) -> Array:
         if not isinstance(self.width, str):
-            return np.full(self.units, self.width)
+            return np.broadcast_to(self.width, (self.units,))
         if self.width in ("cluster", "common"):
             apart = np.square(points - self.centers_[labels]).sum(1)
             common = np.full(self.units, math.sqrt(float(apart.mean())))
@@ -384,42 +393,3 @@ def _checked(verb: str, x: ArrayLike, t: ArrayLike, spread: float) -> tuple[Arra
     sigma = positive_number(owner, "spread", spread) / math.sqrt(2 * math.log(2))
     points = as_points(owner, x, least=1)
     return points, as_values(owner, t, len(points)), sigma
-
-
-def _select(
-    units: Array, values: Array, goal: float, most: int, rule: str
-) -> tuple[list[int], list[float]]:
-    """Choose columns of `units`, and the mean squared error before and after each.
-
-    The columns are kept orthogonal to those chosen (Gram and Schmidt), and the residual too; so the
-    error falls by ``(p_j . r)^2 / p_j . p_j`` if column j is next.
-    """
-    n = len(units)
-    basis = np.full((n, 1), 1 / math.sqrt(n))  # the bias
-    p = units - basis @ (basis.T @ units)
-    r = values - basis @ (basis.T @ values)
-    size = np.square(units).sum(0)
-    free = np.ones(n, bool)
-    selected: list[int] = []
-    errors = [float(np.mean(r**2))]
-    goal = max(goal, _ROUNDING**2 * float(np.mean(values**2)))
-    while errors[-1] > goal and len(selected) < most:
-        left = np.square(p).sum(0)
-        free &= left > _DEPENDENT**2 * size
-        if not free.any():
-            break
-        if rule == "ols":
-            gain = np.square(p.T @ r).sum(1) / np.where(free, left, 1)
-        else:
-            gain = np.square(r).sum(1)
-        best = int(np.argmax(np.where(free, gain, -1.0)))
-        q = p[:, best : best + 1]
-        q = q - basis @ (basis.T @ q)  # once more, for what rounding has left
-        q = q / math.sqrt(float(np.square(q).sum()))
-        p -= q @ (q.T @ p)
-        r = r - q @ (q.T @ r)
-        basis = np.column_stack([basis, q])
-        free[best] = False
-        selected.append(best)
-        errors.append(float(np.mean(r**2)))
-    return selected, errors
