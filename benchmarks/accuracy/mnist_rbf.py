@@ -27,11 +27,24 @@ UNITS, RIDGE, ITERATIONS = 1000, 1e-3, 20
 CHOICES = [
     (width, scale) for width in ("nearest", "cluster", "common") for scale in (1.0, 1.3, 1.6)
 ]
+EPOCHS, RATE, BATCH = 4, 5e-3, 128
 HELD_OUT = 10_000
 
 
 def error(network: RBFNetwork, x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(network.predict(x).argmax(1) != y))
+
+
+def refine(network: RBFNetwork, x: np.ndarray, t: np.ndarray) -> RBFNetwork:
+    """Train centres and widths by gradients, then solve for the output weights again."""
+    model = network.to_model()
+    model.get_layer("output").trainable = False
+    steps = EPOCHS * -(-len(x) // BATCH)
+    rate = ck.schedules.ExponentialDecay(RATE, decay_steps=steps, decay_rate=0.05)
+    model.compile(ck.optimizers.Adam(rate), "mse")
+    model.fit(x, t, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    hidden = model.get_layer("hidden")
+    return RBFNetwork(hidden.centers.numpy().T, hidden.sigma, ridge=RIDGE).fit(x, t)
 
 
 def main() -> None:
@@ -42,40 +55,61 @@ def main() -> None:
     machine = measure()
     kept = slice(None, -HELD_OUT)
     centres = KMeans(UNITS, ITERATIONS, seed=0).fit(x[kept]).cluster_centers_
-    held = []
+    held, best = [], None
     for width, scale in CHOICES:
         network = RBFNetwork(centres, width, scale, RIDGE).fit(x[kept], t[kept])
         held.append(error(network, x[-HELD_OUT:], y[-HELD_OUT:]))
         print(f"held out: {width} x {scale}: {held[-1]:.2%}", flush=True)
+        if held[-1] == min(held):
+            best = network
+    assert best is not None
     width, scale = CHOICES[int(np.argmin(held))]
-    errors, seconds = [], []
+    ck.set_seed(0)
+    refined = error(refine(best, x[kept], t[kept]), x[-HELD_OUT:], y[-HELD_OUT:])
+    print(f"held out, refined: {refined:.2%}", flush=True)
+    names = ("least squares", "centres and widths trained too")
+    errors: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for seed in SEEDS:
+        ck.set_seed(seed)
         start = time.perf_counter()
         network = RBFNetwork(UNITS, width, scale, RIDGE, ITERATIONS, seed).fit(x, t)
-        seconds.append(time.perf_counter() - start)
-        errors.append(error(network, x_test, y_test))
-        print(f"seed {seed}: {errors[-1]:.2%} in {seconds[-1]:.0f} s", flush=True)
-    mean = statistics.mean(errors)
-    verdict = "reached" if mean <= GOAL else "MISSED"
-    each = ", ".join(f"{e:.2%}" for e in errors)
+        for name in names:
+            if name != names[0]:
+                network = refine(network, x, t)
+            seconds[name].append(time.perf_counter() - start)
+            errors[name].append(error(network, x_test, y_test))
+            print(f"seed {seed}, {name}: {errors[name][-1]:.2%}", flush=True)
     lines = [
         "# Test error on MNIST of a radial basis function network",
         f"```\n{machine}\n```",
         f"{UNITS:,} Gaussian units at k-means centres ({ITERATIONS} iterations of Lloyd at most), "
-        f"linear outputs for one-hot targets by least squares with ridge {RIDGE:g}; 60,000 "
-        "training and 10,000 test images, pixels in 0..1. Published for 1,000 Gaussian units, 100 "
-        f"by k-means of each class, and linear outputs: {GOAL:.1%} (LeCun et al. 1998).",
-        "| widths | seeds | test error, mean | of each seed | goal | seconds a seed |\n"
-        "|---|---|---|---|---|---|\n"
-        f'| "{width}" x {scale} | {", ".join(map(str, SEEDS))} | {mean:.2%} | {each} '
-        f"| {GOAL:.1%} {verdict} | {statistics.median(seconds):.0f} |",
-        f"The widths were chosen on the last {HELD_OUT:,} training images, which were held out of "
-        "centres and least squares then:",
+        f'widths "{width}" x {scale}, linear outputs for one-hot targets by least squares with '
+        f"ridge {RIDGE:g}; 60,000 training and 10,000 test images, pixels in 0..1. The second row "
+        f"goes on with {EPOCHS} epochs of Adam ({RATE:g}, falling by 20, batch {BATCH}) on centres "
+        "and widths, mean squared error, then least squares once more. Published for 1,000 "
+        f"Gaussian units, 100 by k-means of each class, and linear outputs: {GOAL:.1%} (LeCun et "
+        "al. 1998).",
+        "| training | seeds | test error, mean | of each seed | goal | seconds a seed |\n"
+        "|---|---|---|---|---|---|\n" + "\n".join(_row(n, errors[n], seconds[n]) for n in names),
+        f"Widths and rate (0.001 or 0.005) were chosen on the last {HELD_OUT:,} training images, held "
+        "out of all training then:",
         "| widths | held-out error |\n|---|---|\n"
-        + "\n".join(f'| "{w}" x {s} | {e:.2%} |' for (w, s), e in zip(CHOICES, held)),
+        + "\n".join(f'| "{w}" x {s} | {e:.2%} |' for (w, s), e in zip(CHOICES, held))
+        + f"\n| the best, trained | {refined:.2%} |",
     ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "accuracy-mnist-rbf.md").write_text("\n\n".join(lines) + "\n")
+
+
+def _row(name: str, errors: list[float], seconds: list[float]) -> str:
+    mean = statistics.mean(errors)
+    verdict = "reached" if mean <= GOAL else "MISSED"
+    each = ", ".join(f"{e:.2%}" for e in errors)
+    return (
+        f"| {name} | {', '.join(map(str, SEEDS))} | {mean:.2%} | {each} | {GOAL:.1%} {verdict} "
+        f"| {statistics.median(seconds):.0f} |"
+    )
 
 
 if __name__ == "__main__":
