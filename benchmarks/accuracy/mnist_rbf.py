@@ -92,8 +92,8 @@ def main() -> None:
         "al. 1998).",
         "| training | seeds | test error, mean | of each seed | goal | seconds a seed |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(_row(n, errors[n], seconds[n]) for n in names),
-        f"Widths and rate (0.001 or 0.005) were chosen on the last {HELD_OUT:,} training images, held "
-        "out of all training then:",
+        f"Widths and rate (0.001 or 0.005) were chosen on the last {HELD_OUT:,} training images, "
+        "held out of all training then:",
         "| widths | held-out error |\n|---|---|\n"
         + "\n".join(f'| "{w}" x {s} | {e:.2%} |' for (w, s), e in zip(CHOICES, held))
         + f"\n| the best, trained | {refined:.2%} |",

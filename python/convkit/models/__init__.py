@@ -15,7 +15,10 @@ from convkit.models.rbf_network import RBFNetwork
 from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
 
-__all__ = ["KMeans", "KernelPerceptron", "KernelRidge", "LENET5_C3", "Model", "Perceptron", "RBFNetwork", "Sequential", "ThresholdNeuron", "get", "lenet5", "mlp", "names"]  # fmt: skip
+__all__ = [
+    "LENET5_C3", "KMeans", "KernelPerceptron", "KernelRidge", "Model", "Perceptron", "RBFNetwork",
+    "Sequential", "ThresholdNeuron", "get", "lenet5", "mlp", "names",
+]  # fmt: skip
 
 _BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
 
