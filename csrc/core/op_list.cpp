@@ -23,6 +23,8 @@
   X(upsample2d)    \
   X(transpose)     \
   X(rnn)           \
+  X(rbf)           \
+  X(scatter)       \
   X(update)
 
 namespace convkit {

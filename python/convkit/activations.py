@@ -20,8 +20,8 @@ from convkit.errors import did_you_mean
 
 __all__ = [
     "ActivationFunction", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hardtanh",
-    "leaky_relu", "linear", "log_softmax", "relu", "selu", "sigmoid", "silu", "softmax",
-    "softplus", "softsign", "step", "swish", "tanh",
+    "leaky_relu", "linear", "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid",
+    "silu", "softmax", "softplus", "softsign", "step", "swish", "tanh",
 ]  # fmt: skip
 
 # Kinds that are functions of a whole row and have an op of their own.
@@ -131,6 +131,7 @@ relu = ActivationFunction("relu")
 leaky_relu = ActivationFunction("leaky_relu")
 sigmoid = ActivationFunction("sigmoid")
 tanh = ActivationFunction("tanh")
+scaled_tanh = ActivationFunction("scaled_tanh")
 hardtanh = ActivationFunction("hardtanh")
 hard_sigmoid = ActivationFunction("hard_sigmoid")
 elu = ActivationFunction("elu")
@@ -147,8 +148,8 @@ log_softmax = ActivationFunction("log_softmax")
 _KNOWN = {
     f.kind: f
     for f in (
-        linear, relu, leaky_relu, sigmoid, tanh, hardtanh, hard_sigmoid, elu, selu, softplus,
-        softsign, gelu, silu, exponential, step, softmax, log_softmax,
+        linear, relu, leaky_relu, sigmoid, tanh, scaled_tanh, hardtanh, hard_sigmoid, elu, selu,
+        softplus, softsign, gelu, silu, exponential, step, softmax, log_softmax,
     )
 }  # fmt: skip
 _ALIASES = {"swish": "silu", "hard_tanh": "hardtanh", "exp": "exponential", "identity": "linear"}

@@ -22,7 +22,7 @@ from convkit.errors import did_you_mean
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
     "LecunNormal", "LecunUniform", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal",
-    "VarianceScaling", "Zeros", "compute_fans", "get",
+    "UniformFanIn", "VarianceScaling", "Zeros", "compute_fans", "get",
 ]  # fmt: skip
 
 Array = NDArray[np.float32]
@@ -219,6 +219,33 @@ class VarianceScaling(Initializer):
         return TruncatedNormal(0.0, math.sqrt(variance) / 0.87962566103423978).draw(shape, rng)
 
 
+class UniformFanIn(Initializer):
+    """Uniform within +-`scale` / fan in (LeCun et al. 1998, appendix A).
+
+    Parameters
+    ----------
+    scale : float
+    fan_in : int, optional
+        Inputs of a unit, for weights whose shape does not tell it.
+    seed : int, optional
+    """
+
+    def __init__(
+        self, scale: float = 2.4, fan_in: int | None = None, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        if not (math.isfinite(scale) and scale > 0):
+            raise ValueError(f"[UniformFanIn] scale must be positive, got {scale}")
+        if fan_in is not None and fan_in < 1:
+            raise ValueError(f"[UniformFanIn] fan_in must be at least 1, got {fan_in}")
+        self.scale, self.fan_in = scale, fan_in
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in = compute_fans(shape)[0] if self.fan_in is None else self.fan_in
+        limit = self.scale / max(1, fan_in)
+        return RandomUniform(-limit, limit).draw(shape, rng)
+
+
 class _Scaled(VarianceScaling):
     _options: tuple[float, str, str]
 
@@ -288,6 +315,7 @@ _KNOWN: dict[str, type[Initializer]] = {
     "random_normal": RandomNormal,
     "normal": RandomNormal,
     "truncated_normal": TruncatedNormal,
+    "uniform_fan_in": UniformFanIn,
     "variance_scaling": VarianceScaling,
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,

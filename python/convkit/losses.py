@@ -7,6 +7,7 @@ names                                      targets                       predict
 ``"categorical_crossentropy"``             one row per class (one-hot)   probabilities over classes
 ``"binary_crossentropy"``, ``"bce"``       0 or 1, of the output's shape probabilities
 ``"mean_squared_error"``, ``"mse"``        of the output's shape         any numbers
+``"discriminative_map"``                   integer labels                negated penalties
 ========================================== ============================= =========================
 
 With ``from_logits=True`` the prediction is what would go into softmax or sigmoid. Without it the
@@ -19,6 +20,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "DiscriminativeMAP",
     "Loss",
     "MeanSquaredError",
     "SparseCategoricalCrossentropy",
@@ -149,9 +152,21 @@ class Loss:
         dp : Value or None
             Gradient of the reduced loss with respect to the prediction.
         """
+        return self._emit(self.kind, builder, prediction, target, weight, gradient)
+
+    def _emit(
+        self,
+        kind: str,
+        builder: Builder,
+        prediction: Value,
+        target: Value,
+        weight: Value | None,
+        gradient: bool,
+    ) -> tuple[Value, Value | None]:
+        """Append the op `loss`, of this kind."""
         rows = math.prod(prediction.spec.shape[:-1])
         params: Params = {
-            "kind": self.kind,
+            "kind": kind,
             "label_smoothing": self.label_smoothing,
             "scale": 1.0 if self.reduction == "sum" else 1.0 / max(rows, 1),
         }
@@ -252,6 +267,66 @@ class BinaryCrossentropy(Loss):
         self.kind = "sigmoid_cross_entropy" if from_logits else "binary_cross_entropy"
 
 
+class DiscriminativeMAP(Loss):
+    """The criterion of LeNet-5 (LeCun et al. 1998, equation 9).
+
+    For penalties y_k and the label D it is ``y_D + log(exp(-j) + sum_k exp(-y_k))``, averaged over
+    the rows: the cross-entropy of softmax over the negated penalties and a further "rubbish" class
+    of the constant penalty j. Penalties above j are pushed no further up.
+
+    The prediction is ``-y_k``, or the softmax of it, which the program then skips: a model that
+    ends in ``EuclideanRBF(negate=True, activation="softmax")`` predicts probabilities without the
+    rubbish class and trains with it. As ``j`` grows, this becomes the sparse categorical
+    cross-entropy. The paper gives no value of j.
+
+    Parameters
+    ----------
+    j : float
+        Penalty of the rubbish class.
+    reduction : str
+        "sum_over_batch_size" or "sum".
+    name : str
+    """
+
+    kind = "cross_entropy"  # of a softmax that belongs to it
+    sparse = True
+    aliases = ("discriminative_map",)
+
+    def __init__(
+        self,
+        j: float = 10.0,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "discriminative_map",
+        **options: Any,
+    ) -> None:
+        super().__init__(name, reduction, 0.0, options)
+        if not (math.isfinite(j) and j > 0):
+            raise ValueError(f"DiscriminativeMAP: j must be above 0 and finite, got {j}")
+        self.j = float(j)
+
+    def emit(
+        self,
+        builder: Builder,
+        prediction: Value,
+        target: Value,
+        weight: Value | None,
+        gradient: bool,
+    ) -> tuple[Value, Value | None]:
+        logits = prediction
+        for i in builder.program.instructions:
+            if (i.op, i.pass_name) == ("softmax", "forward") and i.outputs[0] is prediction:
+                assert i.inputs[0] is not None
+                logits = i.inputs[0]
+        *rows, _ = logits.spec.shape
+        builder.layer = self.name
+        rubbish = builder.constant(f"{self.name}.j", np.full((*rows, 1), -self.j))
+        params: Params = {"axis": len(rows)}
+        joined = builder.emit("concatenate", "forward", [logits, rubbish], params, prefix="l")[0]
+        assert joined is not None
+        return self._emit("softmax_cross_entropy", builder, joined, target, weight, gradient)
+
+
 class MeanSquaredError(Loss):
     """Mean of the squared differences over the outputs.
 
@@ -311,6 +386,7 @@ _CLASSES = (
     SparseCategoricalCrossentropy,
     CategoricalCrossentropy,
     BinaryCrossentropy,
+    DiscriminativeMAP,
     MeanSquaredError,
 )
 

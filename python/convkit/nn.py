@@ -10,6 +10,7 @@ from convkit.activations import (
     linear,
     log_softmax,
     relu,
+    scaled_tanh,
     selu,
     sigmoid,
     silu,
@@ -22,6 +23,6 @@ from convkit.activations import (
 
 __all__ = [
     "elu", "exponential", "gelu", "hard_sigmoid", "hardtanh", "leaky_relu", "linear",
-    "log_softmax", "relu", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign",
-    "swish", "tanh",
+    "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid", "silu", "softmax", "softplus",
+    "softsign", "swish", "tanh",
 ]  # fmt: skip

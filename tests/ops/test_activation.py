@@ -188,6 +188,15 @@ def test_gradients(kind: str) -> None:
             assert_gradient(dx, f, x, dy)
 
 
+def test_scaled_tanh_is_the_papers() -> None:
+    """f(1) = 1 and f(-1) = -1 to the digits of its constants; the slope at 0 is 1.7159 * 2/3."""
+    y = ck.ops.scaled_tanh(np.array([-1e3, -1.0, 0.0, 1.0, 1e3]))
+    np.testing.assert_allclose(y, [-1.7159, -1.0, 0.0, 1.0, 1.7159], atol=4e-5)
+    slope = ck.ops.activation_backward(np.ones(1), np.zeros(1), "scaled_tanh")
+    np.testing.assert_allclose(slope, 1.7159 * 2 / 3, rtol=1e-15)
+    assert ck.activations.get("scaled_tanh") is ck.activations.scaled_tanh is ck.nn.scaled_tanh
+
+
 @pytest.mark.parametrize(
     ("kind", "slope"), [("relu", 0.0), ("leaky_relu", 0.2), ("elu", 1.0), ("hardtanh", 1.0)]
 )

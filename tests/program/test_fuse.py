@@ -19,7 +19,7 @@ def test_at_most_a_dozen_patterns():
     assert len(PATTERNS) <= 12
 
 
-@pytest.mark.parametrize("kind", ["relu", "tanh", "sigmoid", "elu", "softplus"])
+@pytest.mark.parametrize("kind", ["relu", "tanh", "scaled_tanh", "sigmoid", "elu", "softplus"])
 @pytest.mark.parametrize("mode", ["train", "predict"])
 def test_an_activation_goes_into_the_dense_before_it(kind, mode):
     program = compiled(dense(kind), mode)

@@ -20,6 +20,7 @@ enum class Activation : int64_t {
   leaky_relu,
   sigmoid,
   tanh,
+  scaled_tanh,
   hardtanh,
   hard_sigmoid,
   elu,
@@ -32,8 +33,9 @@ enum class Activation : int64_t {
   step,
 };
 constexpr const char* kActivationNames[] = {
-    "linear", "relu",     "leaky_relu", "sigmoid", "tanh", "hardtanh",    "hard_sigmoid", "elu",
-    "selu",   "softplus", "softsign",   "gelu",    "silu", "exponential", "step"};
+    "linear",       "relu", "leaky_relu", "sigmoid",  "tanh",     "scaled_tanh", "hardtanh",
+    "hard_sigmoid", "elu",  "selu",       "softplus", "softsign", "gelu",        "silu",
+    "exponential",  "step"};
 
 // gelu (its exact form, with erf) and silu are not monotonic: their derivative needs x.
 constexpr bool from_output(Activation a) { return a != Activation::gelu && a != Activation::silu; }

@@ -1,7 +1,9 @@
 // The formulas of the activations: one value at a time for naive kernels, and over a contiguous
 // run, vectorised, for kernels that fuse an activation into what they write.
 //
-// hard_sigmoid is clip((x + 3) / 6, 0, 1); step is 1 above 0, else 0; gelu is the exact form.
+// hard_sigmoid is clip((x + 3) / 6, 0, 1); step is 1 above 0, else 0; gelu is the exact form;
+// scaled_tanh is 1.7159 tanh(2x/3), for which f(1) = 1 and f(-1) = -1 (LeCun et al. 1998,
+// appendix A).
 #pragma once
 
 #include "ops/activation/activation.h"
@@ -11,6 +13,8 @@ namespace convkit::CK_ISA {
 
 constexpr double kSeluScale = 1.0507009873554805;
 constexpr double kSeluAlpha = 1.6732632423543772;
+constexpr double kTanhScale = 1.7159;
+constexpr double kTanhSlope = 2.0 / 3.0;
 
 // The C library's functions by overload; those of <cmath> are inline and may be emitted (isa.h).
 namespace libm {
@@ -58,6 +62,8 @@ T activate(Activation kind, T alpha, T x) {
       return logistic(x);
     case Activation::tanh:
       return libm::tanh(x);
+    case Activation::scaled_tanh:
+      return T(kTanhScale) * libm::tanh(T(kTanhSlope) * x);
     case Activation::hardtanh:
       return clip(x, T(-1), T(1));
     case Activation::hard_sigmoid:
@@ -101,6 +107,10 @@ T activate_derivative_from_input(Activation kind, T alpha, T x) {
       const T t = libm::tanh(x);
       return T(1) - t * t;
     }
+    case Activation::scaled_tanh: {
+      const T t = libm::tanh(T(kTanhSlope) * x);
+      return T(kTanhScale * kTanhSlope) * (T(1) - t * t);
+    }
     case Activation::hardtanh:
       return x > T(-1) && x < T(1) ? T(1) : T(0);
     case Activation::hard_sigmoid:
@@ -143,6 +153,8 @@ T activate_derivative_from_output(Activation kind, T alpha, T y) {
       return y * (T(1) - y);
     case Activation::tanh:
       return T(1) - y * y;
+    case Activation::scaled_tanh:
+      return T(kTanhSlope / kTanhScale) * (T(kTanhScale) - y) * (T(kTanhScale) + y);
     case Activation::hardtanh:
       return y > T(-1) && y < T(1) ? T(1) : T(0);
     case Activation::hard_sigmoid:
@@ -186,6 +198,8 @@ CK_INLINE void with_activation(Activation kind, double alpha, const Body& body) 
       return body([](V x) { return sigmoid(x); });
     case Activation::tanh:
       return body([](V x) { return tanh(x); });
+    case Activation::scaled_tanh:
+      return body([](V x) { return T(kTanhScale) * tanh(T(kTanhSlope) * x); });
     case Activation::hardtanh:
       return body([](V x) { return min_or_second(V(T(1)), max_or_second(V(T(-1)), x)); });
     case Activation::hard_sigmoid:

@@ -37,6 +37,11 @@ CK_INLINE void with_derivative_from_input(Kind kind, const Body& body) {
         const V t = tanh(x);
         return fma(-t, t, one);
       });
+    case Activation::scaled_tanh:
+      return body([=](V x) {
+        const V t = tanh(T(kTanhSlope) * x);
+        return T(kTanhScale * kTanhSlope) * fma(-t, t, one);
+      });
     case Activation::hardtanh:
       return body([=](V x) { return select((x > V(T(-1))) & (x < one), one, zero); });
     case Activation::hard_sigmoid:
@@ -86,6 +91,10 @@ CK_INLINE void with_derivative_from_output(Kind kind, const Body& body) {
       return body([=](V y) { return y * (one - y); });
     case Activation::tanh:
       return body([=](V y) { return fma(-y, y, one); });
+    case Activation::scaled_tanh:
+      return body([](V y) {
+        return T(kTanhSlope / kTanhScale) * (T(kTanhScale) - y) * (T(kTanhScale) + y);
+      });
     case Activation::hardtanh:
       return body([=](V y) { return select((y > V(T(-1))) & (y < one), one, zero); });
     case Activation::hard_sigmoid:

@@ -24,10 +24,13 @@ from convkit.layers.pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
+from convkit.layers.rbf import RBF, EuclideanRBF
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
+from convkit.layers.subsampling import Subsampling2D
 
 __all__ = [
     "ELU",
+    "RBF",
     "Activation",
     "Add",
     "AveragePooling2D",
@@ -42,6 +45,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "EuclideanRBF",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
@@ -63,6 +67,7 @@ __all__ = [
     "SeparableConv2D",
     "SeparableConvolution2D",
     "Softmax",
+    "Subsampling2D",
     "UpSampling2D",
     "ZeroPadding2D",
     "add",

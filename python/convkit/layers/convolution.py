@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convkit import activations
+import numpy as np
+
+from convkit import activations, initializers
 from convkit.layers.activations import emit_activation
 from convkit.layers.base import Layer
 from convkit.layers.checks import channels_last, explained, pair, positive
+from convkit.layers.connections import ConnectedInitializer, check_connections
 from convkit.ops.conv2d import conv2d_params
+from convkit.ops.scatter import scatter_params
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -37,6 +41,10 @@ class Conv2D(Layer):
     activation : str, ActivationFunction, activation layer, optional
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
+    connections : array_like of bool, shape (channels, filters), optional
+        Which channels each filter sees, such as table I of LeCun et al. 1998. Only the connected
+        filters are weights: the kernel has shape (KH, KW, number of connections), in the order of
+        the table's rows. An initializer's fan in is that of each filter.
     **kwargs
         Common arguments of `Layer`. Regularizers and constraints may be None only.
     """
@@ -61,6 +69,7 @@ class Conv2D(Layer):
         activity_regularizer: None = None,
         kernel_constraint: None = None,
         bias_constraint: None = None,
+        connections: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -82,6 +91,14 @@ class Conv2D(Layer):
             raise ValueError(
                 f"{self.title}: groups={self.groups} must divide filters={self.filters}"
             )
+        self.connections = None
+        if connections is not None:
+            self.connections = check_connections(self, connections, self.filters)
+            if self.groups > 1:
+                raise ValueError(
+                    f"{self.title}: connections say what groups={self.groups} would say; leave out "
+                    "one of them"
+                )
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = kernel_initializer
@@ -90,9 +107,12 @@ class Conv2D(Layer):
         self.bias: Parameter | None = None
 
     def build(self, input_shape: Any) -> None:
-        self.kernel = self.add_weight(
-            "kernel", self._kernel_shape(input_shape), self.kernel_initializer
-        )
+        shape: tuple[int, ...] = self._kernel_shape(input_shape)
+        initializer = initializers.get(self.kernel_initializer)
+        if self.connections is not None:
+            shape = (*self.kernel_size, int(self.connections.sum()))
+            initializer = ConnectedInitializer(initializer, self.connections)
+        self.kernel = self.add_weight("kernel", shape, initializer)
         if self.use_bias:
             self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
 
@@ -104,7 +124,12 @@ class Conv2D(Layer):
                 f"{self.title}: groups={self.groups} must divide the {channels} channels of its "
                 f"input {shape}"
             )
-        if self.built and self.kernel is not None:
+        if self.connections is not None and channels != self.connections.shape[0]:
+            raise ValueError(
+                f"{self.title}: connections of shape {self.connections.shape} are for "
+                f"{self.connections.shape[0]} channels, got {channels} (input {shape})"
+            )
+        if self.built and self.kernel is not None and self.connections is None:
             expected = self._channels(self.kernel.shape)
             if channels != expected:
                 hint = ""
@@ -136,12 +161,24 @@ class Conv2D(Layer):
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         x = inputs[0]
-        assert self.kernel is not None
-        w = builder.parameter(self.kernel)
+        w = self._filters(builder, x)
         b = None if self.bias is None else builder.parameter(self.bias)
         y = builder.emit("conv2d", "forward", [x, w, b], self._params(x.spec.shape))[0]
         assert y is not None
         return emit_activation(builder, y, self.activation)
+
+    def _filters(self, builder: Builder, x: Value) -> Value:
+        """The filters; those of a table with zeros where it has no connection."""
+        assert self.kernel is not None
+        w = builder.parameter(self.kernel)
+        if self.connections is None:
+            return w
+        places = np.flatnonzero(self.connections).astype(np.int32)
+        index = builder.constant(f"{self.name}.connections", places)
+        params = scatter_params(self.connections.size)
+        full = builder.emit("scatter", "forward", [w, index], params, prefix="w")[0]
+        assert full is not None
+        return builder.view(full, self._kernel_shape(x.spec.shape))
 
 
 Convolution2D = Conv2D

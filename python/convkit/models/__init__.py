@@ -13,17 +13,29 @@ from convkit.models.hopfield import (
     hopfield_queens,
     hopfield_tsp,
 )
-from convkit.models.lenet import lenet5
+from convkit.models.kernel_machines import KernelPerceptron, KernelRidge
+from convkit.models.kmeans import KMeans
+from convkit.models.lenet import LENET5_C3, lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
+from convkit.models.perceptron import Perceptron
+from convkit.models.rbf_network import RBFNetwork
 from convkit.models.sequential import Sequential
+from convkit.models.threshold_neuron import ThresholdNeuron
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 __all__ = [
+    "LENET5_C3",
     "ContinuousHopfield",
     "Hopfield",
+    "KMeans",
+    "KernelPerceptron",
+    "KernelRidge",
     "Model",
+    "Perceptron",
+    "RBFNetwork",
     "Sequential",
+    "ThresholdNeuron",
     "alexnet",
     "capacity_curve",
     "get",
@@ -36,7 +48,7 @@ __all__ = [
     "vgg13",
     "vgg16",
     "vgg19",
-]
+]  # fmt: skip
 
 _BUILDERS: dict[str, Callable[..., Model]] = {
     "alexnet": alexnet,

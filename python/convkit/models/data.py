@@ -31,7 +31,7 @@ __all__ = [
 
 # Integer dtypes that no kernel gathers, and where they fit without loss.
 _WIDER = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
-SATURATING = ("sigmoid", "tanh")
+SATURATING = ("sigmoid", "tanh", "scaled_tanh")
 LARGE = 16.0  # where sigmoid and tanh have no gradient left
 
 

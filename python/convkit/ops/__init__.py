@@ -18,6 +18,7 @@ from convkit.ops.activation import (
     leaky_relu,
     linear,
     relu,
+    scaled_tanh,
     selu,
     sigmoid,
     silu,
@@ -56,6 +57,13 @@ from convkit.ops.pool2d import (
     max_pool2d,
     max_pool2d_backward,
 )
+from convkit.ops.rbf import (
+    rbf_distance,
+    rbf_distance_backward_input,
+    rbf_distance_backward_weight,
+    rbf_gaussian,
+    rbf_gaussian_backward,
+)
 from convkit.ops.registry import kernels, ops, register, unregister
 from convkit.ops.rnn import (
     gru,
@@ -65,6 +73,7 @@ from convkit.ops.rnn import (
     simple_rnn,
     simple_rnn_backward,
 )
+from convkit.ops.scatter import scatter, scatter_backward
 from convkit.ops.softmax import (
     log_softmax,
     log_softmax_backward,
@@ -128,8 +137,16 @@ __all__ = [
     "max_pool2d_backward",
     "ops",
     "pad2d",
+    "rbf_distance",
+    "rbf_distance_backward_input",
+    "rbf_distance_backward_weight",
+    "rbf_gaussian",
+    "rbf_gaussian_backward",
     "register",
     "relu",
+    "scaled_tanh",
+    "scatter",
+    "scatter_backward",
     "selu",
     "sgd",
     "sigmoid",

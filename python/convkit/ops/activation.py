@@ -17,6 +17,8 @@ from convkit.ops.activation_formulas import (
     KINDS,
     SELU_ALPHA,
     SELU_SCALE,
+    TANH_SCALE,
+    TANH_SLOPE,
     activate,
     activation_params,
     derivative_from_input,
@@ -30,8 +32,8 @@ __all__ = [
     "FROM_OUTPUT", "KINDS", "OP", "activate", "activation", "activation_backward",
     "activation_error", "activation_gradient", "activation_params", "derivative_from_input",
     "derivative_from_output", "elu", "exponential", "fused_bound", "gelu", "hard_sigmoid",
-    "hardtanh", "leaky_relu", "linear", "relu", "selu", "sigmoid", "silu", "softplus",
-    "softsign", "step", "tanh",
+    "hardtanh", "leaky_relu", "linear", "relu", "scaled_tanh", "selu", "sigmoid", "silu",
+    "softplus", "softsign", "step", "tanh",
 ]  # fmt: skip
 
 # Bounds, in units of the unit roundoff eps (2^-24 for float32): a rounding costs 1 eps |y|, one ulp
@@ -55,7 +57,7 @@ def activation_error(x: Array, kind: str, alpha: float, dtype: str) -> Array:
     if kind in _EXACT:
         return np.zeros_like(x)
     y = np.abs(activate(x, kind, alpha))
-    error = (10 if kind == "selu" else 8) * y + _floor(dtype)
+    error = (10 if kind in ("selu", "scaled_tanh") else 8) * y + _floor(dtype)
     if kind == "gelu":  # x/2 (1 + erf) loses, for x << 0, the digits that 1 and erf share
         error = error + 4 * np.abs(x)
     if kind == "hard_sigmoid":  # as x/6 + 1/2 it is accurate absolutely, not relatively
@@ -71,7 +73,12 @@ def fused_bound(ctx: Context, s: Array, bound: Array) -> Array:
     kind, alpha = ctx["activation"], ctx["alpha"]
     assert ctx.out[0] is not None
     dtype = ctx.out[0].dtype
-    steepest = {"gelu": 1.13, "silu": 1.1, "selu": SELU_SCALE * SELU_ALPHA}
+    steepest = {
+        "gelu": 1.13,
+        "silu": 1.1,
+        "selu": SELU_SCALE * SELU_ALPHA,
+        "scaled_tanh": TANH_SCALE * TANH_SLOPE,
+    }
     slope: Any = steepest.get(kind, 1.0)
     if kind in ("leaky_relu", "elu"):
         slope = max(1.0, alpha)
@@ -108,6 +115,8 @@ def _backward_bound(ctx: Context, dy: Array, x: Array) -> tuple[Array]:
             error = 10 * s
         case "tanh":  # 1 - t^2: twice the 6 eps t of t, and the rounding of t^2
             error = 13 * np.tanh(x) ** 2 + 3 * d
+        case "scaled_tanh":  # as tanh, of a rounded 2x/3, and times 1.14
+            error = 20 * np.tanh(TANH_SLOPE * x) ** 2 + 5 * d
         case "gelu":  # the distribution function and x times the density, each of size 1
             error = np.full_like(x, 10.0)
         case "silu":  # s + x s (1 - s)
@@ -131,6 +140,8 @@ def _backward_from_output_bound(ctx: Context, dy: Array, y: Array) -> tuple[Arra
     match kind:
         case "tanh":  # 1 - y^2: y is exact, its square is rounded
             error = y * y + 3 * d
+        case "scaled_tanh":  # (A - y)(A + y): A is rounded to the dtype
+            error = 7 * d + np.abs(y) + TANH_SCALE
         case "elu":  # y + alpha: alpha is rounded to the dtype
             error = 3 * d + np.where(y > 0, 0.0, abs(alpha))
         case "selu":
@@ -169,11 +180,13 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     Raises
     ------
     ValueError
-        If the activation's derivative needs its input, which a fused kernel does not keep.
+        If the activation's derivative needs its input, which a fused kernel does not keep, or is 0
+        everywhere.
     """
     kind, alpha = instruction.params["activation"], instruction.params["alpha"]
     if kind == "linear":
         return dy
+    _refuse_step(instruction)
     if kind not in FROM_OUTPUT:
         raise ValueError(
             f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
@@ -186,7 +199,18 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     )[0]  # fmt: skip
 
 
+def _refuse_step(instruction: Any) -> None:
+    """A step passes no gradient back: what lies before it would silently stay as it is."""
+    if instruction.params["activation"] == "step":
+        raise ValueError(
+            f"layer {instruction.layer!r}: step has the derivative 0 everywhere, so nothing before "
+            "it can be trained by backpropagation; use sigmoid, or models.Perceptron, or set "
+            "trainable=False on the layers up to the step"
+        )
+
+
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
+    _refuse_step(instruction)
     (x,), (dy,) = instruction.inputs, gradients
     if instruction.params["activation"] in FROM_OUTPUT:
         return [activation_gradient(tape, instruction, dy)]
@@ -239,8 +263,8 @@ def activation(
     ----------
     x : array_like of float32 or float64, any shape
     kind : str
-        One of "linear", "relu", "leaky_relu", "sigmoid", "tanh", "hardtanh", "hard_sigmoid", "elu",
-        "selu", "softplus", "softsign", "gelu", "silu", "exponential", "step".
+        One of "linear", "relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh", "hardtanh",
+        "hard_sigmoid", "elu", "selu", "softplus", "softsign", "gelu", "silu", "exponential", "step".
     alpha : float, optional
         leaky_relu: slope below 0 (0.2); elu: scale below 0 (1.0).
     kernel : str, optional
@@ -323,6 +347,11 @@ def sigmoid(x: ArrayLike, *, kernel: str | None = None) -> Array:
 def tanh(x: ArrayLike, *, kernel: str | None = None) -> Array:
     """Hyperbolic tangent."""
     return activation(x, "tanh", kernel=kernel)
+
+
+def scaled_tanh(x: ArrayLike, *, kernel: str | None = None) -> Array:
+    """``1.7159 tanh(2x/3)``, which maps 1 to 1 and -1 to -1 (LeCun et al., 1998, appendix A)."""
+    return activation(x, "scaled_tanh", kernel=kernel)
 
 
 def hardtanh(x: ArrayLike, *, kernel: str | None = None) -> Array:

@@ -20,6 +20,7 @@ FROM_OUTPUT = frozenset(KINDS) - {"gelu", "silu"}
 _ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # of scaled_tanh
 
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])  # NumPy has none; a reference may be slow
 
@@ -76,6 +77,8 @@ def activate(x: Array, kind: str, alpha: float = 0.0) -> Array:
                 y = logistic(x)
             case "tanh":
                 y = np.tanh(x)
+            case "scaled_tanh":
+                y = TANH_SCALE * np.tanh(TANH_SLOPE * x)
             case "hardtanh":
                 y = np.clip(x, -1, 1)
             case "hard_sigmoid":
@@ -116,6 +119,8 @@ def derivative_from_input(x: Array, kind: str, alpha: float = 0.0) -> Array:
                 d = logistic(x) * logistic(-x)
             case "tanh":
                 d = 1 - np.tanh(x) ** 2
+            case "scaled_tanh":
+                d = TANH_SCALE * TANH_SLOPE * (1 - np.tanh(TANH_SLOPE * x) ** 2)
             case "hardtanh":
                 d = np.where((x > -1) & (x < 1), 1.0, 0.0)
             case "hard_sigmoid":
@@ -159,6 +164,8 @@ def derivative_from_output(y: Array, kind: str, alpha: float = 0.0) -> Array:
                 d = y * (1 - y)
             case "tanh":
                 d = (1 - y) * (1 + y)
+            case "scaled_tanh":
+                d = TANH_SLOPE / TANH_SCALE * (TANH_SCALE - y) * (TANH_SCALE + y)
             case "hardtanh":
                 d = np.where((y > -1) & (y < 1), 1.0, 0.0)
             case "hard_sigmoid":

@@ -93,8 +93,9 @@ def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> b
     """conv2d or dense, then an activation: the kernel applies it while the result is hot."""
     if (i.op, i.pass_name) != ("activation", "forward"):
         return False
-    if program.mode == "train" and i.params["activation"] not in FROM_OUTPUT:
-        return False
+    kind = i.params["activation"]
+    if program.mode == "train" and (kind not in FROM_OUTPUT or kind == "step"):
+        return False  # a step has no gradient: apart, it is its layer that the error names
     producer = uses.maker(i.inputs[0])
     if producer is None or producer.op not in ("conv2d", "dense"):
         return False

@@ -23,6 +23,7 @@ from convkit.testing.normalization_calls import (
     awkward_channel_scale,
     awkward_lrn,
 )
+from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -185,6 +186,8 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "lrn": awkward_lrn,
     "pool2d": _pool2d,
     "rnn": rnn_calls.awkward,
+    "rbf": awkward_rbf,
+    "scatter": awkward_scatter,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": transpose_calls.awkward,
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],

@@ -30,6 +30,7 @@ from convkit.testing.named_layers import (
     Dense,
 )
 from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale, named_lrn
+from convkit.testing.rbf_calls import named_rbf, named_scatter
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
@@ -231,6 +232,8 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "lrn": named_lrn,
     "pool2d": _pool2d,
     "rnn": rnn_calls.named,
+    "rbf": named_rbf,
+    "scatter": named_scatter,
     "softmax": _softmax,
     "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),
     "update": _update,
