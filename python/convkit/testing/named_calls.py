@@ -17,6 +17,7 @@ from convkit.testing import (
     transpose_calls,
     upsample2d_calls,
 )
+from convkit.testing import calls, sequence_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
@@ -224,11 +225,13 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dropout": _dropout,
+    "embedding": sequence_calls.named_embeddings,
     "gather_rows": _gather_rows,
     "hopfield": hopfield_calls.named,
     "loss": _loss,
     "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
     "lrn": named_lrn,
+    "mask": sequence_calls.named_masks,
     "pool2d": _pool2d,
     "rnn": rnn_calls.named,
     "softmax": _softmax,
