@@ -9,6 +9,7 @@ from convkit.layers.convolution import Conv2D, Convolution2D
 from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
 from convkit.layers.depthwise import DepthwiseConv2D, SeparableConv2D, SeparableConvolution2D
 from convkit.layers.dropout import Dropout
+from convkit.layers.embedding import CategoryEncoding, Embedding
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
@@ -67,6 +68,17 @@ __all__ = [
     "ZeroPadding2D",
     "add",
     "concatenate",
+from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from convkit.layers.sequences import Masking, RepeatVector
+from convkit.layers.wrappers import Bidirectional, TimeDistributed
+
+__all__ = [
+    "ELU", "GRU", "LSTM", "Activation", "Add", "AveragePooling2D", "AvgPool2D",
+    "BatchNormalization", "Bidirectional", "CategoryEncoding", "Concatenate", "Conv2D",
+    "Convolution2D", "Dense", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling2D",
+    "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input", "InputLayer", "Layer",
+    "LeakyReLU", "Masking", "MaxPool2D", "MaxPooling2D", "Parameter", "ReLU", "RepeatVector",
+    "Rescaling", "Reshape", "SimpleRNN", "Softmax", "TimeDistributed", "add", "concatenate",
     "reset_names",
 ]  # fmt: skip
 
