@@ -79,7 +79,8 @@ def test_mlp():
 
 
 def test_get():
-    assert models.names() == ["lenet5", "mlp"]
+    names = {"char_rnn", "cnn_rnn", "forecaster", "lenet5", "mlp", "rnn_classifier"}
+    assert names <= set(models.names()) and models.names() == sorted(models.names())
     assert all(models.get(name)().count_params() for name in models.names())
     with pytest.raises(ValueError, match="unknown model 'lenet'; did you mean 'lenet5'"):
         models.get("lenet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -189,16 +190,33 @@ class Recurrent(Layer):
             shape = (2, wide) if self.recurrent_bias else (wide,)
             self.bias = self.add_weight("bias", shape, self._bias())
         if self.stateful:
-            if self.batch_size is None:
-                raise ValueError(
-                    f"{self.title}: stateful=True needs a fixed batch size: begin the model with "
-                    "Input(shape, batch_size=32), or give the first layer "
-                    "batch_input_shape=(32, T, C)"
-                )
-            self._carried = [
-                self.add_weight(f"state_{name}", (self.batch_size, self.units), trainable=False)
-                for name in self.states
-            ]
+            self._declare_states()
+
+    def _declare_states(self) -> None:
+        if self.batch_size is None:
+            raise ValueError(
+                f"{self.title}: stateful=True needs a fixed batch size: begin the model with "
+                "Input(shape, batch_size=32), or give the first layer batch_input_shape=(32, T, C)"
+            )
+        self._carried = [
+            self.add_weight(f"state_{name}", (self.batch_size, self.units), trainable=False)
+            for name in self.states
+        ]
+
+    def keeping_state(self, batch_size: int) -> Recurrent:
+        """A layer of the same weights, not copies of them, with ``stateful=True``.
+
+        Parameters
+        ----------
+        batch_size : int
+        """
+        twin = copy.copy(self)
+        twin.built = False  # what follows may change it
+        twin.stateful, twin.batch_size = True, batch_size
+        twin.parameters = [p for p in self.parameters if p not in self._carried]
+        twin._declare_states()
+        twin.built = True
+        return twin
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         x, _ = self._split(input_shape)

@@ -12,9 +12,11 @@ from convkit.models.hopfield import (
     hopfield_queens,
     hopfield_tsp,
 )
+from convkit.models.generate import generate
 from convkit.models.lenet import lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
+from convkit.models.recurrent import char_rnn, cnn_rnn, forecaster, rnn_classifier
 from convkit.models.sequential import Sequential
 
 __all__ = [
@@ -30,8 +32,18 @@ __all__ = [
     "mlp",
     "names",
 ]
+    "Model", "Sequential", "char_rnn", "cnn_rnn", "forecaster", "generate", "get", "lenet5", "mlp",
+    "names", "rnn_classifier",
+]  # fmt: skip
 
-_BUILDERS: dict[str, Callable[..., Model]] = {"lenet5": lenet5, "mlp": mlp}
+_BUILDERS: dict[str, Callable[..., Model]] = {
+    "char_rnn": char_rnn,
+    "cnn_rnn": cnn_rnn,
+    "forecaster": forecaster,
+    "lenet5": lenet5,
+    "mlp": mlp,
+    "rnn_classifier": rnn_classifier,
+}
 
 
 def names() -> list[str]:
