@@ -23,21 +23,8 @@
   X(upsample2d)    \
   X(transpose)     \
   X(rnn)           \
-#define CK_OPS(X) \
-  X(gather_rows)  \
-  X(conv2d)       \
-  X(pool2d)       \
-  X(dense)        \
-  X(activation)   \
-  X(softmax)      \
-  X(batch_norm)   \
-  X(dropout)      \
-  X(add)          \
-  X(concatenate)  \
-  X(embedding)    \
-  X(mask)         \
-  X(loss)         \
-  X(accuracy)     \
+  X(embedding)     \
+  X(mask)          \
   X(update)
 
 namespace convkit {

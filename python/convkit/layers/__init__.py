@@ -25,15 +25,22 @@ from convkit.layers.pooling import (
     MaxPool2D,
     MaxPooling2D,
 )
+from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from convkit.layers.sequences import Masking, RepeatVector
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
+from convkit.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "Add",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
+    "CategoryEncoding",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
@@ -43,6 +50,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
@@ -54,31 +62,24 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "LocalResponseNormalization",
+    "Masking",
     "MaxPool2D",
     "MaxPooling2D",
     "Parameter",
     "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "SeparableConv2D",
     "SeparableConvolution2D",
+    "SimpleRNN",
     "Softmax",
+    "TimeDistributed",
     "UpSampling2D",
     "ZeroPadding2D",
     "add",
     "concatenate",
-from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
-from convkit.layers.sequences import Masking, RepeatVector
-from convkit.layers.wrappers import Bidirectional, TimeDistributed
-
-__all__ = [
-    "ELU", "GRU", "LSTM", "Activation", "Add", "AveragePooling2D", "AvgPool2D",
-    "BatchNormalization", "Bidirectional", "CategoryEncoding", "Concatenate", "Conv2D",
-    "Convolution2D", "Dense", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling2D",
-    "GlobalAvgPool2D", "GlobalMaxPool2D", "GlobalMaxPooling2D", "Input", "InputLayer", "Layer",
-    "LeakyReLU", "Masking", "MaxPool2D", "MaxPooling2D", "Parameter", "ReLU", "RepeatVector",
-    "Rescaling", "Reshape", "SimpleRNN", "Softmax", "TimeDistributed", "add", "concatenate",
     "reset_names",
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 from convkit.layers.base import Layer
 from convkit.layers.checks import positive
 from convkit.ops.mask import mask_params
+from convkit.ops.upsample2d import upsample2d_params
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -96,7 +97,8 @@ class RepeatVector(Layer):
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         n, c = inputs[0].spec.shape
-        step = builder.view(inputs[0], (n, 1, c))
-        y = builder.emit("concatenate", "forward", [step] * self.n, {"axis": 1})[0]
+        # An image of one pixel, enlarged.
+        pixel = builder.view(inputs[0], (n, 1, 1, c))
+        (y,) = builder.emit("upsample2d", "forward", [pixel], upsample2d_params((self.n, 1)))
         assert y is not None
-        return y
+        return builder.view(y, (n, self.n, c))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convkit.errors import did_you_mean
+from convkit.models.generate import generate
 from convkit.models.hopfield import (
     ContinuousHopfield,
     Hopfield,
@@ -12,7 +13,6 @@ from convkit.models.hopfield import (
     hopfield_queens,
     hopfield_tsp,
 )
-from convkit.models.generate import generate
 from convkit.models.lenet import lenet5
 from convkit.models.mlp import mlp
 from convkit.models.model import Model
@@ -25,16 +25,18 @@ __all__ = [
     "Model",
     "Sequential",
     "capacity_curve",
+    "char_rnn",
+    "cnn_rnn",
+    "forecaster",
+    "generate",
     "get",
     "hopfield_queens",
     "hopfield_tsp",
     "lenet5",
     "mlp",
     "names",
+    "rnn_classifier",
 ]
-    "Model", "Sequential", "char_rnn", "cnn_rnn", "forecaster", "generate", "get", "lenet5", "mlp",
-    "names", "rnn_classifier",
-]  # fmt: skip
 
 _BUILDERS: dict[str, Callable[..., Model]] = {
     "char_rnn": char_rnn,

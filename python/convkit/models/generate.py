@@ -145,7 +145,7 @@ def generate(
         model.build()  # takes its weights back
     if isinstance(start, str):
         assert vocabulary is not None
-        return "".join(vocabulary[i] for i in written)
+        return "".join(vocabulary[int(i)] for i in written)
     return written
 
 

@@ -50,7 +50,6 @@ from convkit.ops.lrn import (
     local_response_normalization,
     local_response_normalization_backward,
 )
-from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.mask import (
     find_mask,
     mask_steps,
@@ -58,6 +57,7 @@ from convkit.ops.mask import (
     mask_weight,
     reverse_mask,
 )
+from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,

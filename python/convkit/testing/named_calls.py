@@ -14,10 +14,10 @@ from convkit.testing import (
     hopfield_calls,
     pad2d_calls,
     rnn_calls,
+    sequence_calls,
     transpose_calls,
     upsample2d_calls,
 )
-from convkit.testing import calls, sequence_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
