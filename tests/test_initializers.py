@@ -65,3 +65,25 @@ def test_get():
         initializers.get("glorot_unifrom")
     with pytest.raises(TypeError, match="an initializer is"):
         initializers.get([1])
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (2, 3, 4), (1, 4)])
+def test_orthogonal(shape):
+    w = draw("orthogonal", shape).astype(np.float64)
+    matrix = w.reshape(-1, shape[-1])
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    np.testing.assert_allclose(tall.T @ tall, np.eye(tall.shape[1]), atol=1e-6)
+    assert w.shape == shape
+    gained = initializers.Orthogonal(gain=3.0)(shape, np.random.default_rng(1))
+    np.testing.assert_allclose(gained, 3 * w, rtol=1e-6)
+
+
+def test_orthogonal_is_uniform_over_signs():
+    signs = [np.sign(draw_with(seed)[0, 0]) for seed in range(200)]
+    assert 60 < sum(s > 0 for s in signs) < 140
+    with pytest.raises(ValueError, match="two axes at least"):
+        draw("orthogonal", (4,))
+
+
+def draw_with(seed):
+    return initializers.Orthogonal()((4, 4), np.random.default_rng(seed))

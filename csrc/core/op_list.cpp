@@ -25,6 +25,8 @@
   X(rnn)           \
   X(rbf)           \
   X(scatter)       \
+  X(embedding)     \
+  X(mask)          \
   X(update)
 
 namespace convkit {

@@ -21,8 +21,8 @@ from convkit.errors import did_you_mean
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
-    "LecunNormal", "LecunUniform", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal",
-    "UniformFanIn", "VarianceScaling", "Zeros", "compute_fans", "get",
+    "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform",
+    "TruncatedNormal", "UniformFanIn", "VarianceScaling", "Zeros", "compute_fans", "get",
 ]  # fmt: skip
 
 Array = NDArray[np.float32]
@@ -292,6 +292,34 @@ class LecunNormal(_Scaled):
     _options = (1.0, "fan_in", "truncated_normal")
 
 
+class Orthogonal(Initializer):
+    """A matrix with orthonormal rows or columns, times `gain` (Saxe, McClelland and Ganguli 2014).
+
+    The last axis is that of the columns; the rows are all other axes together. With more rows than
+    columns these are orthonormal, otherwise the rows are.
+
+    Parameters
+    ----------
+    gain : float
+    seed : int, optional
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = float(gain)
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"[Orthogonal] needs a shape of two axes at least, got {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(tall)
+        # With r's diagonal positive the factors are unique, and q is uniform (Mezzadri 2007).
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        matrix = q if rows >= columns else q.T
+        return (self.gain * matrix).reshape(shape).astype(np.float32)
+
+
 class _Function(Initializer):
     """A user's own ``function(shape, rng)``."""
 
@@ -317,6 +345,7 @@ _KNOWN: dict[str, type[Initializer]] = {
     "truncated_normal": TruncatedNormal,
     "uniform_fan_in": UniformFanIn,
     "variance_scaling": VarianceScaling,
+    "orthogonal": Orthogonal,
     "glorot_uniform": GlorotUniform,
     "glorot_normal": GlorotNormal,
     "he_uniform": HeUniform,

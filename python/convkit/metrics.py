@@ -112,7 +112,8 @@ class _AccuracyOf(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        inputs = [prediction, target, weight if self.weighted else None]
+        counted = builder.masked_weight(prediction, weight if self.weighted else None)
+        inputs = [prediction, target, counted]
         # Compared in the working dtype, so that 0.3 means the same number everywhere.
         threshold = float(np.dtype(prediction.spec.dtype).type(self.threshold))
         params: Params = {"kind": self.kind, "threshold": threshold}
@@ -192,8 +193,13 @@ class _LossAsMetric(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        weight = weight if self.weighted else None
-        return self.loss.emit(builder, prediction, target, weight, gradient=False)[0]
+        if self.weighted and builder.mask(prediction) is not None:
+            raise ValueError(
+                f"metric {self.name!r} cannot have sample weights and a mask, whose steps would "
+                "count in its mean; move it from weighted_metrics to metrics"
+            )
+        counted = builder.masked_weight(prediction, weight if self.weighted else None, mean=True)
+        return self.loss.emit(builder, prediction, target, counted, gradient=False)[0]
 
     def result(self, sums: Array, rows: float) -> float:
         return float(sums[0] / rows) if rows else 0.0

@@ -64,8 +64,8 @@ def test_a_layer_without_emit_is_told_what_to_define():
     [
         ({"dtype": "int32"}, "leave dtype out"),
         ({"dtype": np.uint8}, "leave dtype out"),
-        ({"batch_size": 32}, "fixed batch size"),
-        ({"shape": None, "batch_shape": (32, 4)}, "fixed batch size"),
+        ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be a positive integer, got 2.5"),
         ({"shape": None, "batch_shape": (None, None, 4)}, "positive numbers"),
     ],
 )
@@ -77,5 +77,17 @@ def test_inputs_that_would_be_ignored(options, text):
 def test_harmless_inputs():
     assert ck.Input((4,), dtype=np.float32).shape == (None, 4)
     assert ck.Input(batch_shape=(None, 4), dtype="float32").shape == (None, 4)
-    with pytest.raises(ValueError, match="fixed batch size"):
-        ck.layers.Dense(2, batch_input_shape=(32, 4))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [ck.Input((4,), batch_size=32), ck.layers.Dense(2)],
+        lambda: [ck.Input(batch_shape=(32, 4)), ck.layers.Dense(2)],
+        lambda: [ck.layers.Dense(2, batch_input_shape=(32, 4))],
+    ],
+)
+def test_a_fixed_batch_size_without_a_state(layers):
+    model = ck.Sequential(layers())
+    with pytest.raises(ValueError, match=r"fixed batch size \(32\) is not supported"):
+        model.predict(np.zeros((32, 4), "float32"))

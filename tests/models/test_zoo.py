@@ -79,7 +79,10 @@ def test_mlp():
 
 
 def test_get():
-    assert models.names() == ["alexnet", "lenet5", "mlp", "vgg11", "vgg13", "vgg16", "vgg19"]
+    assert models.names() == [
+        "alexnet", "char_rnn", "cnn_rnn", "forecaster", "lenet5", "mlp", "rnn_classifier", "vgg11",
+        "vgg13", "vgg16", "vgg19",
+    ]  # fmt: skip
     assert all(models.get(name)().count_params() for name in models.names())
     with pytest.raises(ValueError, match="unknown model 'lenet'; did you mean 'lenet5'"):
         models.get("lenet")

@@ -83,6 +83,21 @@ class Case:
         return arrays
 
 
+def as_case(call: Call) -> Case:
+    """A call that checks and benchmarks run over, as a case; its float32 is the working dtype."""
+
+    def working(specs: Sequence[Spec | None]) -> tuple[Spec | None, ...]:
+        return tuple(
+            Spec(s.shape, FLOAT) if s is not None and s.dtype == "float32" else s for s in specs
+        )
+
+    made = call.fill
+    fill: Fill = normal if made is None else lambda rng, specs: list(made(rng))
+    out = None if call.out is None else working(call.out)
+    name, specs = call.name, working(call.specs)
+    return Case(name, call.op, call.pass_name, specs, call.params, out, call.step, fill)
+
+
 def _at(spec: Spec | None, dtype: str) -> Spec | None:
     return spec if spec is None or spec.dtype != FLOAT else Spec(spec.shape, dtype)
 
@@ -368,7 +383,9 @@ def check_mutants(case: Case, dtype: str = "float32") -> None:
         return tuple(right(ctx, *arrays))
 
     for mutant in (zeros, skips_last_row, honest):
-        row = registry.register(case.op, "mutant", mutant, pass_name=case.pass_name)
+        row = registry.register(
+            case.op, "mutant", mutant, pass_name=case.pass_name, dtypes=registry.DTYPES
+        )
         try:
             if mutant is honest:
                 check_row(row, case, dtype)

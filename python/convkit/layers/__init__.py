@@ -9,6 +9,7 @@ from convkit.layers.convolution import Conv2D, Convolution2D
 from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
 from convkit.layers.depthwise import DepthwiseConv2D, SeparableConv2D, SeparableConvolution2D
 from convkit.layers.dropout import Dropout
+from convkit.layers.embedding import CategoryEncoding, Embedding
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
@@ -25,17 +26,24 @@ from convkit.layers.pooling import (
     MaxPooling2D,
 )
 from convkit.layers.rbf import RBF, EuclideanRBF
+from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
+from convkit.layers.sequences import Masking, RepeatVector
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
 from convkit.layers.subsampling import Subsampling2D
+from convkit.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "RBF",
     "Activation",
     "Add",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
+    "Bidirectional",
+    "CategoryEncoding",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
@@ -45,6 +53,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "Embedding",
     "EuclideanRBF",
     "Flatten",
     "GlobalAveragePooling2D",
@@ -57,17 +66,21 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "LocalResponseNormalization",
+    "Masking",
     "MaxPool2D",
     "MaxPooling2D",
     "Parameter",
     "Permute",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "SeparableConv2D",
     "SeparableConvolution2D",
+    "SimpleRNN",
     "Softmax",
     "Subsampling2D",
+    "TimeDistributed",
     "UpSampling2D",
     "ZeroPadding2D",
     "add",

@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 _names: dict[str, int] = {}
 
-# Keyword arguments that every layer takes.
-_COMMON = ("name", "trainable", "dtype", "input_shape", "input_dim", "batch_input_shape")
 # Keras's arguments that mean something only with a value that convkit does not support.
 _UNSUPPORTED = (
     "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
     "bias_constraint", "depthwise_regularizer", "depthwise_constraint", "pointwise_regularizer",
     "pointwise_constraint", "beta_regularizer", "gamma_regularizer", "beta_constraint",
-    "gamma_constraint", "lora_rank", "lora_alpha", "quantization_config",
+    "gamma_constraint", "recurrent_regularizer", "recurrent_constraint", "embeddings_regularizer",
+    "embeddings_constraint", "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
 
 
@@ -70,13 +69,14 @@ class Layer:
     input_dim : int, optional
         The same for one axis.
     batch_input_shape : tuple, optional
-        The same with the batch axis.
+        The same with the batch axis; its size is None but in models that keep a state.
     """
 
     expects: tuple[int, str] | None = None  # rank and legend of the input
     takes_list = False  # whether it is called on a list of nodes
     # Whether steps of a sequence that its input's mask leaves out stay left out in its output.
     supports_masking = False
+    batch_size: int | None = None  # that an input has, and a layer that keeps a state is bound to
 
     def __init__(
         self,
@@ -105,12 +105,8 @@ class Layer:
                 f"layer {self.name!r} ({kind}): dtype {dtype!r} is not supported, layers work in "
                 "float32; leave dtype out"
             )
+        self._input_batch = None if batch_input_shape is None else batch_input_shape[0]
         if batch_input_shape is not None:
-            if batch_input_shape[0] is not None:
-                raise ValueError(
-                    f"layer {self.name!r} ({kind}): a fixed batch size ({batch_input_shape[0]}) is "
-                    "not supported; begin batch_input_shape with None"
-                )
             input_shape = tuple(int(n) for n in batch_input_shape[1:] if n is not None)
         elif input_dim is not None:
             input_shape = (input_dim,)
@@ -156,6 +152,21 @@ class Layer:
             The output, or one for each of `compute_output_shape`'s list.
         """
         raise self._undefined("emit(builder, inputs)")
+
+    def check_data(self, title: str, array: NDArray[Any]) -> None:
+        """Refuse values that the layer cannot take, where it is the first to read an input.
+
+        Parameters
+        ----------
+        title : str
+            Of the array, in messages.
+        array : ndarray
+            Data of any dtype, with the batch axis.
+
+        Raises
+        ------
+        ValueError
+        """
 
     def _undefined(self, method: str) -> NotImplementedError:
         call = "; call() is not used here" if hasattr(self, "call") else ""
@@ -233,6 +244,9 @@ class Layer:
         return (None, *out.shape[1:])
 
     # Use from outside.
+
+    def reset_states(self) -> None:
+        """Forget what the layer carries from batch to batch; most layers carry nothing."""
 
     def __call__(self, inputs: Any) -> Any:
         """Connect the layer to nodes of a functional model.
@@ -331,6 +345,20 @@ class Layer:
 
 def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]) -> None:
     """Set parameters from arrays; all shapes are checked before anything changes."""
+    for p, array in check_weights(title, parameters, weights):
+        p.assign(array)
+
+
+def check_weights(
+    title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]
+) -> list[tuple[Parameter, NDArray[Any]]]:
+    """Each parameter with the array that is to be its value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If number, a shape or a dtype does not fit.
+    """
     arrays = [np.asarray(w) for w in weights]
     if len(arrays) != len(parameters):
         each = ", ".join(f"{p.path} {p.shape}" for p in parameters)
@@ -340,8 +368,7 @@ def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayL
             raise ValueError(f"layer {p.layer!r}: {p.name} has shape {p.shape}, got {array.shape}")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
-    for p, array in zip(parameters, arrays, strict=True):
-        p.assign(array)
+    return list(zip(parameters, arrays, strict=True))
 
 
 def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
@@ -366,9 +393,11 @@ def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
 
 
 def _arguments(kind: type[Layer]) -> list[str]:
-    own = [
+    """Names of the arguments of a layer and of its bases."""
+    return [
         p.name
-        for p in inspect.signature(kind).parameters.values()
+        for base in kind.__mro__
+        if issubclass(base, Layer) and "__init__" in vars(base)
+        for p in list(inspect.signature(base.__init__).parameters.values())[1:]
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
-    return [*own, *_COMMON]

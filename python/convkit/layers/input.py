@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convkit.layers.base import Layer, check_shape
+from convkit.layers.checks import positive
 
 if TYPE_CHECKING:
     from convkit.models.graph import Node, Shape
@@ -20,8 +21,8 @@ class InputLayer(Layer):
     ----------
     shape : sequence of int
         Of one sample.
-    batch_size : None
-        A model takes batches of any size.
+    batch_size : int, optional
+        For models that keep a state between batches; others take batches of any size.
     dtype : str, optional
         "float32", in which models compute; data may have any dtype.
     name : str, optional
@@ -40,11 +41,6 @@ class InputLayer(Layer):
         batch_shape = kwargs.pop("batch_shape", None)
         if batch_shape is not None and shape is None:
             batch_size, *shape = batch_shape
-        if batch_size is not None:
-            raise ValueError(
-                f"Input: a fixed batch size ({batch_size}) is not supported, a model takes batches "
-                "of any size; leave it out, and give fit and predict batch_size="
-            )
         if shape is None and "input_shape" in kwargs:
             shape = kwargs.pop("input_shape")
         if shape is None:
@@ -57,6 +53,7 @@ class InputLayer(Layer):
                 "dtype out: data of any dtype is converted batch by batch"
             )
         self.shape = check_shape(shape, f"{self.title}: shape")
+        self.batch_size = None if batch_size is None else positive(self, "batch_size", batch_size)
         self.node = Node((None, *self.shape), self.dtype, self)
         self.built = True
 
@@ -77,8 +74,8 @@ def Input(
     ----------
     shape : sequence of int
         Of one sample, such as (28, 28, 1).
-    batch_size : None
-        A model takes batches of any size.
+    batch_size : int, optional
+        For models with a layer of ``stateful=True``; others take batches of any size.
     dtype : str, optional
         "float32", in which models compute; data may have any dtype.
     name : str, optional

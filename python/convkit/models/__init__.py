@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from convkit.errors import did_you_mean
 from convkit.models.alexnet import alexnet
+from convkit.models.generate import generate
 from convkit.models.hopfield import (
     ContinuousHopfield,
     Hopfield,
@@ -20,6 +21,7 @@ from convkit.models.mlp import mlp
 from convkit.models.model import Model
 from convkit.models.perceptron import Perceptron
 from convkit.models.rbf_network import RBFNetwork
+from convkit.models.recurrent import char_rnn, cnn_rnn, forecaster, rnn_classifier
 from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
@@ -38,12 +40,17 @@ __all__ = [
     "ThresholdNeuron",
     "alexnet",
     "capacity_curve",
+    "char_rnn",
+    "cnn_rnn",
+    "forecaster",
+    "generate",
     "get",
     "hopfield_queens",
     "hopfield_tsp",
     "lenet5",
     "mlp",
     "names",
+    "rnn_classifier",
     "vgg11",
     "vgg13",
     "vgg16",
@@ -52,8 +59,12 @@ __all__ = [
 
 _BUILDERS: dict[str, Callable[..., Model]] = {
     "alexnet": alexnet,
+    "char_rnn": char_rnn,
+    "cnn_rnn": cnn_rnn,
+    "forecaster": forecaster,
     "lenet5": lenet5,
     "mlp": mlp,
+    "rnn_classifier": rnn_classifier,
     "vgg11": vgg11,
     "vgg13": vgg13,
     "vgg16": vgg16,

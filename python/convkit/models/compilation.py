@@ -12,6 +12,7 @@ from convkit.errors import NotCompiledError
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
 from convkit.models.compiled import Compiled, reject_unknown
+from convkit.models.fixed_batch import refuse_needless
 from convkit.models.graph import check_differentiable
 from convkit.models.loop import Loop
 from convkit.ops.registry import Spec
@@ -160,6 +161,7 @@ class Compilable:
             model.build((None, *(shape[1:] if len(shape) > 1 else (1,))))
         if not self.inputs or not self.outputs:
             raise ValueError(f"[{verb}] model {self.name!r} has no layers")
+        refuse_needless(self)
         model.build()
         if compiled is not None and len(self.outputs) > 1:
             names = ", ".join(node.name for node in self.outputs)

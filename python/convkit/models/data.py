@@ -193,6 +193,9 @@ def check_samples(
         title = f"[{verb}] x" if len(nodes) == 1 else f"[{verb}] input {node.name!r}"
         array = as_source(value, title)
         _check_shape(verb, node, array)
+        for call in model.calls:
+            if node in call.inputs:
+                call.layer.check_data(title, array)
         arrays["x" if len(nodes) == 1 else f"x{i}"] = array
         specs.append(Spec(array.shape[1:], array.dtype.name))
     counts = {name: len(array) for name, array in arrays.items()}
@@ -231,6 +234,8 @@ def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
         if kind == "Rescaling":
             factor = float(call.layer.scale)
             scale, offset = scale * factor, offset * factor + float(call.layer.offset)
+        if kind == "CategoryEncoding":  # its output is 0 and 1
+            return None
         if not call.layer.parameters:
             continue
         function = getattr(call.layer, "activation", None)

@@ -77,6 +77,21 @@ class Call:
         self.outputs = tuple(Node(shape, dtype, layer, self) for shape in shapes)
 
 
+def batch_size(nodes: Sequence[Node]) -> int | None:
+    """The batch size that some input behind these nodes fixes, or None."""
+    seen: set[int] = set()
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.call is None and node.layer.batch_size is not None:
+            return node.layer.batch_size
+        stack.extend(node.inputs)
+    return None
+
+
 def sort(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[Call]:
     """The calls between inputs and outputs, each after those that it reads.
 

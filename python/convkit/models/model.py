@@ -93,7 +93,15 @@ class Model(Trainer):
                 raise ValueError(
                     f"model {self.name!r} has {count} layers named {name!r}; names must differ"
                 )
-        self._parameters = [p for layer in self._layers for p in layer.parameters]
+        # A parameter may be part of several layers.
+        found = dict.fromkeys(p for layer in self._layers for p in layer.parameters)
+        self._parameters = list(found)
+        for path, count in Counter(p.path for p in self._parameters).items():
+            if count > 1:
+                raise ValueError(
+                    f"model {self.name!r} has {count} weights {path!r}; give the layers inside of "
+                    "other layers names that differ"
+                )
         for p in self._parameters:
             if p.store is None:
                 p.build = self.build
@@ -354,6 +362,11 @@ class Model(Trainer):
             made.update((id(n), r) for n, r in zip(call.outputs, results, strict=True))
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def reset_states(self) -> None:
+        """Forget the states that layers of ``stateful=True`` carry from batch to batch."""
+        for layer in self.layers:
+            layer.reset_states()
 
     def summary(
         self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None

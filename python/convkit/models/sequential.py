@@ -128,7 +128,7 @@ class Sequential(Model):
             )
         begun = bool(self._nodes)
         if not begun and not self._chain and layer.input_shape is not None:
-            self._start(InputLayer(layer.input_shape))
+            self._start(InputLayer(layer.input_shape, layer._input_batch))
         if self._nodes:
             try:
                 self._nodes.append(_single(layer, layer(self._nodes[-1])))
@@ -154,7 +154,7 @@ class Sequential(Model):
         if model.inputs and not self._nodes and not self._chain:
             first = model.inputs[0]
             shape = tuple(n for n in first.shape[1:] if n is not None)
-            self._start(InputLayer(shape, dtype=first.dtype))
+            self._start(InputLayer(shape, first.layer.batch_size, dtype=first.dtype))
         for layer in chain:
             self._append_layer(layer)
 

@@ -42,10 +42,11 @@ def layer_work(call: Call) -> LayerWork:
     """Count the work of a layer, from the instructions that it emits."""
     if isinstance(call.layer, Rescaling):  # part of the gathering of a batch
         return LayerWork()
-    program = Program("", "predict", 1)
+    n = call.layer.batch_size or 1
+    program = Program("", "predict", n)
     builder = Builder(program, training=False)
     builder.layer = call.layer.name
-    values = [Value("x", Spec((1, *(n or 1 for n in node.shape[1:])))) for node in call.inputs]
+    values = [Value("x", Spec((n, *(k or 1 for k in node.shape[1:])))) for node in call.inputs]
     emitted = call.layer.emit(builder, values)
     outputs = emitted if isinstance(emitted, list) else [emitted]
     macs = sum(
@@ -53,7 +54,8 @@ def layer_work(call: Call) -> LayerWork:
         for i in program.instructions
         if any(v is not None and v.parameter is not None for v in i.inputs)
     )
-    return LayerWork(macs, sum(v.spec.nbytes for v in outputs) if program.instructions else 0)
+    nbytes = sum(v.spec.nbytes for v in outputs) if program.instructions else 0
+    return LayerWork(macs // n, nbytes // n)
 
 
 def readable(nbytes: int) -> str:

@@ -24,6 +24,7 @@ from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import evaluate_feed, fit_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
+from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
 from convkit.models.progress import Progress
 from convkit.ops.registry import Array, Step
 from convkit.run.executor import Executor
@@ -53,9 +54,13 @@ class Trainer(Compilable):
                 verb, x, y, steps, loss, sample_weight=sample_weight, kind=kind or verb
             )
         samples = check_samples(verb, self, x, y, sample_weight, None, loss)
-        return ArrayFeed(
-            samples, count(verb, "batch_size", batch_size, BATCH), False, steps, kind or verb
-        )
+        batch = count(verb, "batch_size", batch_size, self._usual_batch)
+        check_batches(verb, self, samples.count, batch)
+        return ArrayFeed(samples, batch, False, steps, kind or verb)
+
+    @property
+    def _usual_batch(self) -> int:
+        return fixed_batch(self) or BATCH
 
     def _iterable(
         self,
@@ -69,7 +74,9 @@ class Trainer(Compilable):
         kind: str = "fit",
     ) -> IterableFeed:
         def check(x: Any, y: Any, weight: Any) -> Samples:
-            return check_samples(verb, self, x, y, weight, class_weight, loss)
+            samples = check_samples(verb, self, x, y, weight, class_weight, loss)
+            check_batches(verb, self, samples.count, samples.count)
+            return samples
 
         return IterableFeed(batches(verb, x, y, sample_weight), check, steps, kind)
 
@@ -141,7 +148,7 @@ class Trainer(Compilable):
         compiled = self._require_compiled("fit")
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
-        batch = count("fit", "batch_size", batch_size, BATCH)
+        batch = count("fit", "batch_size", batch_size, self._usual_batch)
         validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         check_flag("fit", "shuffle", shuffle)
@@ -158,6 +165,9 @@ class Trainer(Compilable):
                 if class_weight is not None:  # classes have weights in training only
                     plain = check_samples("fit", self, x, y, sample_weight, None, compiled.loss)
                 samples, held_back = split_validation(samples, plain, validation_split)
+            check_batches("fit", self, samples.count, batch)
+            if shuffle:
+                warn_shuffled(self)
             warn_unscaled(self, samples)
             feed = ArrayFeed(samples, batch, bool(shuffle), steps_per_epoch)
         else:
@@ -170,6 +180,7 @@ class Trainer(Compilable):
         warn_applied_twice(self, compiled.loss)
         validation: Feed | None = None
         if held_back is not None:
+            check_batches("fit", self, held_back.count, validation_batch)
             validation = ArrayFeed(
                 held_back, validation_batch, False, validation_steps, "validation"
             )
@@ -324,6 +335,7 @@ class Trainer(Compilable):
         )
         if not samples.count:
             raise ValueError("[train_on_batch] x is empty: there is nothing to train on")
+        check_batches("train_on_batch", self, samples.count, samples.count)
         self._claim(compiled)
         totals = Totals(compiled.loss, compiled.resolve(self.outputs[0].shape[-1]))
 

@@ -43,12 +43,20 @@ from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.dropout import dropout, dropout_backward
+from convkit.ops.embedding import embedding, embedding_backward
 from convkit.ops.gather_rows import gather_rows
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
 from convkit.ops.lrn import (
     local_response_normalization,
     local_response_normalization_backward,
+)
+from convkit.ops.mask import (
+    find_mask,
+    mask_steps,
+    mask_steps_backward,
+    mask_weight,
+    reverse_mask,
 )
 from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.pool2d import (
@@ -112,7 +120,10 @@ __all__ = [
     "dropout",
     "dropout_backward",
     "elu",
+    "embedding",
+    "embedding_backward",
     "exponential",
+    "find_mask",
     "gather_rows",
     "gelu",
     "gru",
@@ -133,6 +144,9 @@ __all__ = [
     "loss_backward",
     "lstm",
     "lstm_backward",
+    "mask_steps",
+    "mask_steps_backward",
+    "mask_weight",
     "max_pool2d",
     "max_pool2d_backward",
     "ops",
@@ -144,6 +158,7 @@ __all__ = [
     "rbf_gaussian_backward",
     "register",
     "relu",
+    "reverse_mask",
     "scaled_tanh",
     "scatter",
     "scatter_backward",

@@ -118,7 +118,9 @@ def compile_program(
     assert loss is not None and target is not None
     prediction = program.output[0]
     t, weight = _targets(builder, prediction, target, weighted, indexed)
-    program.total, _ = loss.emit(builder, prediction, t, weight, gradient=mode == "train")
+    mean = loss.reduction != "sum"
+    counted = builder.masked_weight(prediction, weight, mean=mean)
+    program.total, _ = loss.emit(builder, prediction, t, counted, gradient=mode == "train")
     loss_at = program.instructions[-1]
     program.readouts["loss"] = program.total
     for metric in metrics:
@@ -129,6 +131,8 @@ def compile_program(
         p, dp = loss_at.inputs[0], loss_at.outputs[-1]
         assert p is not None and dp is not None
         differentiate(builder, list(program.instructions), [(p, dp)])
+    if mode == "train" and optimizer is None:
+        program.deferred.clear()  # it changes nothing
     _commit(program)
     if mode == "train" and optimizer is not None:
         _update(builder, model, optimizer)

@@ -120,7 +120,7 @@ _USUAL = {
     "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
     "stride": "1", "padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
-    "max_norm": float("inf"),
+    "max_norm": float("inf"), "value": 0.0, "mean": 0,
     "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
 }  # fmt: skip
 _GROUPS = {
@@ -292,6 +292,38 @@ class Builder:
     def set_mask(self, value: Value, mask: Value) -> None:
         """Say which steps of a sequence count."""
         self._masks[value] = mask
+
+    def found_mask(self, value: Value, padding: float = 0.0) -> Value:
+        """The mask that leaves out the steps of sequences (N, T, ...) that are nothing else."""
+        params: Params = {"value": float(padding), "mean": 0}
+        (mask,) = self.emit("mask", "find", [value], params, prefix="mask")
+        assert mask is not None
+        return mask
+
+    def masked_weight(
+        self, prediction: Value, weight: Value | None, *, mean: bool = False
+    ) -> Value | None:
+        """The weights of a prediction's rows, 0 where its mask leaves a step out.
+
+        Parameters
+        ----------
+        prediction : Value
+        weight : Value, optional
+            Of each row.
+        mean : bool
+            Whether a sum of weighted rows, divided by the number of all, is to be the mean over
+            those that count.
+        """
+        mask = self.mask(prediction)
+        if mask is None:
+            return weight
+        params: Params = {"value": 0.0, "mean": int(mean)}
+        spec = Spec(mask.spec.shape, self.program.dtype)
+        return self.emit("mask", "weight", [mask, weight], params, out=[spec], prefix="w")[0]
+
+    def alias(self, value: Value) -> Value:
+        """The same numbers under another value, which may have another mask; no instruction."""
+        return Value(value.name, value.spec, value.buffer, base=value)
 
     def view(self, value: Value, shape: Sequence[int]) -> Value:
         """The same numbers in another shape; no instruction."""

@@ -14,6 +14,7 @@ from convkit.testing import (
     hopfield_calls,
     pad2d_calls,
     rnn_calls,
+    sequence_calls,
     transpose_calls,
     upsample2d_calls,
 )
@@ -179,11 +180,13 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "dropout": lambda: [
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)
     ],
+    "embedding": sequence_calls.awkward_embeddings,
     "gather_rows": _gather_rows,
     "hopfield": hopfield_calls.awkward,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "pad2d": pad2d_calls.awkward,
     "lrn": awkward_lrn,
+    "mask": sequence_calls.awkward_masks,
     "pool2d": _pool2d,
     "rnn": rnn_calls.awkward,
     "rbf": awkward_rbf,

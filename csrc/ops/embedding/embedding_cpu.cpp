@@ -1,0 +1,126 @@
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "ops/embedding/embedding.h"
+
+namespace convkit::CK_ISA {
+namespace {
+
+constexpr int64_t kChunk = 16384;  // values
+
+// Calls f with values of the C++ types of the index and of the table.
+template <class F>
+CK_INLINE void dispatch(Dtype index, Dtype table, const F& f) {
+  dispatch_float(table, [&]<class T>(T t) {
+    switch (index) {
+      case Dtype::float32:
+        return f(float{}, t);
+      case Dtype::float64:
+        return f(double{}, t);
+      case Dtype::uint8:
+        return f(uint8_t{}, t);
+      case Dtype::int32:
+        return f(int32_t{}, t);
+      case Dtype::int64:
+        return f(int64_t{}, t);
+    }
+  });
+}
+
+// The row that an index means, or -1 if it means none.
+template <class I>
+CK_INLINE int64_t row_of(I index, int64_t v) {
+  if constexpr (std::is_floating_point_v<I>) {
+    if (!(index >= 0 && static_cast<double>(index) < static_cast<double>(v))) return -1;
+    const int64_t row = static_cast<int64_t>(index);
+    return static_cast<I>(row) == index ? row : -1;
+  } else {
+    const int64_t row = static_cast<int64_t>(index);
+    return row >= 0 && row < v ? row : -1;
+  }
+}
+
+template <class I, class T>
+CK_INLINE void look_up(const I* index, const T* table, T* y, int64_t begin, int64_t end, int64_t v,
+                       int64_t e) {
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = row_of(index[i], v);
+    if (row >= 0) {
+      std::memcpy(y + i * e, table + row * e, e * sizeof(T));
+    } else {
+      for (int64_t j = 0; j < e; ++j) y[i * e + j] = std::numeric_limits<T>::quiet_NaN();
+    }
+  }
+}
+
+template <class T>
+CK_INLINE void accumulate(const T* dy, T* __restrict sum, int64_t e) {
+  for (int64_t j = 0; j < e; ++j) sum[j] += dy[j];
+}
+
+}  // namespace
+
+void embedding_naive_forward(const Call& call) {
+  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+    look_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), 0, call[0].size(), call[1].shape[0],
+            call[1].shape[1]);
+  });
+}
+
+void embedding_naive_backward(const Call& call) {
+  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+    const int64_t v = call[2].shape[0], e = call[2].shape[1];
+    T* dtable = call[2].as<T>();
+    for (int64_t k = 0; k < v * e; ++k) dtable[k] = 0;
+    for (int64_t i = 0; i < call[0].size(); ++i) {
+      const int64_t row = row_of(call[0].as<I>()[i], v);
+      if (row >= 0) accumulate(call[1].as<T>() + i * e, dtable + row * e, e);
+    }
+  });
+}
+
+void embedding_rows_forward(const Call& call) {
+  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+    const int64_t v = call[1].shape[0], e = call[1].shape[1];
+    const Chunks chunks{call[0].size(), e < kChunk ? kChunk / e : 1};
+    call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+      look_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), chunks.begin(chunk),
+              chunks.end(chunk), v, e);
+    });
+  });
+}
+
+// Positions are sorted by row first (a stable counting sort in the workspace: where each row's
+// positions begin [V+1], then the positions), so that threads share out the rows of the table and
+// each sum keeps the order of the positions.
+void embedding_rows_backward(const Call& call) {
+  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+    const int64_t n = call[0].size(), v = call[2].shape[0], e = call[2].shape[1];
+    const I* index = call[0].as<I>();
+    int64_t* begin = reinterpret_cast<int64_t*>(call.workspace);
+    int64_t* position = begin + v + 1;
+    for (int64_t row = 0; row <= v; ++row) begin[row] = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t row = row_of(index[i], v);
+      if (row >= 0) ++begin[row];
+    }
+    for (int64_t row = 1; row <= v; ++row) begin[row] += begin[row - 1];
+    // From the last position backwards: begin[row] goes from the end of the row's to their start.
+    for (int64_t i = n - 1; i >= 0; --i) {
+      const int64_t row = row_of(index[i], v);
+      if (row >= 0) position[--begin[row]] = i;
+    }
+    const Chunks chunks{v, e < kChunk ? kChunk / e : 1};
+    call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
+      for (int64_t row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
+        T* sum = call[2].as<T>() + row * e;
+        for (int64_t j = 0; j < e; ++j) sum[j] = 0;
+        for (int64_t k = begin[row]; k < begin[row + 1]; ++k)
+          accumulate(call[1].as<T>() + position[k] * e, sum, e);
+      }
+    });
+  });
+}
+
+}  // namespace convkit::CK_ISA
