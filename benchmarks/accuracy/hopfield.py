@@ -204,11 +204,10 @@ def main() -> None:
         sections.append(section())
         print(f"{sections[-1]}\n\n({time.perf_counter() - start:.0f} s)\n", flush=True)
     seconds = time.perf_counter() - start
-    head = (
-        f"# Hopfield networks\n\n```\n{machine}\n```\n\nOne thread, {seconds:.0f} seconds in all."
-    )
+    head = f"# Hopfield networks\n\n```\n{machine}\n```"
+    duration = f"{seconds:.0f} seconds in all, one thread in convkit's kernels."
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "hopfield.md").write_text("\n\n".join([head, *sections]) + "\n")
+    (RESULTS / "hopfield.md").write_text("\n\n".join([head, duration, *sections]) + "\n")
 
 
 if __name__ == "__main__":
