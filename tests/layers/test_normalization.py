@@ -174,6 +174,29 @@ def test_a_step_with_nan_leaves_the_averages_alone():
     assert all((a == b).all() for a, b in zip(before, model.get_layer("norm").get_weights()))
 
 
+class Masked(layers.Layer):
+    """Says that all steps of a sequence count."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def emit(self, builder, inputs):
+        mask = builder.constant("mask", np.ones(inputs[0].spec.shape[:2], np.uint8))
+        builder.set_mask(inputs[0], mask)
+        return inputs[0]
+
+
+def test_a_mask_is_no_matter_for_predicting_and_refused_in_training():
+    x, y = data((4, 5, 3))
+    model = ck.Sequential(
+        [ck.Input((5, 3)), Masked(), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)]
+    )
+    model.compile("sgd", ck.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert model.predict(x, verbose=0).shape == (4, 2)
+    with pytest.raises(ValueError, match="cannot leave masked steps out of the statistics"):
+        model.fit(x, y, verbose=0)
+
+
 def test_a_batch_of_one_value_gives_beta():
     model = ck.Sequential([ck.Input((4,)), layers.BatchNormalization(beta_initializer="ones")])
     model.compile(ck.optimizers.SGD(0.0), "mse")
