@@ -80,28 +80,36 @@ struct Panels {
     return static_cast<int>(left < kLanes ? left : kLanes);
   }
 
-  // Copies one panel of a row-major matrix.
+  // Copies one panel of a row-major matrix, whose rows are ld apart, or neighbours.
   CK_INLINE void pack(int64_t panel, const T* matrix, T* packed) const {
+    pack(panel, matrix, columns, packed);
+  }
+  CK_INLINE void pack(int64_t panel, const T* matrix, int64_t ld, T* packed) const {
     const int64_t wide = width(panel), begin = first(panel);
     const int64_t used = columns - begin < wide ? columns - begin : wide;
     T* to = packed + offset(panel);
     for (int64_t i = 0; i < rows; ++i, to += wide) {
-      const T* const from = matrix + i * columns + begin;
+      const T* const from = matrix + i * ld + begin;
       for (int64_t j = 0; j < used; ++j) to[j] = from[j];
       for (int64_t j = used; j < wide; ++j) to[j] = 0;
     }
   }
 
-  // Copies `count` rows of one panel, from row `row` on, of a matrix that is stored transposed.
+  // Copies `count` rows of one panel, from row `row` on, of a matrix that is stored transposed,
+  // its columns `count` or ld apart.
   CK_INLINE void pack_transposed(int64_t panel, int64_t row, int64_t count, const T* matrix,
                                  T* packed) const {
+    pack_transposed(panel, row, count, matrix, count, packed);
+  }
+  CK_INLINE void pack_transposed(int64_t panel, int64_t row, int64_t count, const T* matrix,
+                                 int64_t ld, T* packed) const {
     const int64_t wide = width(panel), begin = first(panel);
     T* const to = packed + offset(panel) + row * wide;
     for (int64_t i = 0; i < count; i += kLanes) {
       const int64_t rows_left = count - i < kLanes ? count - i : kLanes;
       for (int64_t j = 0; j < wide; j += kLanes) {
         const int64_t left = columns - begin - j;
-        transpose_block(matrix + (begin + j) * count + i, count, left < kLanes ? left : kLanes,
+        transpose_block(matrix + (begin + j) * ld + i, ld, left < kLanes ? left : kLanes,
                         rows_left, to + i * wide + j, wide);
       }
     }

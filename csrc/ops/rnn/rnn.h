@@ -40,6 +40,12 @@
 
 namespace convkit {
 
+enum class Cell { simple, lstm, gru };
+
+constexpr int64_t gates(Cell cell) {
+  return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3;
+}
+
 constexpr const char* kRnnActivationNames[] = {"tanh", "sigmoid", "relu", "linear"};
 constexpr Activation kRnnActivations[] = {Activation::tanh, Activation::sigmoid, Activation::relu,
                                           Activation::linear};
@@ -58,5 +64,11 @@ CK_DECLARE_KERNEL(rnn_naive_lstm_forward)
 CK_DECLARE_KERNEL(rnn_naive_lstm_backward)
 CK_DECLARE_KERNEL(rnn_naive_gru_forward)
 CK_DECLARE_KERNEL(rnn_naive_gru_backward)
+CK_DECLARE_KERNEL(rnn_tiled_simple_forward)
+CK_DECLARE_KERNEL(rnn_tiled_simple_backward)
+CK_DECLARE_KERNEL(rnn_tiled_lstm_forward)
+CK_DECLARE_KERNEL(rnn_tiled_lstm_backward)
+CK_DECLARE_KERNEL(rnn_tiled_gru_forward)
+CK_DECLARE_KERNEL(rnn_tiled_gru_backward)
 
 }  // namespace convkit

@@ -5,12 +5,6 @@
 
 namespace convkit::CK_ISA {
 
-enum class Cell { simple, lstm, gru };
-
-constexpr int64_t gates(Cell cell) {
-  return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3;
-}
-
 // Sizes, and steps in the order in which they are taken.
 struct Sequence {
   int64_t N, steps, C, H;  // T steps: T is also the name of a type
@@ -100,6 +94,11 @@ struct Backward : Sequence, Weights<T> {
         dh0(call[kDx + 4].as<T>()),
         dc0(kHasCell ? call[kDx + 5].as<T>() : nullptr),
         two_biases(call[kX + 3].rank == 2) {}
+
+  // The gradient of the bias beside h u, where that has a row of its own.
+  CK_INLINE T* second_bias() const {
+    return two_biases && db != nullptr ? db + gates(kCell) * this->H : nullptr;
+  }
 };
 
 // Calls f with the operands of a pass in its dtype, which is that of x.

@@ -1,6 +1,7 @@
 // The kernels of rnn, best first.
 #include "core/checked.h"
 #include "ops/rnn/rnn.h"
+#include "ops/rnn/rnn_plan.h"
 
 namespace convkit {
 namespace {
@@ -14,17 +15,36 @@ int64_t naive_workspace(const Call& call) {
   return checked_product(8, call[kU].shape[0], kDtypeBytes[static_cast<int>(call[kU].dtype)]);
 }
 
+template <class Plan, Cell kCell, int kU>
+int64_t tiled_workspace(const Call& call) {
+  const Tensor &x = call[kU - 2], &u = call[kU];
+  const Plan plan(kCell, call.as<RnnParams>(), x.shape[0], x.shape[1], x.shape[2], u.shape[0]);
+  return checked_product(plan.total, kDtypeBytes[static_cast<int>(u.dtype)]);
+}
+
 constexpr Kernel rows[] = {
+    {"simple_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_simple_forward), nullptr,
+     tiled_workspace<RnnForwardPlan, Cell::simple, kForwardU>},
     {"simple_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_simple_forward), nullptr,
      naive_workspace<kForwardU>},
+    {"simple_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_simple_backward), nullptr,
+     tiled_workspace<RnnBackwardPlan, Cell::simple, kBackwardU>},
     {"simple_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_simple_backward), nullptr,
      naive_workspace<kBackwardU>},
+    {"lstm_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_lstm_forward), nullptr,
+     tiled_workspace<RnnForwardPlan, Cell::lstm, kForwardU>},
     {"lstm_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_lstm_forward), nullptr,
      naive_workspace<kForwardU>},
+    {"lstm_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_lstm_backward), nullptr,
+     tiled_workspace<RnnBackwardPlan, Cell::lstm, kLstmBackwardU>},
     {"lstm_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_lstm_backward), nullptr,
      naive_workspace<kLstmBackwardU>},
+    {"gru_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_gru_forward), nullptr,
+     tiled_workspace<RnnForwardPlan, Cell::gru, kForwardU>},
     {"gru_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_gru_forward), nullptr,
      naive_workspace<kForwardU>},
+    {"gru_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_gru_backward), nullptr,
+     tiled_workspace<RnnBackwardPlan, Cell::gru, kBackwardU>},
     {"gru_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_gru_backward), nullptr,
      naive_workspace<kBackwardU>},
 };
