@@ -41,6 +41,7 @@ def _compiled():
 MODELS = {
     "lenet5": models.lenet5,
     "caffe": lambda: models.lenet5("caffe"),
+    "lenet5_1998": lambda: models.lenet5("1998"),
     "alexnet": models.alexnet,
     "alexnet_one_tower": lambda: models.alexnet("one-tower"),
     "alexnet_torchvision": lambda: models.alexnet("torchvision"),

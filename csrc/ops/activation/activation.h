@@ -32,10 +32,10 @@ enum class Activation : int64_t {
   exponential,
   step,
 };
-constexpr const char* kActivationNames[] = {
-    "linear",       "relu", "leaky_relu", "sigmoid",  "tanh",     "scaled_tanh", "hardtanh",
-    "hard_sigmoid", "elu",  "selu",       "softplus", "softsign", "gelu",        "silu",
-    "exponential",  "step"};
+constexpr const char* kActivationNames[] = {"linear", "relu",        "leaky_relu",  "sigmoid",
+                                            "tanh",   "scaled_tanh", "hardtanh",    "hard_sigmoid",
+                                            "elu",    "selu",        "softplus",    "softsign",
+                                            "gelu",   "silu",        "exponential", "step"};
 
 // gelu (its exact form, with erf) and silu are not monotonic: their derivative needs x.
 constexpr bool from_output(Activation a) { return a != Activation::gelu && a != Activation::silu; }

@@ -1,4 +1,5 @@
-// rbf: how far rows are from centres, and the Gaussian of it. The leading axes are rows (R of them).
+// rbf: how far rows are from centres, and the Gaussian of it. The leading axes are rows (R of
+// them).
 //
 //   distance         x [...,C], w [C,K]          -> d [...,K]
 //                    d_k = scale * sum_c (x_c - w_ck)^2

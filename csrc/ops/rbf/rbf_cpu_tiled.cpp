@@ -22,9 +22,7 @@ struct Columns {
 
   CK_INLINE int64_t count() const { return ceil_div(n, kVectors * kLanes); }
   CK_INLINE int64_t first(int64_t panel) const { return panel * kVectors * kLanes; }
-  CK_INLINE int vectors(int64_t panel) const {
-    return n - first(panel) > kLanes ? kVectors : 1;
-  }
+  CK_INLINE int vectors(int64_t panel) const { return n - first(panel) > kLanes ? kVectors : 1; }
   // How many lanes of the panel's last vector hold columns.
   CK_INLINE int last_lanes(int64_t panel) const {
     const int64_t left = n - first(panel) - (vectors(panel) - 1) * kLanes;
@@ -210,9 +208,7 @@ void rbf_tiled_backward_input(const Call& call) {
     const int threads = max_threads(R, C, K);
     call.pool->parallel_for(
         panels.count(),
-        [&](int64_t panel, int) {
-          panels.pack_transposed(panel, 0, K, call[2].as<T>(), packed);
-        },
+        [&](int64_t panel, int) { panels.pack_transposed(panel, 0, K, call[2].as<T>(), packed); },
         threads);
     const Chunks rows = row_blocks(R, K, Panels<T>::kWidth, kInputRows);
     const auto block = [&](int64_t index, int) {

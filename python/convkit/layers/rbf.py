@@ -164,7 +164,7 @@ class EuclideanRBF(_Centred):
         By default bitmaps of the digits of 7 x 12, as +1 and -1, for inputs of 84 features.
     trainable : bool
         Whether the codes are weights that training changes. By default they are not: then they are
-        constants of the program and count as no parameters.
+        constants of the program and count as no parameters, and stay so once the layer is built.
     negate : bool
         Give ``-y_k``: the largest is the class, and softmax makes posterior probabilities of them.
     activation : str, ActivationFunction, activation layer, optional
@@ -202,7 +202,7 @@ class EuclideanRBF(_Centred):
             )
 
     def _features(self) -> int | None:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         if self.centers is not None:

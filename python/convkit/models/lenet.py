@@ -131,9 +131,10 @@ def _caffe(shape: tuple[int, ...], classes: int, activation: Any) -> list[Layer]
 
 def _1998(shape: tuple[int, ...], classes: int, activation: Any) -> list[Layer]:
     f = "scaled_tanh" if activation is None else activation
-    weights = {"activation": f, "kernel_initializer": UniformFanIn(2.4)}
+    weights: dict[str, Any] = {"activation": f, "kernel_initializer": UniformFanIn(2.4)}
     # A unit of s2 and s4 adds up 4 pixels.
-    maps = {"activation": f, "coefficient_initializer": UniformFanIn(2.4, fan_in=4)}
+    four = UniformFanIn(2.4, fan_in=4)
+    maps: dict[str, Any] = {"activation": f, "coefficient_initializer": four}
     return [
         Conv2D(6, 5, padding=_border(shape), name="c1", **weights),
         Subsampling2D(2, name="s2", **maps),

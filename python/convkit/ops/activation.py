@@ -264,7 +264,8 @@ def activation(
     x : array_like of float32 or float64, any shape
     kind : str
         One of "linear", "relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh", "hardtanh",
-        "hard_sigmoid", "elu", "selu", "softplus", "softsign", "gelu", "silu", "exponential", "step".
+        "hard_sigmoid", "elu", "selu", "softplus", "softsign", "gelu", "silu", "exponential",
+        "step".
     alpha : float, optional
         leaky_relu: slope below 0 (0.2); elu: scale below 0 (1.0).
     kernel : str, optional
