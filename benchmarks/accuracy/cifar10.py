@@ -36,24 +36,25 @@ class Recipe:
     epochs: int
     rate: float
     weight_decay: float
+    shift: int
     goal: float
 
 
 RECIPES = {
-    "alexnet": Recipe(lambda: ck.models.alexnet("cifar"), 14, 0.01, 5e-4, 0.65),
-    "vgg16": Recipe(lambda: ck.models.vgg16("cifar"), 10, 0.05, 5e-4, 0.70),
+    "alexnet": Recipe(lambda: ck.models.alexnet("cifar"), 14, 0.01, 5e-4, 4, 0.65),
+    "vgg16": Recipe(lambda: ck.models.vgg16("cifar"), 8, 0.05, 5e-4, 2, 0.70),
 }
 
 
-def augmented(x: np.ndarray, y: np.ndarray, seed: int, epoch: int) -> Iterator[Any]:
-    """One epoch of shuffled batches: shifted by up to 4 pixels, mirrored half of the time."""
+def augmented(x: np.ndarray, y: np.ndarray, most: int, seed: int, epoch: int) -> Iterator[Any]:
+    """One epoch of shuffled batches: shifted by `most` pixels at most, half of them mirrored."""
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(x))
-    padded = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)))
     for first in range(0, len(x) - BATCH + 1, BATCH):
         chosen = order[first : first + BATCH]
         batch = np.empty((BATCH, 32, 32, 3), np.float32)
-        shifts = rng.integers(0, 9, (BATCH, 2))
+        shifts = rng.integers(0, 2 * most + 1, (BATCH, 2))
         mirrored = rng.random(BATCH) < 0.5
         for i, (image, (top, left)) in enumerate(zip(chosen, shifts, strict=True)):
             part = padded[image, top : top + 32, left : left + 32]
@@ -85,8 +86,8 @@ def train(name: str, seed: int, epochs: int | None) -> None:
         f"{len(x):,} training and {len(x_test):,} test images. {model.count_params():,} "
         f"parameters, seed {seed}; SGD, momentum 0.9, rate {recipe.rate} after one epoch of "
         f"warm-up, falling as a half cosine to 0, L2 {recipe.weight_decay}, batch {BATCH}, "
-        f"{epochs} epochs; images shifted by up to 4 pixels and mirrored. No epoch is picked by "
-        "the test images.",
+        f"{epochs} epochs; images shifted by up to {recipe.shift} pixels and mirrored. No epoch "
+        "is picked by the test images.",
     ]
     table = [
         "| epoch | training loss | test loss | test accuracy | minutes | CPU minutes |",
@@ -95,7 +96,7 @@ def train(name: str, seed: int, epochs: int | None) -> None:
     start, cpu_start = time.perf_counter(), time.process_time()
     for epoch in range(epochs):
         history = model.fit(
-            augmented(x, y, seed, epoch), epochs=1, steps_per_epoch=steps, verbose=0
+            augmented(x, y, recipe.shift, seed, epoch), epochs=1, steps_per_epoch=steps, verbose=0
         )
         loss, accuracy = model.evaluate(x_test, y_test, batch_size=100, verbose=0)
         minutes = (time.perf_counter() - start) / 60
