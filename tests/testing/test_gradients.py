@@ -7,7 +7,9 @@ import pytest
 
 import convkit as ck
 from convkit.ops import registry
+from convkit.run import make_executor
 from convkit.testing import check_gradients
+from convkit.testing.probe import probe
 from program.graphs import randomise
 from testing.planted import batch, planted, small
 
@@ -177,3 +179,21 @@ def test_frozen_parameters_are_left_out():
     assert report.entries == size(model)
     everything = sum(int(np.prod(p.shape)) for p in model.store.members)
     assert everything - size(model) == 5 * 3 + 3
+
+
+def test_sample_weights_in_float64():
+    """They come as float32: each executor must read them as that, and none of the memory behind."""
+    model, (x, y) = small("tanh"), batch(3)
+    weights = np.array([0.25, 1.5, 3.0])
+    reports = [
+        check_gradients(model, x, y, sample_weight=weights, executor=kind)
+        for kind in ("native", "reference")
+    ]
+    assert all(report.passed for report in reports)
+    losses = []
+    for dtype in ("float32", "float64"):
+        job = probe(model, x, y, sample_weight=weights, dtype=dtype, update=False)
+        sums = np.zeros(1)
+        make_executor("native", job.program, job.store).run(job.data, 1, job.step, None, sums)
+        losses.append(sums[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

@@ -30,6 +30,12 @@ class Masking(Layer):
         Compared in float32.
     **kwargs
         Common arguments of `Layer`.
+
+    Notes
+    -----
+    The loss of a batch is the sum of the losses of the steps that count, over their number, as in
+    Keras 3; sample weights multiply the losses. Metrics leave the other steps out as well, where
+    Keras does so only for those with sample weights.
     """
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:

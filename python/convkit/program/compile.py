@@ -33,7 +33,7 @@ def _targets(
         t = builder.view(t, rows)
     weight = None
     if weighted:
-        source = Spec(tuple(rows[1:]), builder.program.dtype)
+        source = Spec(tuple(rows[1:]), "float32")  # what the check of the data makes of them
         weight = gather(builder, "weight", source, builder.program.dtype, rows[1:], indexed=indexed)
     return t, weight
 
