@@ -148,54 +148,74 @@ struct TransposedProduct {
   T* sums;
 };
 
-// For sums of many terms: so many at a time, whose panel of B is packed and stays in the cache.
-constexpr int64_t kDepthBlock = 128;
+// A chunk of work is some rows of C times one or two panels of columns. It goes through the sums a
+// block of terms at a time. Where there are many, larger chunks read A and B from memory less often.
+constexpr int64_t kDepthBlock = 128, kManyTerms = 512;
 
 template <class T>
-void transposed_product_block(const TransposedProduct<T>& t, const Panels<T>& panels,
-                              int64_t panel, int64_t begin, int64_t end, T* sums) {
+struct TransposedBlocks {
+  Panels<T> panels;
+  Chunks rows, columns;  // the latter in panels
+
+  CK_INLINE explicit TransposedBlocks(const TransposedProduct<T>& t)
+      : panels{t.depth, t.N},
+        rows{t.M, t.depth > kManyTerms ? 256 : 96},
+        columns{panels.count(), t.depth > kManyTerms ? 2 : 1} {}
+  // The sums are wanted even where C has no rows.
+  CK_INLINE int64_t count() const {
+    return (rows.count() > 0 ? rows.count() : 1) * columns.count();
+  }
+};
+
+// Packs terms [first, first + depth) of a panel of B and adds them to the sums, unless null.
+template <class T>
+CK_INLINE void pack_terms(const TransposedProduct<T>& t, const Panels<T>& panels, int64_t panel,
+                          int64_t first, int64_t depth, T* sums, T* packed) {
   using V = Vec<T>;
-  alignas(kVecBytes) T packed[kDepthBlock * Panels<T>::kWidth];
   const int64_t j = panels.first(panel), width = panels.width(panel);
   const int vectors = panels.vectors(panel), last = panels.last_lanes(panel);
-  V total[kTileVectors<T>];
-  for (V& v : total) v = V::zero();
-  int64_t first = 0;
-  do {
-    const int64_t left = t.depth - first, depth = left < kDepthBlock ? left : kDepthBlock;
-    const T* from = t.b + first * t.ldb + j;
-    T* to = packed;
+  for (int v = 0; v < vectors; ++v) {
+    const int lanes = v < vectors - 1 ? V::kLanes : last;
+    const T* from = t.b + first * t.ldb + j + v * V::kLanes;
+    T* to = packed + v * V::kLanes;
+    V total = V::zero();
+    if (sums != nullptr && first > 0) total = V::load_partial(sums + j + v * V::kLanes, lanes);
     for (int64_t i = 0; i < depth; ++i, from += t.ldb, to += width) {
-      for (int v = 0; v < vectors; ++v) {
-        const T* const at = from + v * V::kLanes;
-        const V b = v < vectors - 1 ? V::loadu(at) : V::load_partial(at, last);
-        total[v] += b;
-        b.store(to + v * V::kLanes);
-      }
+      const V b = lanes == V::kLanes ? V::loadu(from) : V::load_partial(from, lanes);
+      total += b;
+      b.store(to);
     }
-    const Product<T> p{t.M,     t.N, depth, t.a + first * t.lda, t.lda,    nullptr,
-                       int64_t{0}, t.c, t.ldc, nullptr,             first > 0};
-    product_rows<T, false>(p, panels, panel, begin, end, packed, width, depth);
+    if (sums != nullptr) total.store_partial(sums + j + v * V::kLanes, lanes);
+  }
+}
+
+template <class T>
+void transposed_product_block(const TransposedProduct<T>& t, const TransposedBlocks<T>& blocks,
+                              int64_t index) {
+  alignas(kVecBytes) T packed[kDepthBlock * Panels<T>::kWidth];
+  const int64_t column = index % blocks.columns.count(), row = index / blocks.columns.count();
+  const int64_t begin = blocks.rows.begin(row), end = blocks.rows.end(row);
+  int64_t first = 0;
+  do {  // without terms C is 0
+    const int64_t left = t.depth - first, depth = left < kDepthBlock ? left : kDepthBlock;
+    const Product<T> p{t.M, t.N, depth, t.a + first * t.lda, t.lda, nullptr, 0, t.c, t.ldc, nullptr,
+                       first > 0};
+    const int64_t last = blocks.columns.end(column);
+    for (int64_t panel = blocks.columns.begin(column); panel < last; ++panel) {
+      pack_terms(t, blocks.panels, panel, first, depth, row == 0 ? t.sums : nullptr, packed);
+      product_rows<T, false>(p, blocks.panels, panel, begin, end, packed,
+                             blocks.panels.width(panel), depth);
+    }
     first += kDepthBlock;
   } while (first < t.depth);
-  for (int v = 0; v < vectors && sums != nullptr; ++v) {
-    total[v].store_partial(sums + j + v * V::kLanes, v < vectors - 1 ? V::kLanes : last);
-  }
 }
 
 // The terms of every sum are added in their order, whatever the number of threads.
 template <class T>
 void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
-  const Panels<T> panels{t.depth, t.N};
-  const Chunks rows{t.M, 96};
-  const int64_t blocks = rows.count() > 0 ? rows.count() : 1;  // the sums are wanted all the same
+  const TransposedBlocks<T> blocks(t);
   pool->parallel_for(
-      blocks * panels.count(),
-      [&](int64_t index, int) {
-        const int64_t panel = index % panels.count(), block = index / panels.count();
-        transposed_product_block(t, panels, panel, rows.begin(block), rows.end(block),
-                                 block == 0 ? t.sums : nullptr);
-      },
+      blocks.count(), [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
       max_threads(t.M, t.N, t.depth));
 }
 

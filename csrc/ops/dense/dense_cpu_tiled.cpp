@@ -1,6 +1,5 @@
 // Products in register tiles that read their operands where they are, for weights that fit the
 // second-level cache: packing, which large products need, costs small ones more than it brings.
-#include "gemm/column_sums.h"
 #include "gemm/product.h"
 #include "ops/activation/activation_apply.h"
 #include "ops/dense/dense.h"
@@ -87,18 +86,9 @@ void dense_tiled_backward_input(const Call& call) {
 void dense_tiled_backward_weight(const Call& call) {
   const int64_t R = call[0].rows(), C = call[2].shape[0], K = call[2].shape[1];
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const T* const dy = call[0].as<T>();
-    T* const db = call[3].as<T>();
-    const Product<T> p{C, K, R, call[1].as<T>(), C, dy, K, call[2].as<T>(), K};
-    const ProductBlocks<T> blocks(p);
-    const int64_t extra = db != nullptr ? 1 : 0;  // the chunk of the bias gradient
-    call.pool->parallel_for(
-        blocks.count() + extra,
-        [&](int64_t index, int) {
-          if (index < extra) return column_sums(dy, R, K, db);
-          product_block<T, false>(p, blocks, index - extra, nullptr);
-        },
-        max_threads(p.M, p.N, p.depth));
+    const TransposedProduct<T> product{
+        C, K, R, call[1].as<T>(), C, call[0].as<T>(), K, call[2].as<T>(), K, call[3].as<T>()};
+    transposed_product(call.pool, product);
   });
 }
 
