@@ -41,11 +41,11 @@ struct RnnForwardPlan {
 };
 
 struct RnnBackwardPlan {
-  int64_t w, u, un;         // packed transposes
-  int64_t da_width, da;     // [N*T,da_width] gradients of the gates' sums; a GRU's also of q
-  int64_t before, rh;       // [N*T,H] the state before each step; r times it, without reset_after
-  int64_t dh, dc, d_rh;     // [N,H]
-  int64_t zeros;            // [H]
+  int64_t w, u, un;      // packed transposes
+  int64_t da_width, da;  // [N*T,da_width] gradients of the gates' sums; a GRU's also of q
+  int64_t before, rh;    // [N*T,H] the state before each step; r times it, without reset_after
+  int64_t dh, dc, d_rh;  // [N,H]
+  int64_t zeros;         // [H]
   int64_t total;
 
   CK_INLINE RnnBackwardPlan(Cell cell, const RnnParams& params, int64_t N, int64_t T, int64_t C,
