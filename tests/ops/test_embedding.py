@@ -25,7 +25,9 @@ from ops.harness import (
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
 AWKWARD = [as_case(call) for found in awkward_embeddings() for call in found]
-NAMED = [as_case(call) for call in named_embeddings(small=True)]
+# So large that the backward pass is shared out.
+LARGE = [as_case(call) for call in embedding("large", (301, 7), 12007, 257)]
+NAMED = [*LARGE, *(as_case(call) for call in named_embeddings(small=True))]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(AWKWARD))
@@ -59,10 +61,7 @@ def test_mutants(case: Case) -> None:
     check_mutants(case)
 
 
-@pytest.mark.parametrize(
-    ("row", "case", "dtype"),
-    row_cases([as_case(c) for c in embedding("medium", (301, 7), 97, 129)], native=True),
-)
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(LARGE, native=True))
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 

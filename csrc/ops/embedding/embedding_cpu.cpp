@@ -7,7 +7,9 @@
 namespace convkit::CK_ISA {
 namespace {
 
-constexpr int64_t kChunk = 16384;  // values
+constexpr int64_t kChunk = 16384;   // values
+constexpr int64_t kSums = 1 << 20;  // values that make a part of backward worth its search
+constexpr int64_t kMostParts = 32;
 
 // Calls f with values of the C++ types of the index and of the table.
 template <class F>
@@ -59,6 +61,17 @@ CK_INLINE void accumulate(const T* dy, T* __restrict sum, int64_t e) {
   for (int64_t j = 0; j < e; ++j) sum[j] += dy[j];
 }
 
+// The sums of rows `begin` to `end` of the table, in the order of the positions.
+template <class I, class T>
+CK_INLINE void add_up(const I* index, const T* dy, T* dtable, int64_t n, int64_t begin, int64_t end,
+                      int64_t v, int64_t e) {
+  std::memset(dtable + begin * e, 0, (end - begin) * e * sizeof(T));
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t row = row_of(index[i], v);
+    if (row >= begin && row < end) accumulate(dy + i * e, dtable + row * e, e);
+  }
+}
+
 }  // namespace
 
 void embedding_naive_forward(const Call& call) {
@@ -70,13 +83,8 @@ void embedding_naive_forward(const Call& call) {
 
 void embedding_naive_backward(const Call& call) {
   dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
-    const int64_t v = call[2].shape[0], e = call[2].shape[1];
-    T* dtable = call[2].as<T>();
-    for (int64_t k = 0; k < v * e; ++k) dtable[k] = 0;
-    for (int64_t i = 0; i < call[0].size(); ++i) {
-      const int64_t row = row_of(call[0].as<I>()[i], v);
-      if (row >= 0) accumulate(call[1].as<T>() + i * e, dtable + row * e, e);
-    }
+    add_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), call[0].size(), 0, call[2].shape[0],
+           call[2].shape[0], call[2].shape[1]);
   });
 }
 
@@ -91,34 +99,17 @@ void embedding_rows_forward(const Call& call) {
   });
 }
 
-// Positions are sorted by row first (a stable counting sort in the workspace: where each row's
-// positions begin [V+1], then the positions), so that threads share out the rows of the table and
-// each sum keeps the order of the positions.
+// Threads share out the rows of the table, and each looks through all positions for those of its
+// rows: worth it where there is much to add up or to set to zero, and one chunk otherwise.
 void embedding_rows_backward(const Call& call) {
   dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
     const int64_t n = call[0].size(), v = call[2].shape[0], e = call[2].shape[1];
-    const I* index = call[0].as<I>();
-    int64_t* begin = reinterpret_cast<int64_t*>(call.workspace);
-    int64_t* position = begin + v + 1;
-    for (int64_t row = 0; row <= v; ++row) begin[row] = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = row_of(index[i], v);
-      if (row >= 0) ++begin[row];
-    }
-    for (int64_t row = 1; row <= v; ++row) begin[row] += begin[row - 1];
-    // From the last position backwards: begin[row] goes from the end of the row's to their start.
-    for (int64_t i = n - 1; i >= 0; --i) {
-      const int64_t row = row_of(index[i], v);
-      if (row >= 0) position[--begin[row]] = i;
-    }
-    const Chunks chunks{v, e < kChunk ? kChunk / e : 1};
+    const int64_t wanted = (n + v) * e / kSums;
+    const int64_t parts = wanted < 1 ? 1 : wanted < kMostParts ? wanted : kMostParts;
+    const Chunks chunks{v, ceil_div(v, parts)};
     call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-      for (int64_t row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
-        T* sum = call[2].as<T>() + row * e;
-        for (int64_t j = 0; j < e; ++j) sum[j] = 0;
-        for (int64_t k = begin[row]; k < begin[row + 1]; ++k)
-          accumulate(call[1].as<T>() + position[k] * e, sum, e);
-      }
+      add_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), n, chunks.begin(chunk),
+             chunks.end(chunk), v, e);
     });
   });
 }
