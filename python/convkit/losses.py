@@ -277,12 +277,12 @@ class DiscriminativeMAP(Loss):
     The prediction is ``-y_k``, or the softmax of it, which the program then skips: a model that
     ends in ``EuclideanRBF(negate=True, activation="softmax")`` predicts probabilities without the
     rubbish class and trains with it. As ``j`` grows, this becomes the sparse categorical
-    cross-entropy. The paper gives no value of j.
+    cross-entropy.
 
     Parameters
     ----------
     j : float
-        Penalty of the rubbish class.
+        Penalty of the rubbish class. The paper gives no value; 5 does well on MNIST.
     reduction : str
         "sum_over_batch_size" or "sum".
     name : str
@@ -294,7 +294,7 @@ class DiscriminativeMAP(Loss):
 
     def __init__(
         self,
-        j: float = 10.0,
+        j: float = 5.0,
         *,
         reduction: str | None = "sum_over_batch_size",
         name: str = "discriminative_map",

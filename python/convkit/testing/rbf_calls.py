@@ -41,6 +41,7 @@ SCATTER_SHAPES: dict[str, tuple[Shape, int, int]] = {
     "no rows": ((), 3, 5),
     "primes": ((3, 5), 7, 13),
     "all places": ((4,), 17, 17),
+    "one of many": ((6,), 1, 1009),
     "empty batch": ((0,), 2, 3),
 }
 
