@@ -22,6 +22,7 @@ from convkit.ops.rnn_formulas import (
     initial,
     outputs_fed,
     real,
+    rows_of,
     states_before,
     steps,
     steps_back,
@@ -189,8 +190,8 @@ def gru_forward_bound(
 def _sums(left: Rounded, right: Rounded) -> Array:
     """Bound of the sum of the outer products over sequences and times."""
     rows = left.value.shape[0] * left.value.shape[1] + 1
-    a, ea = (v.reshape(-1, v.shape[-1]) for v in (np.abs(left.value), left.error))
-    b, eb = (v.reshape(-1, v.shape[-1]) for v in (np.abs(right.value), right.error))
+    a, ea = rows_of(np.abs(left.value)), rows_of(left.error)
+    b, eb = rows_of(np.abs(right.value)), rows_of(right.error)
     return np.asarray(a.T @ (rows * b + eb) + ea.T @ (b + left.eps * eb))
 
 
