@@ -109,8 +109,8 @@ struct Panels {
       const int64_t rows_left = count - i < kLanes ? count - i : kLanes;
       for (int64_t j = 0; j < wide; j += kLanes) {
         const int64_t left = columns - begin - j;
-        transpose_block(matrix + (begin + j) * ld + i, ld, left < kLanes ? left : kLanes,
-                        rows_left, to + i * wide + j, wide);
+        transpose_block(matrix + (begin + j) * ld + i, ld, left < kLanes ? left : kLanes, rows_left,
+                        to + i * wide + j, wide);
       }
     }
   }

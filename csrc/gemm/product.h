@@ -92,7 +92,8 @@ struct ProductBlocks {
 
 // Computes block `index`. `packed` holds B in panels, or is null.
 template <class T, bool kByRow>
-void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index, const T* packed) {
+void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index,
+                   const T* packed) {
   const Panels<T>& panels = blocks.panels;
   const int64_t panel = index % panels.count(), block = index / panels.count();
   const T* const b = packed != nullptr ? packed + panels.offset(panel) : p.b + panels.first(panel);
@@ -149,7 +150,8 @@ struct TransposedProduct {
 };
 
 // A chunk of work is some rows of C times one or two panels of columns. It goes through the sums a
-// block of terms at a time. Where there are many, larger chunks read A and B from memory less often.
+// block of terms at a time. Where there are many, larger chunks read A and B from memory less
+// often.
 constexpr int64_t kDepthBlock = 128, kManyTerms = 512;
 
 template <class T>
@@ -198,8 +200,8 @@ void transposed_product_block(const TransposedProduct<T>& t, const TransposedBlo
   int64_t first = 0;
   do {  // without terms C is 0
     const int64_t left = t.depth - first, depth = left < kDepthBlock ? left : kDepthBlock;
-    const Product<T> p{t.M, t.N, depth, t.a + first * t.lda, t.lda, nullptr, 0, t.c, t.ldc, nullptr,
-                       first > 0};
+    const Product<T> p{t.M,   t.N,     depth,    t.a + first * t.lda, t.lda, nullptr, 0, t.c,
+                       t.ldc, nullptr, first > 0};
     const int64_t last = blocks.columns.end(column);
     for (int64_t panel = blocks.columns.begin(column); panel < last; ++panel) {
       pack_terms(t, blocks.panels, panel, first, depth, row == 0 ? t.sums : nullptr, packed);

@@ -75,9 +75,7 @@ void dense_tiled_backward_input(const Call& call) {
     T* const packed = reinterpret_cast<T*>(call.workspace);
     call.pool->parallel_for(
         panels.count(),
-        [&](int64_t panel, int) {
-          panels.pack_transposed(panel, 0, K, call[1].as<T>(), packed);
-        },
+        [&](int64_t panel, int) { panels.pack_transposed(panel, 0, K, call[1].as<T>(), packed); },
         max_threads(p.M, p.N, p.depth));
     packed_product(call.pool, p, packed);
   });

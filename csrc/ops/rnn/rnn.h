@@ -1,11 +1,14 @@
 // rnn: a recurrent layer over whole sequences, one call for all their steps.
 //
-//   simple (Elman 1990)                    a = x w + h u + b,  h' = f(a)
-//   lstm (Hochreiter & Schmidhuber 1997,   i f g o = x w + h u + b, with sigmoid, sigmoid, tanh,
-//     Gers et al. 2000)                    sigmoid;  c' = f c + i g,  h' = o tanh(c')
-//   gru (Cho et al. 2014)                  z r = sigmoid(x w + h u + b),  h' = z h + (1 - z) n, with
-//     reset_after = 0                      n = tanh(x w_n + (r h) u_n + b_n)
-//     reset_after = 1                      n = tanh(x w_n + b_n + r q),  q = h u_n + b1_n
+//   simple (Elman 1990)
+//     h' = f(x w + h u + b)
+//   lstm (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000)
+//     i f g o = x w + h u + b through sigmoid, sigmoid, tanh, sigmoid
+//     c' = f c + i g,  h' = o tanh(c')
+//   gru (Cho et al. 2014)
+//     z r = sigmoid(x w + h u + b),  h' = z h + (1 - z) n
+//     n = tanh(x w_n + (r h) u_n + b_n)                        reset_after = 0
+//     n = tanh(x w_n + b_n + r q),  q = h u_n + b1_n           reset_after = 1
 //
 // N sequences of T steps, C features, H units; G = 1, 4, 3 gates, which are column blocks of w, u
 // and b in the order above.
@@ -42,9 +45,7 @@ namespace convkit {
 
 enum class Cell { simple, lstm, gru };
 
-constexpr int64_t gates(Cell cell) {
-  return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3;
-}
+constexpr int64_t gates(Cell cell) { return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3; }
 
 constexpr const char* kRnnActivationNames[] = {"tanh", "sigmoid", "relu", "linear"};
 constexpr Activation kRnnActivations[] = {Activation::tanh, Activation::sigmoid, Activation::relu,

@@ -8,7 +8,7 @@ namespace convkit::CK_ISA {
 // Sizes, and steps in the order in which they are taken.
 struct Sequence {
   int64_t N, steps, C, H;  // T steps: T is also the name of a type
-  const uint8_t* mask;  // [N,T], or null
+  const uint8_t* mask;     // [N,T], or null
   bool go_backwards, processing_order, reset_after;
   int64_t truncate;
 

@@ -132,9 +132,14 @@ def steps_back(ctx: Context, length: int) -> Iterator[tuple[int, int, bool]]:
         yield t, at, bool(k and s and s % k == 0)
 
 
+def rows_of(a: Array) -> Array:
+    """The steps of all sequences as rows."""
+    return a.reshape(a.shape[0] * a.shape[1], a.shape[2])
+
+
 def product_sum(left: Array, right: Array) -> Array:
     """Sum of the outer products over sequences and times: a weight's gradient."""
-    return np.asarray(left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1]))
+    return np.asarray(rows_of(left).T @ rows_of(right))
 
 
 def bias_gradient(b: Maybe, da: Array, recurrent: Array) -> Maybe:

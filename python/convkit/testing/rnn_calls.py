@@ -27,8 +27,7 @@ class Layer:
     states : bool
         Whether it begins with states of its own.
     mask : str
-        Which times are steps: "" all, "ragged" as many as each sequence has, at its end, or
-        "holes".
+        Which times are steps: "" all, "ragged" the last few of each sequence, or "holes".
     grads : str
         Gradients that come in: some of "y", "h" and, of the LSTM, "c".
     params : mapping
