@@ -123,7 +123,6 @@ _USUAL = {
     "max_norm": float("inf"), "value": 0.0, "mean": 0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
     "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
-    "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
 }  # fmt: skip
 _GROUPS = {
     "window": ("window_h", "window_w"),
