@@ -17,7 +17,7 @@ from convkit.ops import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 OPS = sorted(p.name for p in (ROOT / "csrc" / "ops").iterdir() if p.is_dir())
-FOLDERS = ("benchmarks", "cmake", "csrc", "docs", "python", "tests")
+FOLDERS = ("benchmarks", "cmake", "csrc", "docs", "examples", "python", "tests")
 SOURCES = {".cmake", ".cpp", ".cu", ".cuh", ".h", ".py", ".pyi"}
 TEXTS = SOURCES | {".json", ".md", ".toml", ".txt", ".yaml", ".yml"}
 
