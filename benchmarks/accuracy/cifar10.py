@@ -42,7 +42,7 @@ class Recipe:
 
 RECIPES = {
     "alexnet": Recipe(lambda: ck.models.alexnet("cifar"), 14, 0.01, 5e-4, 4, 0.65),
-    "vgg16": Recipe(lambda: ck.models.vgg16("cifar"), 8, 0.05, 5e-4, 2, 0.70),
+    "vgg16": Recipe(lambda: ck.models.vgg16("cifar"), 8, 0.01, 5e-4, 2, 0.70),
 }
 
 

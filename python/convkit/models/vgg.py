@@ -24,6 +24,8 @@ __all__ = ["vgg11", "vgg13", "vgg16", "vgg19"]
 # Table 1 of the paper: convolutions in each of the five blocks (A, B, D and E), and their filters.
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 _FILTERS = (64, 128, 256, 512, 512)
+# Of the moving averages: a small data set has few steps in an epoch to settle in.
+_MOMENTUM = 0.9
 _SHAPES = {"imagenet": (224, 224, 3), "cifar": (32, 32, 3)}
 
 
@@ -69,7 +71,7 @@ def _convolution(filters: int, place: str, normalise: bool) -> list[Layer]:
         return [Conv2D(filters, 3, activation="relu", **options)]
     return [
         Conv2D(filters, 3, use_bias=False, **options),
-        BatchNormalization(name=f"norm{place}"),
+        BatchNormalization(momentum=_MOMENTUM, name=f"norm{place}"),
         Activation("relu", name=f"relu{place}"),
     ]
 
@@ -90,12 +92,11 @@ def _small_top(classes: int, normalise: bool) -> list[Layer]:
     if normalise:
         hidden = [
             Dense(512, use_bias=False, name="fc6"),
-            BatchNormalization(name="norm6"),
+            BatchNormalization(momentum=_MOMENTUM, name="norm6"),
             Activation("relu", name="relu6"),
         ]
     return [
         Flatten(name="flatten"),
-        Dropout(0.5, name="drop5"),
         *hidden,
         Dropout(0.5, name="drop6"),
         Dense(classes, "softmax", name="fc7"),
