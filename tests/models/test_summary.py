@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import convkit as ck
@@ -38,6 +39,12 @@ def _compiled():
     return model
 
 
+def _rbf_network():
+    """As layers, to train centres and widths."""
+    x = np.random.default_rng(0).random((20, 3))
+    return models.RBFNetwork(5).fit(x, x[:, :2]).to_model(name="rbf_network")
+
+
 MODELS = {
     "lenet5": models.lenet5,
     "caffe": lambda: models.lenet5("caffe"),
@@ -51,6 +58,13 @@ MODELS = {
     "vgg16": models.vgg16,
     "vgg19": models.vgg19,
     "vgg16_cifar": lambda: models.vgg16("cifar"),
+    "mlp": models.mlp,
+    "rnn_classifier": models.rnn_classifier,
+    "char_rnn": models.char_rnn,
+    "char_rnn_lstm": lambda: models.char_rnn(cell="lstm", units=256, layers=2),
+    "forecaster": models.forecaster,
+    "cnn_rnn": models.cnn_rnn,
+    "rbf_network": _rbf_network,
     "tutorial": _tutorial,
     "residual": _residual,
     "compiled": _compiled,

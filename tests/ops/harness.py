@@ -83,7 +83,7 @@ class Case:
         return arrays
 
 
-def as_case(call: Call) -> Case:
+def as_case(call: Call, *, trivial: bool = False) -> Case:
     """A call that checks and benchmarks run over, as a case; its float32 is the working dtype."""
 
     def working(specs: Sequence[Spec | None]) -> tuple[Spec | None, ...]:
@@ -95,7 +95,7 @@ def as_case(call: Call) -> Case:
     fill: Fill = normal if made is None else lambda rng, specs: list(made(rng))
     out = None if call.out is None else working(call.out)
     name, specs = call.name, working(call.specs)
-    return Case(name, call.op, call.pass_name, specs, call.params, out, call.step, fill)
+    return Case(name, call.op, call.pass_name, specs, call.params, out, call.step, fill, trivial)
 
 
 def _at(spec: Spec | None, dtype: str) -> Spec | None:
@@ -136,23 +136,6 @@ def problem(case: Case, dtype: str) -> Problem:
         allowed = np.broadcast_to(np.asarray(0.0 if b is None else b, np.float64), r.shape)
         tolerance.append(np.where(allowed == 0, 0.0, eps * allowed + 8 * float(info.tiny)))
     return Problem(case, dtype, inputs, out, expected, tolerance)
-
-
-def case_of(call: Call, *, trivial: bool = False) -> Case:
-    """A call that checks and benchmarks run over, as a case of the tests."""
-
-    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
-        return normal(rng, specs) if call.fill is None else list(call.fill(rng))
-
-    def free(spec: Spec | None) -> Spec | None:
-        at_work = spec is not None and spec.dtype == "float32"
-        return Spec(spec.shape, FLOAT) if spec is not None and at_work else spec
-
-    out = None if call.out is None else tuple(free(s) for s in call.out)
-    specs = tuple(free(s) for s in call.specs)
-    return Case(
-        call.name, call.op, call.pass_name, specs, call.params, out, call.step, fill, trivial
-    )
 
 
 def _garbage(array: Array) -> Array:

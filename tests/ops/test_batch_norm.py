@@ -18,7 +18,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.normalization_calls import batch_norm
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_inplace,
@@ -32,17 +32,17 @@ from ops.numeric import assert_gradient, assert_layouts, each_row
 FORWARD, BACKWARD = ck.ops.batch_norm, ck.ops.batch_norm_backward
 INFERENCE, UPDATE = ck.ops.batch_norm_inference, ck.ops.batch_norm_update
 
-NAMED = [case_of(call) for call in calls_of("batch_norm", small=True)]
+NAMED = [as_case(call) for call in calls_of("batch_norm", small=True)]
 # The gradients of one row, or of the mean of 1, are 0.
 AWKWARD = [
-    case_of(call, trivial=call.specs[0].shape[0] == 1) for call in awkward_calls("batch_norm")
+    as_case(call, trivial=call.specs[0].shape[0] == 1) for call in awkward_calls("batch_norm")
 ]
-MEDIUM = [case_of(call) for call in batch_norm("medium", (11, 13, 17, 40))]
+MEDIUM = [as_case(call) for call in batch_norm("medium", (11, 13, 17, 40))]
 WITHOUT_SOME = [
     Case(
         f"{c.name}, {absent} absent", c.op, c.pass_name, c.specs, c.params, tuple(out), fill=c.fill
     )
-    for c in map(case_of, batch_norm("medium", (5, 7, 3)))
+    for c in map(as_case, batch_norm("medium", (5, 7, 3)))
     if c.pass_name.startswith("backward")
     for i, absent in enumerate(("dx", "dgamma", "dbeta"))
     for out in [[s if j != i else None for j, s in enumerate(c.out_at("float"))]]
@@ -71,7 +71,7 @@ def test_every_row_has_a_case() -> None:
 )
 def test_drawn_shapes(axes: list[int], c: int, affine: bool, mean: float) -> None:
     for call in batch_norm("drawn", (*axes, c), affine=affine, mean=mean):
-        check_all_rows(case_of(call, trivial=True))
+        check_all_rows(as_case(call, trivial=True))
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -88,7 +88,7 @@ def test_inplace(row: Any, case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case_of(c) for c in batch_norm("small", (4, 3, 5))], ids=lambda case: case.pass_name
+    "case", [as_case(c) for c in batch_norm("small", (4, 3, 5))], ids=lambda case: case.pass_name
 )
 def test_mutants(case: Case) -> None:
     check_mutants(case)

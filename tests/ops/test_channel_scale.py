@@ -17,7 +17,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.normalization_calls import channel_scale
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_inplace,
@@ -31,12 +31,12 @@ from ops.numeric import assert_gradient, assert_layouts, each_row
 FORWARD = ck.ops.channel_scale
 BACK, WEIGHT = ck.ops.channel_scale_backward_input, ck.ops.channel_scale_backward_weight
 
-NAMED = [case_of(call) for call in calls_of("channel_scale", small=True)]
-AWKWARD = [case_of(call) for call in awkward_calls("channel_scale")]
-MEDIUM = [case_of(call) for call in channel_scale("medium", (11, 13, 17, 40))]
+NAMED = [as_case(call) for call in calls_of("channel_scale", small=True)]
+AWKWARD = [as_case(call) for call in awkward_calls("channel_scale")]
+MEDIUM = [as_case(call) for call in channel_scale("medium", (11, 13, 17, 40))]
 PARTS = [
     Case(f"only {name}", c.op, c.pass_name, c.specs, c.params, out)
-    for c in map(case_of, channel_scale("medium", (5, 7, 3))[-1:])
+    for c in map(as_case, channel_scale("medium", (5, 7, 3))[-1:])
     for name, out in (("dw", (c.out_at("float")[0], None)), ("db", (None, c.out_at("float")[1])))
 ]
 
@@ -62,13 +62,13 @@ def test_every_row_has_a_case() -> None:
 )
 def test_drawn_shapes(axes: list[int], c: int, which: tuple[bool, bool]) -> None:
     for call in channel_scale("drawn", (*axes, c), w=which[0], b=which[1]):
-        check_all_rows(case_of(call))
+        check_all_rows(as_case(call))
 
 
 @pytest.mark.parametrize("shape", [(131, 1), (9, 4, 6), (70, 33), (3000, 5)])
 def test_integers_are_exact(shape: tuple[int, ...]) -> None:
     for call in channel_scale("integers", shape):
-        check_all_rows(case_of(call.on_integers()), exact=True)
+        check_all_rows(as_case(call.on_integers()), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -85,7 +85,7 @@ def test_inplace(row: Any, case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case_of(c) for c in channel_scale("small", (4, 3, 5))], ids=lambda case: case.pass_name
+    "case", [as_case(c) for c in channel_scale("small", (4, 3, 5))], ids=lambda case: case.pass_name
 )
 def test_mutants(case: Case) -> None:
     check_mutants(case)

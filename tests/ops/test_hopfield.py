@@ -30,7 +30,7 @@ from ops.numeric import assert_layouts, each_row
 PASSES = ("asynchronous", "synchronous", "energy")
 
 
-def case_of(call: Call, *, trivial: bool = False) -> Case:
+def as_case(call: Call, *, trivial: bool = False) -> Case:
     """A call of `convkit check` as a case of the harness."""
     specs = tuple(
         None if s is None else s._replace(dtype=FLOAT) if s.dtype == "float32" else s
@@ -67,11 +67,11 @@ def real_cases(name: str, n: int, states: int) -> list[Case]:
 
 
 AWKWARD = [
-    case_of(call, trivial=call.specs[0].shape[0] < 3)
+    as_case(call, trivial=call.specs[0].shape[0] < 3)
     for calls in hopfield_calls.awkward()
     for call in calls
 ]
-NAMED = [case_of(call) for call in hopfield_calls.named(small=True)]
+NAMED = [as_case(call) for call in hopfield_calls.named(small=True)]
 REAL = [
     case for n, states in ((7, 5), (33, 20), (150, 12)) for case in real_cases(str(n), n, states)
 ]
@@ -124,18 +124,18 @@ def test_drawn_shapes(n: int, states: int, updates: int, bias: bool, binary: boo
     for call in hopfield_calls.hopfield(
         "drawn", n, states, updates=updates, bias=bias, binary=binary
     ):
-        check_all_rows(case_of(call, trivial=True), exact=True)
+        check_all_rows(as_case(call, trivial=True), exact=True)
 
 
 @pytest.mark.parametrize(
     ("row", "case", "dtype"),
-    row_cases([*map(case_of, hopfield_calls.hopfield("", 530, 70)), *REAL[-3:]], native=True),
+    row_cases([*map(as_case, hopfield_calls.hopfield("", 530, 70)), *REAL[-3:]], native=True),
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 
 
-@pytest.mark.parametrize("case", [*map(case_of, hopfield_calls.hopfield("", 24, 9))], ids=str)
+@pytest.mark.parametrize("case", [*map(as_case, hopfield_calls.hopfield("", 24, 9))], ids=str)
 def test_mutants(case: Case) -> None:
     check_mutants(case)
 

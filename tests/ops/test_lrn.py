@@ -17,7 +17,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.normalization_calls import lrn
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -30,10 +30,10 @@ from ops.numeric import assert_gradient, assert_layouts, each_row
 LRN, BACK = ck.ops.local_response_normalization, ck.ops.local_response_normalization_backward
 REGIONS = pytest.mark.parametrize("region", ["across_channels", "within_channel"])
 
-NAMED = [case_of(call) for call in calls_of("lrn", small=True)]
-AWKWARD = [case_of(call) for call in awkward_calls("lrn")]
+NAMED = [as_case(call) for call in calls_of("lrn", small=True)]
+AWKWARD = [as_case(call) for call in awkward_calls("lrn")]
 MEDIUM = [
-    case_of(call)
+    as_case(call)
     for region in ("across_channels", "within_channel")
     for call in lrn(f"medium {region}", (9, 13, 11, 40), alpha=1.0, norm_region=region)
 ]
@@ -63,7 +63,7 @@ def test_every_row_has_a_case() -> None:
 def test_drawn_shapes(shape: Any, size: int, beta: float, per: str, region: str) -> None:
     options = {"size": size, "alpha": 0.5, "beta": beta, "alpha_per": per, "norm_region": region}
     for call in lrn("drawn", shape, **options):
-        check_all_rows(case_of(call))
+        check_all_rows(as_case(call))
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -74,7 +74,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        case_of(call)
+        as_case(call)
         for region in ("across_channels", "within_channel")
         for call in lrn(region, (3, 4, 5, 6), alpha=1.0, norm_region=region)
     ],

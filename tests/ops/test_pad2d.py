@@ -16,7 +16,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.pad2d_calls import pad2d
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -26,9 +26,9 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
-AWKWARD = [case_of(call) for call in awkward_calls("pad2d")]
-NAMED = [case_of(call) for call in calls_of("pad2d", small=True)]
-MEDIUM = [case_of(call) for call in pad2d("medium", (5, 34, 31, 40), ((1, 2), (3, 4)))]
+AWKWARD = [as_case(call) for call in awkward_calls("pad2d")]
+NAMED = [as_case(call) for call in calls_of("pad2d", small=True)]
+MEDIUM = [as_case(call) for call in pad2d("medium", (5, 34, 31, 40), ((1, 2), (3, 4)))]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(AWKWARD))
@@ -50,7 +50,7 @@ def test_drawn_shapes(data: st.DataObject) -> None:
     x = (*(data.draw(st.integers(m, 6)) for m in (0, 1, 1)), data.draw(st.integers(0, 20)))
     sides = [[data.draw(st.integers(0, 5)) for _ in range(2)] for _ in range(2)]
     for call in pad2d(f"{x} {sides}", x, sides):
-        check_all_rows(case_of(call), exact=True)
+        check_all_rows(as_case(call), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -60,7 +60,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 
 @pytest.mark.parametrize("call", pad2d("small", (2, 3, 4, 2), ((1, 0), (0, 2))), ids=str)
 def test_mutants(call: Any) -> None:
-    check_mutants(case_of(call))
+    check_mutants(as_case(call))
 
 
 SIDES = ((1, 2), (0, 3))

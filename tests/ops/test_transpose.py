@@ -17,7 +17,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.transpose_calls import transpose
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -27,10 +27,10 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts
 
-AWKWARD = [case_of(call) for call in awkward_calls("transpose")]
-NAMED = [case_of(call) for call in calls_of("transpose", small=True)]
+AWKWARD = [as_case(call) for call in awkward_calls("transpose")]
+NAMED = [as_case(call) for call in calls_of("transpose", small=True)]
 MEDIUM = [
-    case_of(transpose(name, shape, axes)[0])
+    as_case(transpose(name, shape, axes)[0])
     for name, shape, axes in (
         ("planes", (5, 34, 31, 40), (0, 3, 1, 2)),
         ("runs", (5, 34, 31, 40), (0, 2, 1, 3)),
@@ -59,7 +59,7 @@ def test_drawn_shapes(shape: list[int], random: Any) -> None:
     axes = list(range(len(shape)))
     random.shuffle(axes)
     (call,) = transpose(f"{shape} {axes}", tuple(shape), axes)
-    check_all_rows(case_of(call), exact=True)
+    check_all_rows(as_case(call), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -68,7 +68,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 
 
 def test_mutants() -> None:
-    check_mutants(case_of(transpose("small", (2, 3, 4), (2, 0, 1))[0]))
+    check_mutants(as_case(transpose("small", (2, 3, 4), (2, 0, 1))[0]))
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(range(4))), ids=str)

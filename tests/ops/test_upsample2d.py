@@ -17,7 +17,7 @@ from convkit.testing.named_calls import calls_of
 from convkit.testing.upsample2d_calls import upsample2d
 from ops.harness import (
     Case,
-    case_of,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -27,10 +27,10 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
-AWKWARD = [case_of(call) for call in awkward_calls("upsample2d")]
-NAMED = [case_of(call) for call in calls_of("upsample2d", small=True)]
+AWKWARD = [as_case(call) for call in awkward_calls("upsample2d")]
+NAMED = [as_case(call) for call in calls_of("upsample2d", small=True)]
 MEDIUM = [
-    case_of(call)
+    as_case(call)
     for kind in INTERPOLATIONS
     for call in upsample2d(f"medium, {kind}", (5, 17, 15, 40), (2, 3), kind)
 ]
@@ -56,7 +56,7 @@ def test_drawn_shapes(data: st.DataObject) -> None:
     x = (*(data.draw(st.integers(m, 6)) for m in (0, 1, 1)), data.draw(st.integers(0, 20)))
     size = [data.draw(st.integers(1, 5)) for _ in range(2)]
     for call in upsample2d(f"{x} {size}", x, size, data.draw(st.sampled_from(INTERPOLATIONS))):
-        check_all_rows(case_of(call))
+        check_all_rows(as_case(call))
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, (2, 8)], ids=str)
@@ -64,7 +64,7 @@ def test_integers_are_exact(size: Any) -> None:
     """Powers of two have weights that are such, and small integers no roundings then."""
     for kind in INTERPOLATIONS:
         for call in upsample2d("integers", (2, 5, 4, 19), size, kind):
-            check_all_rows(case_of(call.on_integers()), exact=True)
+            check_all_rows(as_case(call.on_integers()), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -75,7 +75,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 @kinds
 def test_mutants(kind: str) -> None:
     for call in upsample2d("small", (2, 3, 4, 2), (2, 3), kind):
-        check_mutants(case_of(call))
+        check_mutants(as_case(call))
 
 
 def test_nearest_repeats_pixels() -> None:
