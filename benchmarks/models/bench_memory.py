@@ -18,8 +18,7 @@ NOTES = """\
 Two steps each of forward, loss, backward and update (SGD with momentum) on full-size images, each
 contender in a process of its own with two threads. The peak is that of the whole process, the
 interpreter and the library's code included, from just before the first step. All start from the
-same weights; the loss of the batch at the beginning, without dropout, was compared first. Seconds
-are those of one single step, for orientation.
+same weights; the loss of the batch at the beginning, without dropout, was compared first.
 """
 
 
@@ -31,8 +30,8 @@ def main() -> None:
     without_blas_limits()
     require_torch()
     rows = [
-        "| network | batch | contender | peak MB | of PyTorch's least | loss | seconds a step |",
-        "|---|---|---|---|---|---|---|",
+        "| network | batch | contender | peak MB | of PyTorch's least | loss |",
+        "|---|---|---|---|---|---|",
     ]
     for network in options.networks or NETWORKS:
         found = {
@@ -48,8 +47,7 @@ def main() -> None:
         for contender, result in found.items():
             rows.append(
                 f"| {network} | {options.batch} | {contender} | {result['peak_mb']:,.0f} "
-                f"| {result['peak_mb'] / least:.0%} | {result['loss']:.4f} "
-                f"| {result['seconds']:.2f} |"
+                f"| {result['peak_mb'] / least:.0%} | {result['loss']:.4f} |"
             )
             print(rows[-1], flush=True)
     text = ["# Peak memory of training steps", f"```\n{measure()}\n```", "\n".join(rows), NOTES]

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,8 +48,7 @@ def measure_memory(
     -------
     dict
         "peak_mb" (of the process, from before its first step), "before_mb" (resident just before
-        it), "loss" (of the batch at the beginning, without dropout) and "seconds" (of the last
-        step).
+        it) and "loss" (of the batch at the beginning, without dropout).
 
     Raises
     ------
@@ -98,14 +96,10 @@ def _convkit(network: str, batch: int, steps: int, threads: int) -> dict[str, fl
     model.build()
     x, y = _data(model.input_shape[1:], batch)
     loss = float(np.ravel(model.evaluate(x, y, batch_size=batch, verbose=0))[0])
-    before, seconds = _begin(), 0.0
+    before = _begin()
     for _ in range(steps):
-        start = time.perf_counter()
         model.train_on_batch(x, y)
-        seconds = time.perf_counter() - start
-    return {
-        "before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss, "seconds": seconds,
-    }  # fmt: skip
+    return {"before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss}
 
 
 def _torch(
@@ -133,16 +127,12 @@ def _torch(
         loss = float(criterion(net(x), y))
     net.train()
     optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9)
-    before, seconds = _begin(), 0.0
+    before = _begin()
     for _ in range(steps):
-        start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         criterion(net(x), y).backward()
         optimizer.step()
-        seconds = time.perf_counter() - start
-    return {
-        "before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss, "seconds": seconds,
-    }  # fmt: skip
+    return {"before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss}
 
 
 def main(arguments: list[str]) -> None:
