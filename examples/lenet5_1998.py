@@ -31,7 +31,7 @@ def main() -> None:
 
     # The layer before the output draws what it sees: compare it with the codes of the digits.
     f6 = ck.Model(model.inputs, model.calls[-2].outputs[0])
-    codes = model.layers[-1].codes
+    codes = model.layers[-1].initial_codes
     some = [int(np.flatnonzero(y_test == digit)[0]) for digit in (2, 3, 5, 8)]
     seen = [picture(row) for row in f6.predict(x_test[some], verbose=0)]
     wanted = [picture(codes[digit]) for digit in y_test[some]]

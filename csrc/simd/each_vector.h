@@ -32,4 +32,12 @@ CK_INLINE void each_vector(int64_t n, const F& f) {
   if (j < n) f(RestVector<T>{j, static_cast<int>(n - j)});
 }
 
+// f(at) for vector `index` of a run of n elements.
+template <class T, class F>
+CK_INLINE void one_vector(int64_t n, int64_t index, const F& f) {
+  const int64_t j = index * Vec<T>::kLanes;
+  if (j + Vec<T>::kLanes <= n) return f(WholeVector<T>{j});
+  f(RestVector<T>{j, static_cast<int>(n - j)});
+}
+
 }  // namespace convkit::CK_ISA

@@ -3,25 +3,12 @@
 #pragma once
 
 #include "core/long_rows.h"
-#include "simd/vec.h"
+#include "simd/each_vector.h"
 
 namespace convkit::CK_ISA {
 
-// A whole vector, and the last of an array, of which only n lanes are there.
-template <class T>
-struct Whole {
-  CK_INLINE Vec<T> load(const T* p) const { return Vec<T>::loadu(p); }
-  CK_INLINE void store(T* p, Vec<T> v) const { v.storeu(p); }
-};
-template <class T>
-struct Part {
-  int n;
-  CK_INLINE Vec<T> load(const T* p) const { return Vec<T>::load_partial(p, n); }
-  CK_INLINE void store(T* p, Vec<T> v) const { v.store_partial(p, n); }
-};
-
 // Calls f(i, j, at) for every vector of a chunk: it begins at value i of the array, at j of its
-// long row; `at` is a Whole or a Part.
+// long row; `at` loads and stores as many lanes as there are at the address that it is given.
 template <class T, class F>
 CK_INLINE void for_long_rows(const LongRows& rows, int64_t chunk, const F& f) {
   constexpr int lanes = Vec<T>::kLanes;
@@ -29,8 +16,8 @@ CK_INLINE void for_long_rows(const LongRows& rows, int64_t chunk, const F& f) {
   for (int64_t i = rows.chunks.begin(chunk); i < end; i += rows.width) {
     const int64_t n = end - i < rows.width ? end - i : rows.width;
     int64_t j = 0;
-    for (; j + lanes <= n; j += lanes) f(i + j, j, Whole<T>{});
-    if (j < n) f(i + j, j, Part<T>{static_cast<int>(n - j)});
+    for (; j + lanes <= n; j += lanes) f(i + j, j, WholeVector<T>{0});
+    if (j < n) f(i + j, j, RestVector<T>{0, static_cast<int>(n - j)});
   }
 }
 
@@ -74,8 +61,7 @@ struct ChannelSums {
       : rows(long_rows),
         total(reinterpret_cast<double*>(workspace)),
         partial(total + kSums * rows.c),
-        scratch(reinterpret_cast<T*>(
-            workspace + round_up((rows.chunks.count() + 1) * kSums * rows.c * 8, 64))) {}
+        scratch(reinterpret_cast<T*>(workspace + rows.partial_bytes(kSums))) {}
 
   // terms(i, j, at, out) sets out[s] to what the vector at i adds to sum s.
   template <class F>

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["BuildError", "NonFiniteError", "NotCompiledError", "did_you_mean", "missing_extra"]
+__all__ = [
+    "BuildError",
+    "NonFiniteError",
+    "NotCompiledError",
+    "did_you_mean",
+    "missing_extra",
+    "refuse_options",
+]
 
 
 class BuildError(ImportError):
@@ -54,6 +62,42 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
         match = next(k for k in known if k.lower() == near[0])
         return f"; did you mean {match!r}?"
     return "; known: " + ", ".join(known)
+
+
+# Arguments that did_you_mean may suggest, of losses, metrics and optimizers.
+_ARGUMENTS = (
+    "from_logits", "label_smoothing", "reduction", "name", "learning_rate", "momentum", "nesterov",
+    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold",
+)  # fmt: skip
+
+
+def refuse_options(owner: str, options: dict[str, Any], harmless: dict[str, Any]) -> None:
+    """Raise for keyword arguments that this package does not have, so that none is ignored.
+
+    Parameters
+    ----------
+    owner : str
+        Named in the message.
+    options : dict
+        What was passed beyond the known arguments.
+    harmless : dict
+        Keras's arguments that are not supported, with the defaults at which they do nothing.
+
+    Raises
+    ------
+    TypeError
+    """
+    for key, value in options.items():
+        if key not in harmless:
+            near = did_you_mean(key, [k for k in (*harmless, *_ARGUMENTS) if k != key])
+            near = "" if key in _ARGUMENTS else near
+            near = near if near.startswith("; did") else ""
+            raise TypeError(f"{owner} got an unexpected argument {key!r}{near}")
+        default = harmless[key]
+        if value is not default and value != default:
+            raise TypeError(
+                f"{owner}: {key}={value!r} is not supported; leave it out ({key}={default!r})"
+            )
 
 
 def missing_extra(module: str, extra: str, purpose: str) -> ImportError:

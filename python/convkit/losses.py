@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.errors import did_you_mean
+from convkit.errors import did_you_mean, refuse_options
+from convkit.program.logits import logits_of
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params
@@ -44,42 +45,6 @@ __all__ = [
 ]
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
-
-
-def refuse_options(owner: str, options: dict[str, Any], harmless: dict[str, Any]) -> None:
-    """Raise for keyword arguments that this package does not have, so that none is ignored.
-
-    Parameters
-    ----------
-    owner : str
-        Named in the message.
-    options : dict
-        What was passed beyond the known arguments.
-    harmless : dict
-        Keras's arguments that are not supported, with the defaults at which they do nothing.
-
-    Raises
-    ------
-    TypeError
-    """
-    for key, value in options.items():
-        if key not in harmless:
-            near = did_you_mean(key, [k for k in (*harmless, *_ARGUMENTS) if k != key])
-            near = "" if key in _ARGUMENTS else near
-            near = near if near.startswith("; did") else ""
-            raise TypeError(f"{owner} got an unexpected argument {key!r}{near}")
-        default = harmless[key]
-        if value is not default and value != default:
-            raise TypeError(
-                f"{owner}: {key}={value!r} is not supported; leave it out ({key}={default!r})"
-            )
-
-
-# Arguments that did_you_mean may suggest, of losses, metrics and optimizers.
-_ARGUMENTS = (
-    "from_logits", "label_smoothing", "reduction", "name", "learning_rate", "momentum", "nesterov",
-    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold",
-)  # fmt: skip
 
 
 class Loss:
@@ -313,11 +278,9 @@ class DiscriminativeMAP(Loss):
         weight: Value | None,
         gradient: bool,
     ) -> tuple[Value, Value | None]:
-        logits = prediction
-        for i in builder.program.instructions:
-            if (i.op, i.pass_name) == ("softmax", "forward") and i.outputs[0] is prediction:
-                assert i.inputs[0] is not None
-                logits = i.inputs[0]
+        logits = logits_of(builder.program, prediction, "softmax")
+        if logits is None:
+            logits = prediction
         *rows, _ = logits.spec.shape
         builder.layer = self.name
         rubbish = builder.constant(f"{self.name}.j", np.full((*rows, 1), -self.j))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit import losses
-from convkit.errors import did_you_mean
-from convkit.losses import Loss, refuse_options
+from convkit.errors import did_you_mean, refuse_options
+from convkit.losses import Loss
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params

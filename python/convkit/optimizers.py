@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit import schedules
-from convkit.errors import did_you_mean
-from convkit.losses import refuse_options
+from convkit.errors import did_you_mean, refuse_options
 from convkit.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:

@@ -111,6 +111,18 @@ def test_euclidean_rbf_gives_the_penalties_of_equation_7(trainable):
     assert (y[10] == 84).all()
 
 
+def test_trained_codes_are_the_weight_of_that_name():
+    """A step of 1/4 down the penalty |w|^2 of x = 0 goes half the way."""
+    layer = EuclideanRBF(1, [[2.0, -4.0]], trainable=True)
+    model = ck.Sequential([ck.Input((2,)), layer])
+    model.compile(ck.optimizers.SGD(0.25 / (2 * 20)), "mse")  # the gradient of y^2 is 2 y dy
+    assert [p.path for p in layer.weights] == [f"{layer.name}.codes"]
+    model.train_on_batch(np.zeros((1, 2), "f4"), np.zeros((1, 1), "f4"))
+    np.testing.assert_allclose(layer.codes.numpy().T, [[1.0, -2.0]], rtol=1e-6)
+    np.testing.assert_array_equal(layer.initial_codes, [[2, -4]])
+    assert EuclideanRBF().codes is None
+
+
 def test_negated_with_softmax():
     codes = [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]
     layer = EuclideanRBF(3, codes, negate=True, activation="softmax")

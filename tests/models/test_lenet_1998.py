@@ -178,6 +178,18 @@ def test_the_criterion_on_rows_by_hand(weighted):
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_criterion_looks_through_a_view():
+    """Under TimeDistributed the probabilities are a view of what softmax made."""
+    y = np.random.default_rng(0).uniform(0, 9, (2, 3, 4)).astype("f4")
+    labels = np.array([[0, 3, 1], [2, 2, 0]])
+    steps = ck.layers.TimeDistributed(ck.layers.Activation("softmax"))
+    model = ck.Sequential([ck.Input((3, 4)), steps])
+    model.compile("sgd", ck.losses.DiscriminativeMAP(5.0))
+    expected = equation_9(y.reshape(6, 4).astype(float), labels.ravel(), 5.0)
+    assert model.evaluate(-y, labels, verbose=0) == pytest.approx(expected, rel=1e-6)
+    assert "softmax.forward" not in str(model.program("evaluate", 2))
+
+
 @pytest.mark.parametrize("j", [0.0, -1.0, np.inf, np.nan])
 def test_a_rubbish_class_needs_a_penalty(j):
     with pytest.raises(ValueError, match="j must be above 0 and finite"):

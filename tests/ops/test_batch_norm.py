@@ -94,6 +94,19 @@ def test_mutants(case: Case) -> None:
     check_mutants(case)
 
 
+@pytest.mark.parametrize("pass_name", ["forward", "backward", "inference"])
+def test_scratch_memory(pass_name: str) -> None:
+    """A long row of odd C has 16 C values, and threads do not have more of them than fit."""
+    row = ck.ops.kernels("batch_norm", pass_name)[0]
+
+    def workspace(rows: int, c: int) -> int:
+        call = next(k for k in batch_norm("x", (rows, c)) if k.pass_name == pass_name)
+        return row.workspace_bytes([*call.specs, *call.outputs()], call.params)
+
+    assert 0 < workspace(4096, 9215) < 64 << 20
+    assert workspace(0, (1 << 59) + 1) == 1 << 62
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(40_000, 3), (7, 31, 30, 20), (300, 200)])
 def test_a_mean_far_from_zero_costs_no_accuracy(shape: tuple[int, ...], dtype: str) -> None:

@@ -49,6 +49,18 @@ def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
 
 
+@pytest.mark.parametrize("pass_name", ["forward", "backward"])
+def test_scratch_memory_of_any_shape_is_no_small_number(pass_name: str) -> None:
+    row = ck.ops.kernels("lrn", pass_name)[0]
+    shape = (1, 1 << 20, 1 << 20, 1 << 20)
+    (call,) = (
+        call
+        for call in lrn("large", shape, size=1 << 21, norm_region="within_channel")
+        if call.pass_name == pass_name
+    )
+    assert row.workspace_bytes([*call.specs, *call.outputs()], call.params) == 1 << 62
+
+
 def test_every_row_has_a_case() -> None:
     check_coverage("lrn", AWKWARD)
 

@@ -89,6 +89,31 @@ def test_softmax_goes_into_its_cross_entropy(loss):
     assert i.inputs[0] is named(program, "dense", "forward")[0].outputs[0]
 
 
+def test_softmax_goes_into_its_cross_entropy_through_a_view():
+    steps = ck.layers.TimeDistributed(ck.layers.Dense(3, "softmax"))
+    model = ck.Sequential([ck.Input((5, 4)), steps])
+    program = compiled(model, "train", loss="sparse_categorical_crossentropy")
+    assert "softmax.forward" not in calls(program)
+    (i,) = named(program, "loss")
+    assert i.params["kind"] == "softmax_cross_entropy"
+    assert i.inputs[0].spec.shape == (2, 5, 3)
+    assert i.inputs[0].root is named(program, "dense", "forward")[0].outputs[0]
+
+
+def test_softmax_over_other_classes_than_those_of_the_loss_stays():
+    """Four distributions over 3 classes are not one over 12."""
+    layers = [ck.layers.Reshape((4, 3)), ck.layers.Activation("softmax"), ck.layers.Flatten()]
+    model = ck.Sequential([ck.Input((12,)), *layers])
+    model.compile("sgd", "categorical_crossentropy")
+    assert "softmax.forward" in calls(compiled(model, "train", loss="categorical_crossentropy"))
+    x = np.random.default_rng(0).standard_normal((2, 12))
+    e = np.exp(x.reshape(2, 4, 3))
+    p = (e / e.sum(axis=-1, keepdims=True)).reshape(2, 12)
+    expected = -np.log(p[[0, 1], [7, 2]] / p.sum(axis=1)).mean()
+    y = np.eye(12)[[7, 2]]
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
 def test_sigmoid_goes_into_its_binary_cross_entropy():
     program = compiled(dense("sigmoid"), "train", loss="binary_crossentropy")
     assert not [c for c in calls(program) if c.startswith("activation")]

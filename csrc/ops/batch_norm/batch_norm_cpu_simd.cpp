@@ -94,7 +94,8 @@ void backward(const Call& call, bool of_batch) {
   T* const of_variance = of_mean + rows.width;
   for (int64_t k = 0; k < rows.c; ++k) mean[k] = call[2].as<T>()[k];
   widen(rows, mean);
-  if (of_batch || call[6].present() || call[7].present()) {
+  const bool summed = of_batch || call[6].present() || call[7].present();
+  if (summed) {
     sums.add_up(call.pool, [=](int64_t i, int64_t j, auto at, Vec<T>* out) {
       const Vec<T> g = at.load(dy + i);
       out[0] = g;
@@ -104,8 +105,9 @@ void backward(const Call& call, bool of_batch) {
   const double n = static_cast<double>(rows.rows());
   for (int64_t k = 0; k < rows.c; ++k) {
     const double s = inverse_deviation(static_cast<double>(call[3].as<T>()[k]), call);
-    const double dbeta = sums.total[k], dgamma = sums.total[rows.c + k] * s;
     scale[k] = static_cast<T>(value_or<T>(call[4], k, 1) * s);
+    if (!summed) continue;
+    const double dbeta = sums.total[k], dgamma = sums.total[rows.c + k] * s;
     of_mean[k] = static_cast<T>(dbeta / n);
     of_variance[k] = static_cast<T>(dgamma * s / n);
     if (call[6].present()) call[6].as<T>()[k] = static_cast<T>(dgamma);

@@ -9,6 +9,7 @@
 #include "ops/activation/activation_apply.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_plan.h"
+#include "simd/each_vector.h"
 
 namespace convkit::CK_ISA {
 namespace {
@@ -49,25 +50,6 @@ struct DepthwiseTaps {
   }
 };
 
-// Vectors over the channels [0, C) at c, the last a part of one.
-template <class T>
-struct Whole {
-  CK_INLINE Vec<T> load(const T* p) const { return Vec<T>::loadu(p); }
-  CK_INLINE void store(T* p, Vec<T> v) const { v.storeu(p); }
-};
-template <class T>
-struct Part {
-  int n;
-  CK_INLINE Vec<T> load(const T* p) const { return Vec<T>::load_partial(p, n); }
-  CK_INLINE void store(T* p, Vec<T> v) const { v.store_partial(p, n); }
-};
-template <class T, class F>
-CK_INLINE void for_vectors(int64_t C, const F& f) {
-  int64_t c = 0;
-  for (; c + Vec<T>::kLanes <= C; c += Vec<T>::kLanes) f(Whole<T>{}, c);
-  if (c < C) f(Part<T>{static_cast<int>(C - c)}, c);
-}
-
 // n pixels of `to`, `pitch` pixels apart, from rows of `width` pixels at x.
 template <class T>
 void sum_taps(const DepthwiseTaps& list, const T* x, int64_t width, const T* w, int64_t C, T* to,
@@ -76,17 +58,17 @@ void sum_taps(const DepthwiseTaps& list, const T* x, int64_t width, const T* w, 
   constexpr int64_t kPixels = 4;  // share a load of w
   const Span common = list.common(width, n);
   const int64_t step = list.step * C;
-  for_vectors<T>(C, [&](const auto& part, int64_t c) {
+  each_vector<T>(C, [&](const auto& part) {
     const auto pixel = [&](int64_t t) {
       V sum = V::zero();
       for (int k = 0; k < list.count; ++k) {
         const DepthwiseTap& tap = list.taps[k];
         const int64_t column = tap.column + t * list.step;
         if (column < 0 || column >= width) continue;
-        sum = fma(part.load(x + (tap.row * width + column) * C + c),
-                  part.load(w + tap.weight * C + c), sum);
+        sum =
+            fma(part.load(x + (tap.row * width + column) * C), part.load(w + tap.weight * C), sum);
       }
-      part.store(to + t * pitch * C + c, sum);
+      part.store(to + t * pitch * C, sum);
     };
     int64_t t = 0;
     for (; t < common.begin; ++t) pixel(t);
@@ -95,12 +77,12 @@ void sum_taps(const DepthwiseTaps& list, const T* x, int64_t width, const T* w, 
       for (auto& s : sum) s = V::zero();
       for (int k = 0; k < list.count; ++k) {
         const DepthwiseTap& tap = list.taps[k];
-        const V weight = part.load(w + tap.weight * C + c);
-        const T* const from = x + (tap.row * width + tap.column + t * list.step) * C + c;
+        const V weight = part.load(w + tap.weight * C);
+        const T* const from = x + (tap.row * width + tap.column + t * list.step) * C;
         for (int64_t u = 0; u < kPixels; ++u)
           sum[u] = fma(part.load(from + u * step), weight, sum[u]);
       }
-      for (int64_t u = 0; u < kPixels; ++u) part.store(to + (t + u) * pitch * C + c, sum[u]);
+      for (int64_t u = 0; u < kPixels; ++u) part.store(to + (t + u) * pitch * C, sum[u]);
     }
     for (; t < n; ++t) pixel(t);
   });
@@ -195,29 +177,29 @@ void conv2d_depthwise_backward_weight(const Call& call) {
             const Span a = inside(first, step, s.W, s.Q), b = inside(last, step, s.W, s.Q);
             // Where all of them are inside. (a begins and ends after b.)
             const int64_t begin = a.begin, end = larger(b.end, begin);
-            for_vectors<T>(s.C, [&](const auto& part, int64_t c) {
+            each_vector<T>(s.C, [&](const auto& part) {
               V sum[kTaps];
               for (auto& v : sum) v = V::zero();
               const auto pixel = [&](int64_t q) {
-                const V value = part.load(dy + q * s.C + c);
+                const V value = part.load(dy + q * s.C);
                 for (int64_t j = 0; j < taps; ++j) {
                   const int64_t column = first + j * params.dilation_w + q * step;
                   if (column < 0 || column >= s.W) continue;
-                  sum[j] = fma(part.load(x + column * s.C + c), value, sum[j]);
+                  sum[j] = fma(part.load(x + column * s.C), value, sum[j]);
                 }
               };
               int64_t q = b.begin;
               for (; q < smaller(begin, a.end); ++q) pixel(q);
               for (; q < end; ++q) {
-                const V value = part.load(dy + q * s.C + c);
-                const T* const from = x + (first + q * step) * s.C + c;
+                const V value = part.load(dy + q * s.C);
+                const T* const from = x + (first + q * step) * s.C;
                 for (int64_t j = 0; j < taps; ++j) {
                   sum[j] = fma(part.load(from + j * params.dilation_w * s.C), value, sum[j]);
                 }
               }
               for (; q < a.end; ++q) pixel(q);
               for (int64_t j = 0; j < taps; ++j) {
-                T* const to = dw + (i * s.KW + j0 + j) * s.C + c;
+                T* const to = dw + (i * s.KW + j0 + j) * s.C;
                 part.store(to, part.load(to) + sum[j]);
               }
             });

@@ -3,6 +3,7 @@
 // loop runs over one long array. A row is a pixel's channels, or a line of an image.
 #pragma once
 
+#include "core/checked.h"
 #include "ops/lrn/lrn.h"
 
 namespace convkit {
@@ -25,24 +26,24 @@ struct LrnPlan {
         across(p.size, within ? x.shape[2] : x.last()),
         down(within ? p.size : 1, within ? x.shape[1] : 1),
         step(within ? x.last() : 1),
-        length(within ? x.shape[2] * x.last() : x.last()),
-        pitch(length + across.most() * step),
+        length(within ? checked_product(x.shape[2], x.last()) : x.last()),
+        pitch(checked_sum(length, checked_product(across.most(), step))),
         total(length == 0 ? 0 : x.size() / length),
         rows(within ? x.shape[1] : ceil_div(kBlock, pitch > 0 ? pitch : 1)) {
     if (rows > total) rows = total;
-    margin = across.most() * step + down.most() * pitch;
-    capacity = round_up(2 * margin + body() + kVector, kVector);
+    margin = checked_sum(checked_product(across.most(), step), checked_product(down.most(), pitch));
+    capacity = round_up(checked_sum(checked_product(2, margin), body(), kVector), kVector);
   }
 
-  CK_INLINE int64_t body() const { return rows * pitch; }
+  CK_INLINE int64_t body() const { return checked_product(rows, pitch); }
   CK_INLINE Chunks blocks() const { return {total, rows > 0 ? rows : 1}; }
   CK_INLINE int64_t slots(int64_t buffers, int64_t item_bytes) const {
-    const int64_t fit = kMaxBytes / (buffers * capacity * item_bytes);
+    const int64_t fit = kMaxBytes / checked_product(buffers, capacity, item_bytes);
     const int64_t most = fit < 1 ? 1 : fit < kMaxSlots ? fit : kMaxSlots;
     return blocks().count() < most ? blocks().count() : most;
   }
   CK_INLINE int64_t workspace(int64_t buffers, int64_t item_bytes) const {
-    return slots(buffers, item_bytes) * buffers * capacity * item_bytes;
+    return checked_product(slots(buffers, item_bytes), buffers, capacity, item_bytes);
   }
 };
 

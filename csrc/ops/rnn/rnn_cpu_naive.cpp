@@ -92,9 +92,10 @@ void go_back(const Backward<T, kCell>& p, T* dh, T* dc, int64_t saved_width, T* 
   for (int64_t n = 0; n < p.N; ++n) {
     copy(row_of(p.dh, n, H), H, dh);
     copy(row_of(p.dc, n, H), H, dc);
+    int64_t before = p.steps;  // the last real step before s
     for (int64_t s = p.steps - 1; s >= 0; --s) {
       const int64_t at = n * p.steps + p.time(s), out = n * p.steps + p.place(s);
-      const int64_t before = p.real_before(n, s);
+      if (before >= s) before = p.real_before(n, s);
       // Before the first step y is 0, whatever the state is.
       if (p.dy != nullptr && (p.real(n, s) || before >= 0)) add(p.dy + out * H, H, dh);
       if (p.real(n, s)) {

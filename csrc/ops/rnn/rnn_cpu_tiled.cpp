@@ -154,9 +154,12 @@ void go_back(const Call& call, const Reverse<T, kCell>& p, const Step& step) {
         };
         first(p.dh, p.dh_now);
         if constexpr (kCell == Cell::lstm) first(p.dc, p.dc_now);
+        int64_t real_before[kSequences];  // step s
+        for (int64_t& last : real_before) last = p.steps;
         for (int64_t s = p.steps - 1; s >= 0; --s) {
           for (int64_t n = begin; n < end; ++n) {
-            const int64_t last = p.real_before(n, s);
+            int64_t& last = real_before[n - begin];
+            if (last >= s) last = p.real_before(n, s);
             // Before a sequence's first step y is 0, whatever its state is.
             if (p.dy != nullptr && (p.real(n, s) || last >= 0)) {
               add_run(p.dy + (n * p.steps + p.place(s)) * H, H, p.dh_now + n * H);

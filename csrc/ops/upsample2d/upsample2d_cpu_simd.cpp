@@ -1,6 +1,7 @@
 // upsample2d with vectors along the channels, threaded over rows of what is written.
 #include "gemm/runs.h"
 #include "ops/upsample2d/upsample2d_axis.h"
+#include "simd/each_vector.h"
 
 namespace convkit::CK_ISA {
 namespace {
@@ -8,21 +9,6 @@ namespace {
 CK_INLINE Chunks chunks_of(int64_t rows, int64_t row_values) {
   constexpr int64_t kChunk = 32768;
   return {rows, row_values >= kChunk ? 1 : kChunk / (row_values > 0 ? row_values : 1)};
-}
-
-// Calls f(load, store, c) for vectors over the channels [0, C): whole ones, then the rest.
-template <class T, class F>
-CK_INLINE void for_channels(int64_t C, const F& f) {
-  using V = Vec<T>;
-  int64_t c = 0;
-  for (; c + V::kLanes <= C; c += V::kLanes) {
-    f([c](const T* p) { return V::loadu(p + c); }, [c](T* p, V v) { v.storeu(p + c); });
-  }
-  const int rest = static_cast<int>(C - c);
-  if (rest > 0) {
-    f([=](const T* p) { return V::load_partial(p + c, rest); },
-      [=](T* p, V v) { v.store_partial(p + c, rest); });
-  }
 }
 
 // A row of x becomes size_h rows of y: the first is made pixel by pixel, the others copy it.
@@ -58,10 +44,10 @@ void bilinear_forward(const Call& call, const Axis& rows, const Axis& columns) {
       T* const to = call[1].as<T>() + r * Q * C;
       columns.each_tap<T>([&](int64_t q, const Tap<T>& b) {
         const int64_t left = b.first * C, right = b.second * C;
-        for_channels<T>(C, [&](const auto& load, const auto& store) {
-          const V top = V(b.low) * load(above + left) + V(b.high) * load(above + right);
-          const V bottom = V(b.low) * load(below + left) + V(b.high) * load(below + right);
-          store(to + q * C, V(a.low) * top + V(a.high) * bottom);
+        each_vector<T>(C, [&](auto at) {
+          const V top = V(b.low) * at.load(above + left) + V(b.high) * at.load(above + right);
+          const V bottom = V(b.low) * at.load(below + left) + V(b.high) * at.load(below + right);
+          at.store(to + q * C, V(a.low) * top + V(a.high) * bottom);
         });
       });
     }
@@ -95,10 +81,10 @@ void backward(const Call& call, const Axis& rows, const Axis& columns) {
             return;
           }
           const V low(a_low), high(a_high);
-          for_channels<T>(C, [&](const auto& load, const auto& store) {
-            const V value = load(line + q * C);
-            store(left, fma(low, value, load(left)));
-            if (columns.bilinear) store(right, fma(high, value, load(right)));
+          each_vector<T>(C, [&](auto at) {
+            const V value = at.load(line + q * C);
+            at.store(left, fma(low, value, at.load(left)));
+            if (columns.bilinear) at.store(right, fma(high, value, at.load(right)));
           });
         });
       }

@@ -154,7 +154,8 @@ class EuclideanRBF(_Centred):
     """Squared distances to a code for each class: the output layer of LeNet-5 (LeCun et al. 1998).
 
     ``y_k = sum_c (x_c - w_ck)^2``, equation 7 of the paper: the penalty of class k, 0 where the
-    input is the class's code.
+    input is the class's code. `initial_codes` (units, C) are the codes to begin with; a trainable
+    layer has them as the columns of its weight ``codes`` (C, units).
 
     Parameters
     ----------
@@ -190,25 +191,24 @@ class EuclideanRBF(_Centred):
                 f"classes; pass codes of shape ({units}, C)"
             )
         given = DIGIT_CODES[: self.units] if codes is None else codes
-        self.codes = _centres(self, "codes", given, self.units)
+        self.initial_codes = _centres(self, "codes", given, self.units)
         self.negate = bool(negate)
         self.activation = activations.get(activation)
-        self.centers: Parameter | None = None
+        self.codes: Parameter | None = None
 
     def build(self, input_shape: Any) -> None:
         if self.trainable:
-            self.centers = self.add_weight(
-                "codes", self.codes.T.shape, initializers.Constant(self.codes.T)
-            )
+            codes = self.initial_codes.T
+            self.codes = self.add_weight("codes", codes.shape, initializers.Constant(codes))
 
     def _features(self) -> int | None:
-        return int(self.codes.shape[1])
+        return int(self.initial_codes.shape[1])
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
-        if self.centers is not None:
-            w = builder.parameter(self.centers)
+        if self.codes is not None:
+            w = builder.parameter(self.codes)
         else:
-            w = builder.constant(f"{self.name}.codes", self.codes.T)
+            w = builder.constant(f"{self.name}.codes", self.initial_codes.T)
         params = rbf_params(-1.0 if self.negate else 1.0)
         y = builder.emit("rbf", "distance", [inputs[0], w], params)[0]
         assert y is not None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from convkit.ops.activation import FROM_OUTPUT
+from convkit.program.logits import logits_of
 from convkit.program.program import Instruction, Program, Value
 
 
@@ -32,40 +33,27 @@ class _Uses:
         return None if value is None else self.makers.get(value.root)
 
 
-def _rewire_to_logits(
-    program: Program, uses: _Uses, loss: Instruction, pair: tuple[str, str]
-) -> bool:
+def _rewire_to_logits(program: Program, i: Instruction, kind: str, function: str) -> bool:
     """Give a loss of probabilities the logits that they were made from."""
-    kind, fused = pair
-    maker = uses.maker(loss.inputs[0])
-    if loss.params["kind"] != kind or maker is None:
+    if i.op != "loss" or i.params["kind"] != kind:
         return False
-    op, activation = ("softmax", None) if kind == "cross_entropy" else ("activation", "sigmoid")
-    if (maker.op, maker.params.get("activation")) != (op, activation):
+    assert i.inputs[0] is not None
+    logits = logits_of(program, i.inputs[0], function)
+    if logits is None:
         return False
-    if maker.pass_name != "forward":
-        return False
-    logits, probabilities = maker.inputs[0], loss.inputs[0]
-    assert logits is not None and probabilities is not None
-    if logits.spec.shape != probabilities.spec.shape:
-        logits = Value(logits.name, probabilities.spec, logits.buffer, base=logits)
-    loss.inputs[0] = logits
-    loss.params = {**loss.params, "kind": fused}
+    i.inputs[0] = logits
+    i.params = {**i.params, "kind": f"{function}_cross_entropy"}
     return True
 
 
 def softmax_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
     """softmax, then cross_entropy: the loss takes the logits."""
-    return i.op == "loss" and _rewire_to_logits(
-        program, uses, i, ("cross_entropy", "softmax_cross_entropy")
-    )
+    return _rewire_to_logits(program, i, "cross_entropy", "softmax")
 
 
 def sigmoid_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
     """sigmoid, then binary_cross_entropy: the loss takes the logits."""
-    return i.op == "loss" and _rewire_to_logits(
-        program, uses, i, ("binary_cross_entropy", "sigmoid_cross_entropy")
-    )
+    return _rewire_to_logits(program, i, "binary_cross_entropy", "sigmoid")
 
 
 def argmax_of_softmax(program: Program, uses: _Uses, i: Instruction) -> bool:

@@ -54,6 +54,12 @@ class Value:
     def root(self) -> Value:
         return self if self.base is None else self.base.root
 
+    def view(self, shape: Sequence[int]) -> Value:
+        """The same numbers in another shape."""
+        if tuple(shape) == self.spec.shape:
+            return self
+        return Value(self.name, Spec(tuple(shape), self.spec.dtype), self.buffer, base=self)
+
     def __repr__(self) -> str:
         return f"{self.name}[{','.join(map(str, self.spec.shape))}]"
 
@@ -328,9 +334,7 @@ class Builder:
 
     def view(self, value: Value, shape: Sequence[int]) -> Value:
         """The same numbers in another shape; no instruction."""
-        if tuple(shape) == value.spec.shape:
-            return value
-        return Value(value.name, Spec(tuple(shape), value.spec.dtype), value.buffer, base=value)
+        return value.view(shape)
 
     def emit(
         self,
