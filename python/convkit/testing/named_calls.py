@@ -77,7 +77,11 @@ def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
             n = min(n, max(1, FLOPS // layer.flops()))
         x, name = (n, layer.h, layer.w, layer.c), f"{layer.name}, batch {n}"
         name += f", {layer.h} x {layer.w}" if small else ""
-        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+        options: dict[str, Any] = {
+            "stride": layer.stride,
+            "padding": layer.padding,
+            "groups": layer.groups,
+        }
         found += calls.conv2d(name, x, layer.w_shape, **options)
     return found
 
