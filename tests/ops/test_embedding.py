@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.testing.sequence_calls import awkward_embeddings, embedding, named_embeddings
+from convkit.testing.sequence_calls import awkward_embedding, embedding, named_embedding
 from ops.harness import (
     Case,
     as_case,
@@ -24,10 +24,10 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
-AWKWARD = [as_case(call) for found in awkward_embeddings() for call in found]
+AWKWARD = [as_case(call) for found in awkward_embedding() for call in found]
 # So large that the backward pass is shared out.
 LARGE = [as_case(call) for call in embedding("large", (301, 7), 12007, 257)]
-NAMED = [*LARGE, *(as_case(call) for call in named_embeddings(small=True))]
+NAMED = [*LARGE, *(as_case(call) for call in named_embedding(small=True))]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(AWKWARD))

@@ -14,10 +14,10 @@ from convkit import _core
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Spec
 from convkit.testing import hopfield_calls
-from convkit.testing.calls import Call
 from ops.harness import (
     FLOAT,
     Case,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -28,21 +28,6 @@ from ops.harness import (
 from ops.numeric import assert_layouts, each_row
 
 PASSES = ("asynchronous", "synchronous", "energy")
-
-
-def as_case(call: Call, *, trivial: bool = False) -> Case:
-    """A call of `convkit check` as a case of the harness."""
-    specs = tuple(
-        None if s is None else s._replace(dtype=FLOAT) if s.dtype == "float32" else s
-        for s in call.specs
-    )
-
-    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
-        assert call.fill is not None
-        return list(call.fill(rng))
-
-    out = call.params
-    return Case(call.name, "hopfield", call.pass_name, specs, out, fill=fill, trivial=trivial)
 
 
 def real_cases(name: str, n: int, states: int) -> list[Case]:
@@ -68,10 +53,10 @@ def real_cases(name: str, n: int, states: int) -> list[Case]:
 
 AWKWARD = [
     as_case(call, trivial=call.specs[0].shape[0] < 3)
-    for calls in hopfield_calls.awkward()
+    for calls in hopfield_calls.awkward_hopfield()
     for call in calls
 ]
-NAMED = [as_case(call) for call in hopfield_calls.named(small=True)]
+NAMED = [as_case(call) for call in hopfield_calls.named_hopfield(small=True)]
 REAL = [
     case for n, states in ((7, 5), (33, 20), (150, 12)) for case in real_cases(str(n), n, states)
 ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.testing.sequence_calls import awkward_masks, mask, named_masks
+from convkit.testing.sequence_calls import awkward_mask, mask, named_mask
 from ops.harness import (
     Case,
     as_case,
@@ -25,8 +25,8 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
-AWKWARD = [as_case(call) for found in awkward_masks() for call in found]
-NAMED = [as_case(call) for call in named_masks(small=True)]
+AWKWARD = [as_case(call) for found in awkward_mask() for call in found]
+NAMED = [as_case(call) for call in named_mask(small=True)]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(AWKWARD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.rbf import rbf_params
 from convkit.ops.registry import Array, Spec
-from convkit.testing.rbf_calls import RBF_LAYERS, RBF_SHAPES
+from convkit.testing.calls import Call
+from convkit.testing.rbf_calls import RBF_SHAPES, awkward_rbf, named_rbf, rbf
 from ops.harness import (
     FLOAT,
     Case,
     Fill,
+    as_case,
     check_all_rows,
     check_coverage,
     check_inplace,
@@ -31,48 +33,22 @@ from ops.harness import (
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
 
-def gaussians(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
-    """Squared distances and logarithms of widths (and before them dy and y) of size 1."""
-    made = normal(rng, specs)
-    d, s = made[-2:]
-    assert d is not None and s is not None
-    d[...] = d**2
-    s *= np.float32(0.5)
-    if len(made) == 4:
-        made[1] = np.exp(-d / (2 * np.exp(s) ** 2)).astype(np.float32)
-    return made
+def cases(calls: list[Call], fill: Fill | None = None) -> list[Case]:
+    """Calls as cases; with a `fill`, the passes of the distance alone, on other data."""
+    if fill is None:
+        return [as_case(call) for call in calls]
+    return [replace(as_case(call), fill=fill) for call in calls[:3]]
 
 
-def rbf_cases(
-    name: str, rows: tuple[int, ...], c: int, k: int, fill: Fill = normal, scale: float = 1.0
-) -> list[Case]:
-    """The five passes for rows of C features and K centres."""
-    x, w = Spec((*rows, c), FLOAT), Spec((c, k), FLOAT)
-    d, s = Spec((*rows, k), FLOAT), Spec((k,), FLOAT)
-    params = rbf_params(scale)
-    smooth = gaussians if fill is normal else fill
-    return [
-        Case(name, "rbf", "distance", (x, w), params, fill=fill),
-        Case(name, "rbf", "backward_input", (d, x, w), params, (x,), fill=fill),
-        Case(name, "rbf", "backward_weight", (d, x, w), params, (w,), fill=fill),
-        Case(name, "rbf", "gaussian", (d, s), params, fill=smooth),
-        Case(name, "rbf", "gaussian_backward", (d, d, d, s), params, (d, s), fill=smooth),
-    ]
-
-
-NAMED = [
-    case for name, (_, part) in RBF_LAYERS.items() for case in rbf_cases(name, (7,), *part[1:])
-]
-FULL = [case for name, (whole, _) in RBF_LAYERS.items() for case in rbf_cases(name, *whole)]
-AWKWARD = [case for name, shape in RBF_SHAPES.items() for case in rbf_cases(name, *shape)]
+NAMED = cases(named_rbf(small=True))
+FULL = cases(named_rbf(small=False))
+AWKWARD = [case for calls in awkward_rbf() for case in cases(calls)]
 OTHERS = [
-    *rbf_cases("negated", (5,), 6, 17, scale=-1.0),
-    *rbf_cases("halved", (3, 2), 9, 4, scale=0.5),
+    *cases(rbf("halved", (3, 2), 9, 4, scale=0.5)),
     # No gradient of the widths is wanted.
-    Case("no ds", "rbf", "gaussian_backward", (Spec((5, 7), FLOAT),) * 3 + (Spec((7,), FLOAT),),
-         rbf_params(), (Spec((5, 7), FLOAT), None), fill=gaussians),
-]  # fmt: skip
-MEDIUM = rbf_cases("medium", (130,), 201, 150)
+    replace(as_case(rbf("no ds", (5,), 1, 7)[-1]), out=(Spec((5, 7), FLOAT), None)),
+]
+MEDIUM = cases(rbf("medium", (130,), 201, 150))
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(NAMED, native=True))
@@ -97,13 +73,13 @@ def test_every_row_has_a_case() -> None:
 
 @given(st.lists(st.integers(0, 6), max_size=2).map(tuple), st.integers(1, 40), st.integers(1, 70))
 def test_drawn_shapes(rows: tuple[int, ...], c: int, k: int) -> None:
-    for case in rbf_cases(f"{rows} {c} {k}", rows, c, k):
+    for case in cases(rbf(f"{rows} {c} {k}", rows, c, k)):
         check_all_rows(case)
 
 
 @pytest.mark.parametrize("shape", RBF_SHAPES)
 def test_distances_of_integers_are_exact(shape: str) -> None:
-    for case in rbf_cases(shape, *RBF_SHAPES[shape], fill=integers)[:3]:
+    for case in cases(rbf(shape, *RBF_SHAPES[shape]), integers):
         check_all_rows(case, exact=True)
 
 
@@ -117,7 +93,7 @@ def near(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | Non
     return made
 
 
-@pytest.mark.parametrize("case", rbf_cases("near", (9,), 21, 19, fill=near)[:3], ids=str)
+@pytest.mark.parametrize("case", cases(rbf("near", (9,), 21, 19), near), ids=str)
 def test_near_centres_cost_no_digits(case: Case) -> None:
     check_all_rows(case)
 
@@ -131,7 +107,7 @@ def spoilt(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | N
     return made
 
 
-@pytest.mark.parametrize("case", rbf_cases("NaN", (9,), 6, 17, fill=spoilt)[:3], ids=str)
+@pytest.mark.parametrize("case", cases(rbf("NaN", (9,), 6, 17), spoilt), ids=str)
 def test_nan_and_inf(case: Case) -> None:
     check_all_rows(case)
 
@@ -145,8 +121,9 @@ def extreme(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | 
 
 
 def test_gaussians_at_the_ends() -> None:
-    specs = (Spec((12, 37), FLOAT), Spec((37,), FLOAT))
-    check_all_rows(Case("extreme", "rbf", "gaussian", specs, rbf_params(), fill=extreme))
+    call = rbf("extreme", (12,), 1, 37)[3]
+    assert call.pass_name == "gaussian"
+    check_all_rows(replace(as_case(call), fill=extreme))
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
@@ -155,13 +132,13 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases(rbf_cases("in place", (9,), 3, 37)[3:4], native=True)
+    ("row", "case", "dtype"), row_cases(cases(rbf("in place", (9,), 3, 37)[3:4]), native=True)
 )
 def test_in_place(row: Any, case: Case, dtype: str) -> None:
     check_inplace(row, case, dtype)
 
 
-@pytest.mark.parametrize("case", rbf_cases("small", (4,), 5, 3), ids=str)
+@pytest.mark.parametrize("case", cases(rbf("small", (4,), 5, 3)), ids=str)
 def test_mutants(case: Case) -> None:
     check_mutants(case)
 
@@ -174,7 +151,7 @@ def test_a_distance_by_a_product_of_matrices_is_caught() -> None:
     row = ck.ops.register("rbf", "expanded", expanded, pass_name="distance")
     try:
         with pytest.raises(AssertionError):
-            check_row(row, rbf_cases("near", (9,), 21, 19, fill=near)[0])
+            check_row(row, cases(rbf("near", (9,), 21, 19), near)[0])
     finally:
         ck.ops.unregister("rbf", "expanded", pass_name="distance")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +14,14 @@ import convkit as ck
 from convkit import _core
 from convkit.ops import registry
 from convkit.ops.apply import apply
-from convkit.ops.registry import Array, Spec
+from convkit.ops.registry import Array
 from convkit.ops.rnn import rnn_params
+from convkit.testing.awkward_calls import awkward_calls
 from convkit.testing.named_calls import calls_of
-from convkit.testing.rnn_calls import Layer, awkward
+from convkit.testing.rnn_calls import Layer
 from ops.harness import (
-    FLOAT,
     Case,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -39,27 +39,8 @@ CELLS = {
 }
 
 
-def cases(calls: Sequence[Any]) -> list[Case]:
-    """Calls in the form that the harness takes."""
-
-    def working(spec: Spec | None) -> Spec | None:
-        return spec._replace(dtype=FLOAT) if spec is not None and spec.dtype == "float32" else spec
-
-    return [
-        Case(
-            call.name,
-            "rnn",
-            call.pass_name,
-            tuple(working(s) for s in call.specs),
-            call.params,
-            fill=lambda rng, specs, call=call: list(call.fill(rng)),
-        )
-        for call in calls
-    ]
-
-
-NAMED = cases(calls_of("rnn", small=True))
-AWKWARD = cases([call for found in awkward() for call in found])
+NAMED = [as_case(call) for call in calls_of("rnn", small=True)]
+AWKWARD = [as_case(call) for call in awkward_calls("rnn")]
 
 
 def of_every_cell(name: str, n: int, t: int, c: int, h: int, **options: Any) -> list[Case]:
@@ -71,7 +52,7 @@ def of_every_cell(name: str, n: int, t: int, c: int, h: int, **options: Any) -> 
         bias = 2 if params.get("reset_after") else 1
         layer = Layer(f"{title}, {name}", cell, n, t, c, h, **{"bias": bias, **options})
         found += replace(layer, params=given).calls()
-    return cases(found)
+    return [as_case(call) for call in found]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(NAMED, native=True))
@@ -108,8 +89,8 @@ def test_drawn_shapes(
     params = {**CELLS[title], **dict(zip(names, order))}
     bias = 2 if params.get("reset_after") else 1
     layer = Layer("drawn", title.partition(",")[0], *shape, bias, states, mask, grads, params)
-    for case in cases(layer.calls()):
-        check_all_rows(replace(case, trivial=True))
+    for call in layer.calls():
+        check_all_rows(as_case(call, trivial=True))
 
 
 def test_long_sequences_within_their_bound() -> None:
@@ -126,8 +107,7 @@ def test_integers_are_exact(which: int) -> None:
     def fill(rng: np.random.Generator, specs: Any) -> list[Array | None]:
         return [None if s is None else rng.integers(-1, 2, s.shape) for s in specs]
 
-    (case,) = cases([call])
-    check_all_rows(replace(case, fill=fill), exact=True)
+    check_all_rows(replace(as_case(call), fill=fill), exact=True)
 
 
 MEDIUM = of_every_cell("medium", 50, 5, 33, 40, mask="ragged", grads="yhc")

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.registry import Array, Spec
+from convkit.ops.registry import Spec
 from convkit.ops.scatter import OP, scatter_params
-from convkit.testing.rbf_calls import SCATTER_LAYERS, SCATTER_SHAPES
+from convkit.testing.rbf_calls import awkward_scatter, named_scatter, scatter
 from ops.harness import (
-    FLOAT,
     Case,
+    as_case,
     check_all_rows,
     check_coverage,
     check_mutants,
@@ -26,25 +26,8 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
-
-def scatter_cases(name: str, rows: tuple[int, ...], m: int, size: int) -> list[Case]:
-    """Both passes, with places in no order."""
-    index, params = Spec((m,), "int32"), scatter_params(size)
-
-    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
-        assert specs[0] is not None
-        values = rng.standard_normal(specs[0].shape).astype(np.float32)
-        return [values, rng.permutation(size)[:m]]
-
-    v, y = Spec((*rows, m), FLOAT), Spec((*rows, size), FLOAT)
-    return [
-        Case(name, "scatter", "forward", (v, index), params, fill=fill),
-        Case(name, "scatter", "backward", (y, index), params, fill=fill),
-    ]
-
-
-NAMED = [case for name, shape in SCATTER_LAYERS.items() for case in scatter_cases(name, *shape)]
-AWKWARD = [case for name, shape in SCATTER_SHAPES.items() for case in scatter_cases(name, *shape)]
+NAMED = [as_case(call) for call in named_scatter(small=True)]
+AWKWARD = [as_case(call) for calls in awkward_scatter() for call in calls]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(NAMED, native=True))
@@ -63,8 +46,8 @@ def test_every_row_has_a_case() -> None:
 
 @given(st.lists(st.integers(0, 5), max_size=3).map(tuple), st.integers(0, 20), st.integers(0, 20))
 def test_drawn_shapes(rows: tuple[int, ...], m: int, more: int) -> None:
-    for case in scatter_cases(f"{rows} {m} {more}", rows, m, m + more):
-        check_all_rows(case, exact=True)
+    for call in scatter(f"{rows} {m} {more}", rows, m, m + more):
+        check_all_rows(as_case(call), exact=True)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(NAMED[:2], native=True))
@@ -72,7 +55,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 
 
-@pytest.mark.parametrize("case", scatter_cases("small", (3,), 4, 6), ids=str)
+@pytest.mark.parametrize("case", [*map(as_case, scatter("small", (3,), 4, 6))], ids=str)
 def test_mutants(case: Case) -> None:
     check_mutants(case)
 

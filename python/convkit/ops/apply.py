@@ -72,6 +72,45 @@ def same_dtype(op: str, **arrays: Array | None) -> None:
         raise TypeError(f"[{op}] operands have different dtypes ({each}); convert them to one")
 
 
+def as_operands(op: str, **values: ArrayLike | None) -> list[Array | None]:
+    """`as_operand` of each value that is given, None for the others; of one dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_operand` and `same_dtype`.
+    """
+    found = {name: None if a is None else as_operand(op, name, a) for name, a in values.items()}
+    same_dtype(op, **found)
+    return list(found.values())
+
+
+def as_mask(op: str, mask: ArrayLike) -> Array:
+    """A mask of steps as uint8; booleans and lists count where they are not 0.
+
+    Raises
+    ------
+    TypeError
+        If it is an array of another dtype.
+    """
+    array = np.asarray(mask)
+    if array.dtype == np.bool_ or not isinstance(mask, np.ndarray | np.generic):
+        array = (array != 0).astype(np.uint8)
+    return as_operand(op, "mask", array, ("uint8",))
+
+
+def check_channels(op: str, name: str, spec: Spec, **vectors: Spec | None) -> None:
+    """Raise a ValueError unless `spec` is (..., C) and every vector that is given is (C,)."""
+    if not spec.shape:
+        raise ValueError(f"[{op}] {name} must have at least one axis, (..., C), got a number")
+    for vector, given in vectors.items():
+        if given is not None and given.shape != spec.shape[-1:]:
+            raise ValueError(
+                f"[{op}] {vector} has shape {given.shape}, expected {spec.shape[-1:]}: one value "
+                f"for each channel of {name}, which is {spec.shape}"
+            )
+
+
 def check_size(op: str, spec: Spec) -> None:
     """Refuse a result whose bytes do not fit into 64-bit arithmetic, before allocating it."""
     if spec.nbytes > MAX_BYTES:

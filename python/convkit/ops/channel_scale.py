@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.apply import apply, as_operands, check_channels
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
 __all__ = [
@@ -51,44 +51,26 @@ def _backward_weight_bound(ctx: Context, dy: Array, x: Array | None) -> tuple[An
     return of_w, n * np.abs(dy).sum(axis=axes)
 
 
-def _check_channels(name: str, x: Spec, vector: Spec | None) -> None:
-    if vector is not None and vector.shape != x.shape[-1:]:
-        raise ValueError(
-            f"[channel_scale] {name} has shape {vector.shape}, expected {x.shape[-1:]}: one value "
-            f"for each channel of x, which is {x.shape}"
-        )
-
-
-def _check_rank(name: str, x: Spec) -> None:
-    if not x.shape:
-        raise ValueError(
-            f"[channel_scale] {name} must have at least one axis, (..., C), got a number"
-        )
-
-
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     x, w, b = specs
     assert x is not None
-    _check_rank("x", x)
+    check_channels("channel_scale", "x", x, w=w, b=b)
     if w is None and b is None:
         raise ValueError("[channel_scale] needs w or b, got neither")
-    _check_channels("w", x, w)
-    _check_channels("b", x, b)
     return [x]
 
 
 def _infer_input(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     dy, w = specs
     assert dy is not None
-    _check_rank("dy", dy)
-    _check_channels("w", dy, w)
+    check_channels("channel_scale", "dy", dy, w=w)
     return [dy]
 
 
 def _infer_weight(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     dy, x = specs
     assert dy is not None
-    _check_rank("dy", dy)
+    check_channels("channel_scale", "dy", dy)
     if x is not None and x.shape != dy.shape:
         raise ValueError(f"[channel_scale] dy has shape {dy.shape}, expected {x.shape} as x")
     of_channels = Spec(dy.shape[-1:], dy.dtype)
@@ -131,12 +113,6 @@ OP = define(
 # fmt: on
 
 
-def _operands(**arrays: ArrayLike | None) -> list[Array | None]:
-    found = {n: None if a is None else as_operand("channel_scale", n, a) for n, a in arrays.items()}
-    same_dtype("channel_scale", **found)
-    return list(found.values())
-
-
 def channel_scale(
     x: ArrayLike,
     w: ArrayLike | None = None,
@@ -166,7 +142,8 @@ def channel_scale(
     ValueError
         If the shapes do not fit together, or both `w` and `b` are absent.
     """
-    y: Array = apply("channel_scale", "forward", _operands(x=x, w=w, b=b), kernel=kernel)[0]
+    operands = as_operands("channel_scale", x=x, w=w, b=b)
+    y: Array = apply("channel_scale", "forward", operands, kernel=kernel)[0]
     return y
 
 
@@ -190,7 +167,8 @@ def channel_scale_backward_input(
     TypeError, ValueError
         As `channel_scale`.
     """
-    dx: Array = apply("channel_scale", "backward_input", _operands(dy=dy, w=w), kernel=kernel)[0]
+    operands = as_operands("channel_scale", dy=dy, w=w)
+    dx: Array = apply("channel_scale", "backward_input", operands, kernel=kernel)[0]
     return dx
 
 
@@ -214,6 +192,6 @@ def channel_scale_backward_weight(
     TypeError, ValueError
         As `channel_scale`.
     """
-    operands = _operands(dy=dy, x=x)
+    operands = as_operands("channel_scale", dy=dy, x=x)
     dw, db = apply("channel_scale", "backward_weight", operands, kernel=kernel)
     return dw, db

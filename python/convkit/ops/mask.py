@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_operand
+from convkit.ops.apply import apply, as_mask, as_operand
 from convkit.ops.registry import DTYPES, Array, Context, Op, Params, Pass, Spec, Tape, define
 
 __all__ = [
@@ -112,13 +112,6 @@ def mask_params(value: float = 0.0, *, mean: bool = False) -> dict[str, int | fl
     return {"value": float(value), "mean": int(mean)}
 
 
-def _mask(mask: ArrayLike) -> Array:
-    array = np.asarray(mask)
-    if array.dtype == np.bool_ or not isinstance(mask, np.ndarray | np.generic):
-        array = (array != 0).astype(np.uint8)
-    return as_operand("mask", "mask", array, ("uint8",))
-
-
 def find_mask(x: ArrayLike, value: float = 0.0, *, kernel: str | None = None) -> Array:
     """Which steps of sequences hold anything but `value`.
 
@@ -164,7 +157,8 @@ def reverse_mask(mask: ArrayLike, *, kernel: str | None = None) -> Array:
     TypeError, ValueError
         If dtype or shape is another.
     """
-    turned: Array = apply("mask", "reverse", [_mask(mask)], mask_params(), kernel=kernel)[0]
+    operands = [as_mask("mask", mask)]
+    turned: Array = apply("mask", "reverse", operands, mask_params(), kernel=kernel)[0]
     return turned
 
 
@@ -200,7 +194,7 @@ def mask_weight(
     TypeError, ValueError
         If a dtype or a shape does not fit.
     """
-    ma = _mask(mask)
+    ma = as_mask("mask", mask)
     wa = None if weight is None else as_operand("mask", "weight", weight)
     steps = _sequences("mask", Spec(ma.shape, "uint8"))
     if wa is not None and wa.shape != ma.shape:
@@ -230,7 +224,7 @@ def mask_steps(x: ArrayLike, mask: ArrayLike, *, kernel: str | None = None) -> A
     TypeError, ValueError
         If a dtype or a shape does not fit.
     """
-    operands = [as_operand("mask", "x", x), _mask(mask)]
+    operands = [as_operand("mask", "x", x), as_mask("mask", mask)]
     y: Array = apply("mask", "forward", operands, mask_params(), kernel=kernel)[0]
     return y
 
@@ -253,6 +247,6 @@ def mask_steps_backward(dy: ArrayLike, mask: ArrayLike, *, kernel: str | None = 
     TypeError, ValueError
         As `mask_steps`.
     """
-    operands = [as_operand("mask", "dy", dy), _mask(mask)]
+    operands = [as_operand("mask", "dy", dy), as_mask("mask", mask)]
     dx: Array = apply("mask", "backward", operands, mask_params(), kernel=kernel)[0]
     return dx

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops import rnn_bounds, rnn_formulas
-from convkit.ops.apply import apply, as_operand, same_dtype
-from convkit.ops.registry import Array, Op, Params, Pass, define
-from convkit.ops.rnn_rules import (
-    GATES,
-    INPUTS,
-    OUTPUTS,
-    backward_inputs,
-    backward_outputs,
-    flops_backward,
-    flops_forward,
-    gradient,
-    infer_backward,
-    infer_forward,
-    rnn_params,
-)
+from convkit.ops.apply import apply, as_mask, as_operands
+from convkit.ops.registry import Array, Params
+from convkit.ops.rnn_rules import OP, rnn_params
 
 __all__ = [
     "OP", "gru", "gru_backward", "lstm", "lstm_backward", "rnn_params", "simple_rnn",
@@ -31,60 +16,16 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _passes(cell: str) -> tuple[Pass, Pass]:
-    def reference(which: str) -> Callable[..., tuple[Any, ...]]:
-        function: Callable[..., tuple[Any, ...]] = getattr(rnn_formulas, f"{cell}_{which}")
-        return function
-
-    def bound(which: str) -> Callable[..., tuple[Any, ...]]:
-        function: Callable[..., tuple[Any, ...]] = getattr(rnn_bounds, f"{cell}_{which}_bound")
-        return function
-
-    forward = Pass(
-        f"{cell}_forward",
-        INPUTS[cell],
-        OUTPUTS[cell],
-        reference("forward"),
-        bound("forward"),
-        infer=infer_forward(cell),
-        flops=flops_forward,
-    )
-    backward = Pass(
-        f"{cell}_backward",
-        backward_inputs(cell),
-        backward_outputs(cell),
-        reference("backward"),
-        bound("backward"),
-        infer=infer_backward(cell),
-        flops=flops_backward(cell),
-    )
-    return forward, backward
-
-
-OP = define(Op("rnn", tuple(p for cell in GATES for p in _passes(cell)), gradient))
-
-
-def _operands(cell: str, given: dict[str, ArrayLike | None]) -> list[Array | None]:
-    """The operands of a pass, checked: floats of one dtype, and the mask."""
-    arrays: dict[str, Array | None] = {}
-    for name, value in given.items():
-        if value is None:
-            arrays[name] = None
-        elif name == "mask":
-            mask = np.asarray(value)
-            if not isinstance(value, np.ndarray | np.generic) or mask.dtype == np.bool_:
-                mask = (mask != 0).astype(np.uint8)
-            arrays[name] = as_operand("rnn", "mask", mask, ("uint8",))
-        else:
-            arrays[name] = as_operand("rnn", name, value)
-    same_dtype("rnn", **{name: a for name, a in arrays.items() if name != "mask"})
-    return list(arrays.values())
-
-
 def _run(
     cell: str, which: str, given: dict[str, ArrayLike | None], params: Params, kernel: str | None
 ) -> tuple[Any, ...]:
-    return tuple(apply("rnn", f"{cell}_{which}", _operands(cell, given), params, kernel=kernel))
+    """Run a pass on its operands by name: floats of one dtype, and the mask."""
+    mask = given["mask"]
+    floats = {name: value for name, value in given.items() if name != "mask"}
+    operands = dict(zip(floats, as_operands("rnn", **floats), strict=True))
+    operands["mask"] = None if mask is None else as_mask("rnn", mask)
+    in_order = [operands[name] for name in given]
+    return tuple(apply("rnn", f"{cell}_{which}", in_order, params, kernel=kernel))
 
 
 def simple_rnn(

@@ -1,14 +1,15 @@
-"""Parameters, shapes, work and gradient rule of `rnn`."""
+"""Parameters, shapes, work, gradient rule and passes of `rnn`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from convkit import _core
 from convkit.errors import did_you_mean
+from convkit.ops import rnn_bounds, rnn_formulas
 from convkit.ops.apply import as_int
-from convkit.ops.registry import Params, Spec, SpecRule, Tape
+from convkit.ops.registry import Op, Params, Pass, Spec, SpecRule, Tape, define
 
 ACTIVATIONS: tuple[str, ...] = tuple(_core.choices("rnn", "activation"))
 GATES = {"simple": 1, "lstm": 4, "gru": 3}
@@ -225,3 +226,38 @@ def gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any
         for_inputs=list(range(len(out))),
     )
     return [*results, None]
+
+
+def _passes(cell: str) -> tuple[Pass, Pass]:
+    """Forward and backward of a cell, with its functions of `rnn_formulas` and `rnn_bounds`."""
+
+    def reference(which: str) -> Callable[..., tuple[Any, ...]]:
+        function: Callable[..., tuple[Any, ...]] = getattr(rnn_formulas, f"{cell}_{which}")
+        return function
+
+    def bound(which: str) -> Callable[..., tuple[Any, ...]]:
+        function: Callable[..., tuple[Any, ...]] = getattr(rnn_bounds, f"{cell}_{which}_bound")
+        return function
+
+    forward = Pass(
+        f"{cell}_forward",
+        INPUTS[cell],
+        OUTPUTS[cell],
+        reference("forward"),
+        bound("forward"),
+        infer=infer_forward(cell),
+        flops=flops_forward,
+    )
+    backward = Pass(
+        f"{cell}_backward",
+        backward_inputs(cell),
+        backward_outputs(cell),
+        reference("backward"),
+        bound("backward"),
+        infer=infer_backward(cell),
+        flops=flops_backward(cell),
+    )
+    return forward, backward
+
+
+OP = define(Op("rnn", tuple(p for cell in GATES for p in _passes(cell)), gradient))

@@ -9,22 +9,20 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
-from convkit.testing import (
-    calls,
-    hopfield_calls,
-    pad2d_calls,
-    rnn_calls,
-    sequence_calls,
-    transpose_calls,
-    upsample2d_calls,
-)
+from convkit.testing import calls
 from convkit.testing.calls import Call, Shape
+from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,
     awkward_channel_scale,
     awkward_lrn,
 )
+from convkit.testing.pad2d_calls import awkward_pad2d
 from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
+from convkit.testing.rnn_calls import awkward_rnn
+from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
+from convkit.testing.transpose_calls import awkward_transpose
+from convkit.testing.upsample2d_calls import awkward_upsample2d
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "size 1": ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -180,19 +178,19 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "dropout": lambda: [
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)
     ],
-    "embedding": sequence_calls.awkward_embeddings,
+    "embedding": awkward_embedding,
     "gather_rows": _gather_rows,
-    "hopfield": hopfield_calls.awkward,
+    "hopfield": awkward_hopfield,
     "loss": lambda: _losses(calls.loss, LOSSES),
-    "pad2d": pad2d_calls.awkward,
     "lrn": awkward_lrn,
-    "mask": sequence_calls.awkward_masks,
+    "mask": awkward_mask,
+    "pad2d": awkward_pad2d,
     "pool2d": _pool2d,
-    "rnn": rnn_calls.awkward,
     "rbf": awkward_rbf,
+    "rnn": awkward_rnn,
     "scatter": awkward_scatter,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
-    "transpose": transpose_calls.awkward,
+    "transpose": awkward_transpose,
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
-    "upsample2d": upsample2d_calls.awkward,
+    "upsample2d": awkward_upsample2d,
 }

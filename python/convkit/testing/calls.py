@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from convkit.ops.update import update_params
 
 Fill = Callable[[np.random.Generator], Sequence[Array | None]]
 Shape = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,14 @@ class Call:
         changed = self.specs[len(self.specs) - updates :]
         every = [*self.specs, *changed, *self.outputs()]
         return sum(s.nbytes for s in every if s is not None)
+
+
+def distinct(items: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
+    """The items in order, of those with equal keys the first."""
+    found: dict[Hashable, T] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return list(found.values())
 
 
 def _at(spec: Spec | None, dtype: str) -> Spec | None:

@@ -74,7 +74,7 @@ def hopfield(
     ]
 
 
-def named(small: bool) -> list[Call]:
+def named_hopfield(small: bool) -> list[Call]:
     """All passes on networks of published sizes."""
     found = []
     for name, (n, states) in NAMED.items():
@@ -83,7 +83,7 @@ def named(small: bool) -> list[Call]:
     return found
 
 
-def awkward() -> list[list[Call]]:
+def awkward_hopfield() -> list[list[Call]]:
     """All passes on shapes that kernels trip over, with and without biases, -1/1 and 0/1."""
     return [
         hopfield(name + (", 0/1" if binary else ""), n, states, updates=m, bias=bias, binary=binary)

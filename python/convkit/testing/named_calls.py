@@ -9,16 +9,9 @@ from typing import Any
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
-from convkit.testing import (
-    calls,
-    hopfield_calls,
-    pad2d_calls,
-    rnn_calls,
-    sequence_calls,
-    transpose_calls,
-    upsample2d_calls,
-)
-from convkit.testing.calls import Call
+from convkit.testing import calls
+from convkit.testing.calls import Call, distinct
+from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
     ALEXNET_2012_CONV,
@@ -31,7 +24,12 @@ from convkit.testing.named_layers import (
     Dense,
 )
 from convkit.testing.normalization_calls import named_batch_norm, named_channel_scale, named_lrn
+from convkit.testing.pad2d_calls import named_pad2d
 from convkit.testing.rbf_calls import named_rbf, named_scatter
+from convkit.testing.rnn_calls import named_rnn
+from convkit.testing.sequence_calls import named_embedding, named_mask
+from convkit.testing.transpose_calls import named_transpose
+from convkit.testing.upsample2d_calls import named_upsample2d
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
 BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 8}
@@ -73,13 +71,17 @@ def calls_of(op: str, *, small: bool = False) -> list[Call]:
 def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
     """All passes of convolutions."""
     found = []
-    for layer in _distinct(layer.scaled(FLOPS) if small else layer for layer in layers):
+    for layer in distinct((layer.scaled(FLOPS) if small else layer for layer in layers), _shapes):
         n = batch_of(layer.name)
         if small:
             n = min(n, max(1, FLOPS // layer.flops()))
         x, name = (n, layer.h, layer.w, layer.c), f"{layer.name}, batch {n}"
         name += f", {layer.h} x {layer.w}" if small else ""
-        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+        options: dict[str, Any] = {
+            "stride": layer.stride,
+            "padding": layer.padding,
+            "groups": layer.groups,
+        }
         found += calls.conv2d(name, x, layer.w_shape, **options)
     return found
 
@@ -87,7 +89,7 @@ def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
 def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
     """All passes of fully connected layers."""
     found = []
-    for layer in _distinct(layers):
+    for layer in distinct(layers, _shapes):
         c, k = layer.c, layer.k
         while small and c * k > WEIGHTS:
             c, k = (c + 1) // 2, (k + 1) // 2
@@ -97,9 +99,9 @@ def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
     return found
 
 
-def _distinct(layers: Iterable[Any]) -> list[Any]:
-    """Layers whose shapes no earlier one has."""
-    return list({layer[1:]: layer for layer in reversed(list(layers))}.values())[::-1]
+def _shapes(layer: Any) -> Any:
+    """All of a layer but its name."""
+    return layer[1:]
 
 
 def _map(layer: Any, small: bool) -> tuple[int, int, int, int]:
@@ -120,7 +122,7 @@ def _outputs(small: bool) -> list[tuple[str, calls.Shape]]:
 
 def _pool2d(small: bool) -> list[Call]:
     found = []
-    for layer in _distinct(POOL_LAYERS):
+    for layer in distinct(POOL_LAYERS, _shapes):
         x = _map(layer, small)
         name = f"{layer.name}, batch {x[0]}"
         found += calls.pool2d(name, layer.kind, x, size=layer.size, stride=layer.stride)
@@ -169,12 +171,12 @@ def _dropout(small: bool) -> list[Call]:
 
 def _add(small: bool) -> list[Call]:
     """Maps that a residual connection would join."""
-    found: dict[Any, Call] = {}
-    for layer in CONV_LAYERS:
+    found = calls.add("lenet.conv2, batch 128", (128, 14, 14, 6))
+    joined = [layer for layer in CONV_LAYERS if layer.c == layer.k]
+    for layer in distinct(joined, lambda layer: _map(layer, small)):
         x = _map(layer, small)
-        if layer.c == layer.k:
-            found.setdefault(x, calls.add(f"{layer.name}, batch {x[0]}", x)[0])
-    return [*calls.add("lenet.conv2, batch 128", (128, 14, 14, 6)), *found.values()]
+        found += calls.add(f"{layer.name}, batch {x[0]}", x)
+    return found
 
 
 def _concatenate(small: bool) -> list[Call]:
@@ -226,19 +228,19 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dropout": _dropout,
-    "embedding": sequence_calls.named_embeddings,
+    "embedding": named_embedding,
     "gather_rows": _gather_rows,
-    "hopfield": hopfield_calls.named,
+    "hopfield": named_hopfield,
     "loss": _loss,
-    "pad2d": lambda small: pad2d_calls.named(lambda layer: _map(layer, small)),
     "lrn": named_lrn,
-    "mask": sequence_calls.named_masks,
+    "mask": named_mask,
+    "pad2d": lambda small: named_pad2d(lambda layer: _map(layer, small)),
     "pool2d": _pool2d,
-    "rnn": rnn_calls.named,
     "rbf": named_rbf,
+    "rnn": named_rnn,
     "scatter": named_scatter,
     "softmax": _softmax,
-    "transpose": lambda small: transpose_calls.named(lambda layer: _map(layer, small)),
+    "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
     "update": _update,
-    "upsample2d": lambda small: upsample2d_calls.named(lambda layer: _map(layer, small)),
+    "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }

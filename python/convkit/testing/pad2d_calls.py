@@ -8,7 +8,7 @@ from typing import Any
 from convkit.ops.geometry import Padding
 from convkit.ops.pad2d import pad2d_params
 from convkit.ops.registry import Spec
-from convkit.testing.calls import Call, Shape
+from convkit.testing.calls import Call, Shape, distinct
 from convkit.testing.named_layers import LENET_CONV, VGG16_CONV
 
 SHAPES: dict[str, tuple[Shape, Padding]] = {
@@ -31,15 +31,15 @@ def pad2d(name: str, shape: Shape, padding: Padding) -> list[Call]:
     return [forward, Call(name, "pad2d", "backward", tuple(forward.outputs()), params)]
 
 
-def named(shape_of: Callable[[Any], Shape]) -> list[Call]:
+def named_pad2d(shape_of: Callable[[Any], Shape]) -> list[Call]:
     """What a ZeroPadding2D before the convolutions of real networks would do."""
-    found: dict[Shape, list[Call]] = {}
-    for layer in (*LENET_CONV, *VGG16_CONV):
+    found = []
+    for layer in distinct((*LENET_CONV, *VGG16_CONV), shape_of):
         x = shape_of(layer)
-        found.setdefault(x, pad2d(f"{layer.name}, batch {x[0]}", x, 2 if layer.size == 5 else 1))
-    return [call for calls in found.values() for call in calls]
+        found += pad2d(f"{layer.name}, batch {x[0]}", x, 2 if layer.size == 5 else 1)
+    return found
 
 
-def awkward() -> list[list[Call]]:
+def awkward_pad2d() -> list[list[Call]]:
     """Shapes that kernels trip over."""
     return [pad2d(name, *shape) for name, shape in SHAPES.items()]

@@ -132,7 +132,7 @@ LAYERS = (
 FLOPS = 20_000_000
 
 
-def named(small: bool) -> list[Call]:
+def named_rnn(small: bool) -> list[Call]:
     """All passes of the layers of real networks, `small` ones with fewer sequences and units."""
     found = []
     for layer in LAYERS:
@@ -188,7 +188,7 @@ def _cells() -> list[tuple[str, str, int, dict[str, Any]]]:
     ]
 
 
-def awkward() -> list[list[Call]]:
+def awkward_rnn() -> list[list[Call]]:
     """All passes on a fixed list of awkward shapes, and with each option."""
     layers = []
     for title, cell, bias, params in _cells():

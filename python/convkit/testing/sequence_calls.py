@@ -77,7 +77,7 @@ def mask(name: str, shape: Shape, *, value: float = 0.0) -> list[Call]:
     ]  # fmt: skip
 
 
-def named_embeddings(small: bool = False) -> list[Call]:
+def named_embedding(small: bool) -> list[Call]:
     """Character models, a vocabulary of words, and the one-hot table of characters."""
     words = 2000 if small else 20000
     return [
@@ -87,7 +87,7 @@ def named_embeddings(small: bool = False) -> list[Call]:
     ]
 
 
-def named_masks(small: bool = False) -> list[Call]:
+def named_mask(small: bool) -> list[Call]:
     """Padded sequences of words, and of their embeddings."""
     return [
         *mask("numbers of words, batch 32 x 200", (32, 200)),
@@ -95,7 +95,7 @@ def named_masks(small: bool = False) -> list[Call]:
     ]
 
 
-def awkward_embeddings() -> list[list[Call]]:
+def awkward_embedding() -> list[list[Call]]:
     """Both passes on awkward shapes and indices of every dtype."""
     shapes = {
         "size 1": ((1,), 1, 1),
@@ -112,7 +112,7 @@ def awkward_embeddings() -> list[list[Call]]:
     return [*found, embedding("indices that mean no row", (5, 4), 8, 5, strays=True)]
 
 
-def awkward_masks() -> list[list[Call]]:
+def awkward_mask() -> list[list[Call]]:
     """All passes on awkward shapes."""
     shapes: dict[str, Shape] = {
         "size 1": (1, 1, 1),

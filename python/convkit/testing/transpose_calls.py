@@ -7,7 +7,7 @@ from typing import Any
 
 from convkit.ops.registry import Spec
 from convkit.ops.transpose import transpose_params
-from convkit.testing.calls import Call, Shape
+from convkit.testing.calls import Call, Shape, distinct
 from convkit.testing.named_layers import LENET_CONV, VGG16_CONV
 
 SHAPES: dict[str, tuple[Shape, tuple[int, ...]]] = {
@@ -32,18 +32,17 @@ def transpose(name: str, shape: Shape, axes: Sequence[int]) -> list[Call]:
     return [Call(name, "transpose", "forward", (Spec(shape),), transpose_params(axes))]
 
 
-def named(shape_of: Callable[[Any], Shape]) -> list[Call]:
+def named_transpose(shape_of: Callable[[Any], Shape]) -> list[Call]:
     """Maps of real networks, to and from channels first, and with rows and columns exchanged."""
     orders = {"to NCHW": (0, 3, 1, 2), "from NCHW": (0, 2, 3, 1), "to NWHC": (0, 2, 1, 3)}
-    found: dict[Any, list[Call]] = {}
-    for layer in (*LENET_CONV[1:], *VGG16_CONV[1::4]):
+    found = []
+    for layer in distinct((*LENET_CONV[1:], *VGG16_CONV[1::4]), shape_of):
         x = shape_of(layer)
         for order, axes in orders.items():
-            name = f"{layer.name} {order}, batch {x[0]}"
-            found.setdefault((x, order), transpose(name, x, axes))
-    return [call for calls in found.values() for call in calls]
+            found += transpose(f"{layer.name} {order}, batch {x[0]}", x, axes)
+    return found
 
 
-def awkward() -> list[list[Call]]:
+def awkward_transpose() -> list[list[Call]]:
     """Shapes that kernels trip over."""
     return [transpose(name, *shape) for name, shape in SHAPES.items()]

@@ -8,7 +8,7 @@ from typing import Any
 from convkit.ops.geometry import Pair
 from convkit.ops.registry import Spec
 from convkit.ops.upsample2d import INTERPOLATIONS, upsample2d_params
-from convkit.testing.calls import Call, Shape
+from convkit.testing.calls import Call, Shape, distinct
 from convkit.testing.named_layers import POOL_LAYERS
 
 SHAPES: dict[str, tuple[Shape, Pair]] = {
@@ -33,18 +33,18 @@ def upsample2d(name: str, shape: Shape, size: Pair, interpolation: str) -> list[
     return [forward, Call(name, "upsample2d", "backward", y, params, (x,))]
 
 
-def named(shape_of: Callable[[Any], Shape]) -> list[Call]:
+def named_upsample2d(shape_of: Callable[[Any], Shape]) -> list[Call]:
     """What would undo the poolings of real networks."""
-    found: dict[Any, list[Call]] = {}
-    for layer in POOL_LAYERS:
-        x = shape_of(layer._replace(h=layer.h // 2, w=layer.w // 2))
+    pooled = [layer._replace(h=layer.h // 2, w=layer.w // 2) for layer in POOL_LAYERS]
+    found = []
+    for layer in distinct(pooled, shape_of):
+        x = shape_of(layer)
         for kind in INTERPOLATIONS:
-            name = f"{kind} after {layer.name}, batch {x[0]}"
-            found.setdefault((x, kind), upsample2d(name, x, 2, kind))
-    return [call for calls in found.values() for call in calls]
+            found += upsample2d(f"{kind} after {layer.name}, batch {x[0]}", x, 2, kind)
+    return found
 
 
-def awkward() -> list[list[Call]]:
+def awkward_upsample2d() -> list[list[Call]]:
     """Shapes that kernels trip over."""
     return [
         upsample2d(f"{name}, {kind}", *shape, kind)
