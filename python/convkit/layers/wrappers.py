@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
 from convkit.layers.base import Layer, check_weights
+from convkit.layers.normalization import BatchNormalization
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -22,7 +24,38 @@ __all__ = ["Bidirectional", "TimeDistributed"]
 MODES = ("concat", "sum", "ave", None)
 
 
-class Bidirectional(Layer):
+class _Wrapper(Layer):
+    """A layer that has its weights from the layers within it."""
+
+    @property
+    def _inner(self) -> Sequence[Layer]:
+        raise NotImplementedError
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; setting it sets the layers within."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._inner:
+            layer.trainable = self._trainable
+
+    @property
+    def differentiable(self) -> bool:
+        return all(layer.differentiable for layer in self._inner)
+
+    def _adopt(self) -> None:
+        """Take the inner layers' weights, which a frozen wrapper freezes."""
+        found = dict.fromkeys(p for layer in self._inner for p in layer.parameters)
+        self.parameters = list(found)
+        if not self._trainable:
+            for layer in self._inner:
+                layer.trainable = False
+
+
+class Bidirectional(_Wrapper):
     """A recurrent layer over both directions of time (Schuster and Paliwal 1997).
 
     Parameters
@@ -84,6 +117,10 @@ class Bidirectional(Layer):
     def _both(self) -> tuple[Recurrent, Recurrent]:
         return self.forward_layer, self.backward_layer
 
+    @property
+    def _inner(self) -> Sequence[Layer]:
+        return self._both
+
     def _check_pair(self) -> None:
         first, second = self._both
         if first.go_backwards == second.go_backwards:
@@ -110,9 +147,7 @@ class Bidirectional(Layer):
         given = input_shape if isinstance(input_shape, list) else [input_shape]
         for layer, part in zip(self._both, self._parts(given)):
             layer.connect(part)
-            self.parameters += layer.parameters
-        for parameter in self.parameters:
-            parameter.frozen = parameter.frozen or not self.trainable
+        self._adopt()
         if self._initial_weights is not None:
             for p, values in check_weights(self.title, self.parameters, self._initial_weights):
                 p.initializer = Constant(values)
@@ -188,7 +223,7 @@ class Bidirectional(Layer):
             layer.reset_states()
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(_Wrapper):
     """A layer, or a Sequential model, at each step of a sequence, with the same weights.
 
     Parameters
@@ -217,6 +252,10 @@ class TimeDistributed(Layer):
             raise ValueError(f"{self.title}: the model in it has no layers")
         self.chain: list[Layer] = list(chain)
 
+    @property
+    def _inner(self) -> Sequence[Layer]:
+        return self.chain
+
     def check_input(self, shape: Shape) -> None:
         if len(shape) < 3:
             raise ValueError(f"{self.title} expects sequences (N, T, ...), got {shape}")
@@ -226,10 +265,7 @@ class TimeDistributed(Layer):
 
     def build(self, input_shape: Any) -> None:
         self._connect(input_shape)
-        found = dict.fromkeys(p for member in self.chain for p in member.parameters)
-        self.parameters = list(found)
-        for parameter in self.parameters:
-            parameter.frozen = parameter.frozen or not self.trainable
+        self._adopt()
 
     def _connect(self, input_shape: Any) -> Any:
         """The shape of a step's output."""
@@ -246,6 +282,9 @@ class TimeDistributed(Layer):
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         n, t, *step = inputs[0].spec.shape
         value = builder.view(inputs[0], (n * t, *step))
+        masked = builder.training and builder.mask(inputs[0]) is not None
         for member in self.chain:
+            if isinstance(member, BatchNormalization) and member.trainable and masked:
+                member.refuse_mask()
             value = member.emit(builder, [value])
         return builder.view(value, (n, t, *value.spec.shape[1:]))
