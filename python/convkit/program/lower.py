@@ -95,11 +95,12 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
             continue
         builder.layer = call.layer.name
         given = [values[id(n)] for n in call.inputs]
+        builder.training = builder.differentiated and not call.inference
         emitted = call.layer.emit(builder, given)
         outputs = emitted if isinstance(emitted, list) else [emitted]
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
         mask = builder.mask(given[0]) if call.layer.supports_masking else None
         if mask is not None and builder.mask(outputs[0]) is None:
             builder.set_mask(outputs[0], mask)
-    builder.layer = ""
+    builder.layer, builder.training = "", builder.differentiated
     return [values[id(node)] for node in model.outputs]
