@@ -187,13 +187,19 @@ class Model(Trainer):
         assign(f"model {self.name!r}", self._parameters, weights)
 
     def save_weights(self, path: str | os.PathLike[str]) -> Path:
-        """Write the weights to a file (.npz), whole or not at all; returns its path."""
+        """Write the weights to a file (.npz), whole or not at all; returns its path.
+
+        States that layers carry from batch to batch (``stateful=True``) are left out.
+        """
         from convkit.models.weights import save_weights
 
         return save_weights(self, path)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights from a file of `save_weights`; the layers' names must be the same.
+        """Read the weights from a file of `save_weights`, given the same path.
+
+        They are found by name or, where the names differ, in order, if their number, the names in
+        the layers (kernel, bias) and the shapes agree one by one.
 
         Raises
         ------
