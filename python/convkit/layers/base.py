@@ -248,18 +248,31 @@ class Layer:
     def reset_states(self) -> None:
         """Forget what the layer carries from batch to batch; most layers carry nothing."""
 
-    def __call__(self, inputs: Any) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Connect the layer to nodes of a functional model.
 
         Parameters
         ----------
         inputs : Node or list of Node
+        training : bool, optional
+            False: at this place the layer works as in prediction, even while `fit` trains. By
+            default it follows what the model does.
 
         Returns
         -------
         Node, or list of Node
             A list of a layer of several outputs.
+
+        Raises
+        ------
+        ValueError
+            If the inputs do not fit, or for ``training=True``.
         """
+        if training:
+            raise ValueError(
+                f"{self.title}: training=True is not supported, as what trains is fit; leave "
+                "training out, or give training=False to keep the layer as it is in prediction"
+            )
         from convkit.models.graph import Call, Node  # models import layers
 
         nodes = tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
@@ -272,9 +285,9 @@ class Layer:
                 )
         shapes = [node.shape for node in nodes]
         shape = self.connect(shapes if isinstance(inputs, list | tuple) else shapes[0])
-        if isinstance(shape, list):
-            return list(Call(self, nodes, shape).outputs)
-        return Call(self, nodes, [shape]).outputs[0]
+        several = isinstance(shape, list)
+        call = Call(self, nodes, shape if several else [shape], inference=training is not None)
+        return list(call.outputs) if several else call.outputs[0]
 
     def connect(self, shape: Any) -> Any:
         """Check an input shape, declare the weights if need be, and return the output's shape."""

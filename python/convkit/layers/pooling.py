@@ -20,7 +20,7 @@ __all__ = [
 
 
 def _emit_pool(builder: Builder, kind: str, x: Value, params: dict[str, Any]) -> Value:
-    if kind == "max" and not builder.training:  # the winners' positions are for the way back
+    if kind == "max" and not builder.differentiated:  # the winners' positions are for the way back
         rule = registry.get("pool2d")["max_forward"].infer
         assert rule is not None
         out = [rule(params, [x.spec])[0], None]

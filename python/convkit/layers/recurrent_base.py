@@ -263,7 +263,13 @@ class Recurrent(Layer):
 
     # Use from outside.
 
-    def __call__(self, inputs: Any, initial_state: Any = None, mask: Any = None) -> Any:
+    def __call__(
+        self,
+        inputs: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
         """Connect the layer to nodes of a functional model.
 
         Parameters
@@ -275,6 +281,8 @@ class Recurrent(Layer):
         mask : Node, optional
             Numbers (N, T), 0 where a step is to be left out; by default what Masking or Embedding
             said before.
+        training : bool, optional
+            See `Layer`.
 
         Returns
         -------
@@ -282,7 +290,7 @@ class Recurrent(Layer):
         """
         nodes = with_states(inputs, initial_state, mask)
         self.bind(nodes)
-        return super().__call__(nodes if len(nodes) > 1 else nodes[0])
+        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training)
 
     def bind(self, nodes: Sequence[Any]) -> None:
         """Learn from the inputs behind these nodes the batch size that a state is for."""

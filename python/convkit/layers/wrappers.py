@@ -201,7 +201,13 @@ class Bidirectional(_Wrapper):
         assert y is not None
         return y
 
-    def __call__(self, inputs: Any, initial_state: Any = None, mask: Any = None) -> Any:
+    def __call__(
+        self,
+        inputs: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
         """Connect the layer to nodes of a functional model; see `Recurrent`.
 
         Parameters
@@ -210,13 +216,14 @@ class Bidirectional(_Wrapper):
         initial_state : list of Node, optional
             The states of the layer that goes forwards, then of the other.
         mask : Node, optional
+        training : bool, optional
         """
         nodes = with_states(inputs, initial_state, mask)
         for layer in self._both:
             layer.bind(nodes)
         if not self.built:
             self.batch_size = self.forward_layer.batch_size
-        return super().__call__(nodes if len(nodes) > 1 else nodes[0])
+        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training)
 
     def reset_states(self) -> None:
         for layer in self._both:

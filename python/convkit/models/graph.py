@@ -58,6 +58,8 @@ class Call:
     shapes : sequence of Shape
         Of the outputs.
     dtype : str
+    inference : bool
+        Whether the layer works as in prediction here, even while the model is trained.
 
     Attributes
     ----------
@@ -71,8 +73,10 @@ class Call:
         inputs: tuple[Node, ...],
         shapes: Sequence[Shape],
         dtype: str = "float32",
+        inference: bool = False,
     ) -> None:
         self.layer = layer
+        self.inference = inference
         self.inputs = inputs
         self.outputs = tuple(Node(shape, dtype, layer, self) for shape in shapes)
 

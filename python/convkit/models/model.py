@@ -187,13 +187,19 @@ class Model(Trainer):
         assign(f"model {self.name!r}", self._parameters, weights)
 
     def save_weights(self, path: str | os.PathLike[str]) -> Path:
-        """Write the weights to a file (.npz), whole or not at all; returns its path."""
+        """Write the weights to a file (.npz), whole or not at all; returns its path.
+
+        States that layers carry from batch to batch (``stateful=True``) are left out.
+        """
         from convkit.models.weights import save_weights
 
         return save_weights(self, path)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights from a file of `save_weights`; the layers' names must be the same.
+        """Read the weights from a file of `save_weights`, given the same path.
+
+        They are found by name or, where the names differ, in order, if their number, the names in
+        the layers (kernel, bias) and the shapes agree one by one.
 
         Raises
         ------
@@ -223,7 +229,7 @@ class Model(Trainer):
         state["inputs"] = [node.layer for node in self.inputs]
         state["outputs"] = [at[id(node)] for node in self.outputs]
         state["calls"] = [
-            (c.layer, [at[id(n)] for n in c.inputs], [n.shape for n in c.outputs])
+            (c.layer, [at[id(n)] for n in c.inputs], [n.shape for n in c.outputs], c.inference)
             for c in self.calls
         ]
         state["built"] = self.built
@@ -239,8 +245,9 @@ class Model(Trainer):
         Model._begin(self, state["name"])
         self.__dict__.update(state)
         nodes = [layer.node for layer in inputs]
-        for layer, at, shapes in calls:
-            nodes.extend(Call(layer, tuple(nodes[i] for i in at), shapes).outputs)
+        for layer, at, shapes, inference in calls:
+            inputs_of = tuple(nodes[i] for i in at)
+            nodes.extend(Call(layer, inputs_of, shapes, inference=inference).outputs)
         self._set_graph(nodes[: len(inputs)], [nodes[i] for i in outputs])
         self._restore_chain(nodes)
         if built:
@@ -328,23 +335,29 @@ class Model(Trainer):
 
     # Use.
 
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """Predict for arrays, or use the model as a part of another one.
 
         Parameters
         ----------
         inputs : array_like, Node, or a list of them
-        training : bool
-            Only False: `fit` trains.
+        training : bool, optional
+            False, on nodes: the layers work as in prediction in the other model too, even while
+            `fit` trains it and their weights: BatchNormalization normalises by its moving averages
+            and leaves them as they are, Dropout passes everything on. By default they follow what
+            the other model does. True is refused, as what trains is `fit`.
 
         Returns
         -------
         ndarray or Node
         """
         given = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if training:
+            raise ValueError(
+                f"model {self.name!r}: training=True is not supported, as what trains is fit; "
+                "leave it out"
+            )
         if not any(isinstance(node, Node) for node in given):
-            if training:
-                raise ValueError("calling a model predicts; training=True is what fit is for")
             return self.predict(inputs, verbose=0)
         self._require_shape()
         if len(given) != len(self.inputs):
@@ -359,6 +372,8 @@ class Model(Trainer):
             several = call.layer.takes_list or len(arguments) > 1
             result = call.layer(arguments if several else arguments[0])
             results = result if isinstance(result, list) else [result]
+            if training is not None or call.inference:
+                results[0].call.inference = True
             made.update((id(n), r) for n, r in zip(call.outputs, results, strict=True))
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs

@@ -139,6 +139,12 @@ class Sequential(Model):
         self._chain.append(layer)
 
     def _append_model(self, model: Model) -> None:
+        if any(call.inference for call in model.calls):
+            raise ValueError(
+                f"model {model.name!r} has layers called with training=False and cannot be part of "
+                "a Sequential model; call it on a node: outputs = model(Input(shape)), then "
+                "Model(inputs, outputs)"
+            )
         if isinstance(model, Sequential):
             chain = model.layers
         else:

@@ -97,11 +97,12 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
             continue
         builder.layer = call.layer.name
         given = [values[id(n)] for n in call.inputs]
+        builder.training = builder.differentiated and not call.inference
         emitted = call.layer.emit(builder, given)
         outputs = emitted if isinstance(emitted, list) else [emitted]
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
         _pass_mask(builder, call.layer, given, outputs[0])
-    builder.layer = ""
+    builder.layer, builder.training = "", builder.differentiated
     return [values[id(node)] for node in model.outputs]
 
 

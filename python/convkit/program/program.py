@@ -245,12 +245,23 @@ class Program:
 
 
 class Builder:
-    """Appends instructions to a program; what layers, losses and optimisers emit through."""
+    """Appends instructions to a program; what layers, losses and optimisers emit through.
+
+    Attributes
+    ----------
+    differentiated : bool
+        Whether a backward pass follows.
+    training : bool
+        Whether the layer at hand is to work as in training: false in a differentiated program too
+        where it was called with ``training=False``.
+    layer : str
+        Named in listings and errors.
+    """
 
     def __init__(self, program: Program, *, training: bool) -> None:
         self.program = program
-        self.training = training
-        self.layer = ""  # named in listings and errors
+        self.differentiated = self.training = training
+        self.layer = ""
         self._parameters: dict[int, Value] = {}
         self._masks: dict[Value, Value] = {}
         self._count = 0
