@@ -7,6 +7,7 @@ not show.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from convkit.models.data import as_source
 from convkit.ops.registry import Array
 
-__all__ = ["Classifier", "Regressor", "as_labels", "as_points", "as_values", "positive_number"]
+__all__ = [
+    "Classifier", "Regressor", "as_labels", "as_points", "as_values", "positive_number",
+    "row_blocks",
+]  # fmt: skip
+
+_ROWS = 8192  # samples whose distances or kernel values are held at a time
 
 
 def as_points(
@@ -135,6 +141,12 @@ def positive_number(owner: str, name: str, value: Any, *, zero: bool = False) ->
         bound = "at least 0" if zero else "above 0"
         raise ValueError(f"[{owner}] {name} must be finite and {bound}, got {value!r}")
     return number
+
+
+def row_blocks(n: int) -> Iterator[slice]:
+    """The rows 0 to n - 1 in blocks, so that what is computed of all pairs fits into memory."""
+    for at in range(0, n, _ROWS):
+        yield slice(at, min(at + _ROWS, n))
 
 
 def _unfitted(model: object, verb: str, fit: str) -> RuntimeError:

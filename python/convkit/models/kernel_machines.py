@@ -21,6 +21,7 @@ from convkit.models.estimators import (
     as_points,
     as_values,
     positive_number,
+    row_blocks,
 )
 from convkit.models.least_squares import solve_positive
 from convkit.models.perceptron import correct_mistakes, presentation
@@ -29,7 +30,6 @@ from convkit.ops.registry import Array
 __all__ = ["KernelPerceptron", "KernelRidge"]
 
 KERNELS = ("rbf", "linear", "polynomial")
-_ROWS = 8192  # samples whose kernel values are held at a time
 
 
 class _Kernel:
@@ -305,7 +305,6 @@ def _expand(
 ) -> Array:
     """``sum_i c_i (K(among_i, x) + bias)``, some rows of x at a time."""
     y = np.empty((len(x), *c.shape[1:]))
-    for at in range(0, len(x), _ROWS):
-        rows = slice(at, at + _ROWS)
+    for rows in row_blocks(len(x)):
         y[rows] = (kernel(x[rows], among, sigma) + bias) @ c
     return y

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.models.arguments import count
-from convkit.models.estimators import as_points
+from convkit.models.estimators import as_points, row_blocks
 from convkit.ops.registry import Array
 from convkit.random import generator
 
 __all__ = ["KMeans", "nearest"]
 
 _SEEDING = 0x6B6D6561  # the purpose of the random numbers, a path of `generator`
-_ROWS = 8192  # samples whose distances are held at a time
 
 
 class KMeans:
@@ -168,8 +167,7 @@ def nearest(points: Array, centres: Array) -> tuple[NDArray[np.intp], Array]:
     middle = centres.mean(0)
     c = centres - middle
     half = np.einsum("ij,ij->i", c, c) / 2
-    for at in range(0, len(points), _ROWS):
-        rows = slice(at, at + _ROWS)
+    for rows in row_blocks(len(points)):
         labels[rows] = ((points[rows] - middle) @ c.T - half).argmax(1)
         apart = points[rows] - centres[labels[rows]]
         least[rows] = np.einsum("ij,ij->i", apart, apart)

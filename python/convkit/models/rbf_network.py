@@ -13,7 +13,13 @@ from convkit.errors import did_you_mean
 from convkit.layers import RBF, Dense, Input
 from convkit.models.arguments import count
 from convkit.models.distances import gaussian, squared_distances
-from convkit.models.estimators import Regressor, as_points, as_values, positive_number
+from convkit.models.estimators import (
+    Regressor,
+    as_points,
+    as_values,
+    positive_number,
+    row_blocks,
+)
 from convkit.models.kmeans import KMeans, nearest
 from convkit.models.least_squares import RULES, least_squares, select_columns, solve_positive
 from convkit.models.sequential import Sequential
@@ -24,7 +30,6 @@ __all__ = ["RBFNetwork"]
 WIDTHS = ("nearest", "cluster", "common", "max")
 
 _HOW = "fit(x, t), or use RBFNetwork.exact or RBFNetwork.grow,"
-_ROWS = 8192  # samples whose units are held at a time
 _DESIGN_ERROR = 1e-6  # relative error of an exact network that is worth a warning
 
 
@@ -314,8 +319,7 @@ class RBFNetwork(Regressor):
 
     def _answer(self, points: Array) -> Array:
         y = np.empty((len(points), len(self.bias_)))
-        for at in range(0, len(points), _ROWS):
-            rows = slice(at, at + _ROWS)
+        for rows in row_blocks(len(points)):
             y[rows] = gaussian(points[rows], self.centers_, self.widths_) @ self.weights_
         return y + self.bias_
 
@@ -375,8 +379,7 @@ class RBFNetwork(Regressor):
         else:
             a = np.diag(np.append(np.full(units, self.ridge), 0.0))
             b = np.zeros((units + 1, values.shape[1]))
-            for at in range(0, n, _ROWS):
-                rows = slice(at, at + _ROWS)
+            for rows in row_blocks(n):
                 part = gaussian(points[rows], self.centers_, self.widths_)
                 h = np.column_stack([part, np.ones(len(part))])
                 a += h.T @ h

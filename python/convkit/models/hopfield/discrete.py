@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
 from convkit.models.hopfield.alphabets import ALPHABETS, check_alphabet, to_binary, to_bipolar
+from convkit.models.hopfield.arguments import as_states, as_weights, sweep_orders
 from convkit.models.hopfield.rules import RULES, Rule
 from convkit.ops.apply import apply
-from convkit.ops.hopfield import check_symmetric, hopfield_params
+from convkit.ops.hopfield import hopfield_params
 from convkit.ops.registry import Array
-from convkit.random import generator
 
 __all__ = ["Hopfield", "Recall"]
 
@@ -145,25 +144,7 @@ class Hopfield:
             If the weights are not square, finite and symmetric, have a diagonal that was not
             allowed, or the thresholds do not fit.
         """
-        w = np.array(weights, np.float64)
-        if w.ndim != 2 or w.shape[0] != w.shape[1] or not len(w):
-            raise ValueError(f"[Hopfield] weights have shape {w.shape}, expected (n, n)")
-        b = None if thresholds is None else -np.array(thresholds, np.float64)
-        if b is not None and b.shape != w.shape[:1]:
-            raise ValueError(
-                f"[Hopfield] thresholds have shape {b.shape}, weights {w.shape}; "
-                f"expected ({len(w)},)"
-            )
-        for name, array in (("weights", w), ("thresholds", b)):
-            if array is not None and not np.isfinite(array).all():
-                raise ValueError(f"[Hopfield] {name} contain NaN or infinity")
-        check_symmetric(w)
-        if np.diagonal(w).any() and not allow_diagonal:
-            i = int(np.flatnonzero(np.diagonal(w))[0])
-            raise ValueError(
-                f"[Hopfield] weights[{i}, {i}] is {w[i, i]:.9g}, expected 0: a neuron that acts "
-                "on itself can break the descent of the energy; allow_diagonal=True accepts it"
-            )
+        w, b = as_weights(weights, thresholds, allow_diagonal)
         net = cls(len(w), alphabet=alphabet, dtype=dtype)
         net.rule, net._memory, net._scale = None, None, 1.0
         net._set(w, b, 0.0)
@@ -260,7 +241,7 @@ class Hopfield:
             raise ValueError(f"[Hopfield] unknown mode {mode!r}{did_you_mean(mode, MODES)}")
         if max_sweeps < 0:
             raise ValueError(f"[Hopfield] max_sweeps is {max_sweeps}, expected at least 0")
-        orders = self._orders(order, seed)
+        orders = sweep_orders(order, self.n, seed)
         states, single = self._states("probes", probes)
         count = len(states)
         energy = [self._energy(states)]
@@ -371,50 +352,5 @@ class Hopfield:
         (flips,) = apply("hopfield", "asynchronous", [self._w, self._b, order, new], params)
         return new, flips
 
-    def _orders(self, order: str | ArrayLike, seed: int | None) -> Iterator[Array]:
-        """The order of each sweep, for ever."""
-        if not isinstance(order, str):
-            given = np.asarray(order)
-            if given.dtype.kind not in "iu" or set(given.tolist()) != set(range(self.n)):
-                raise ValueError(
-                    f"[Hopfield] order must have each of the neurons 0 to {self.n - 1}, "
-                    f"got {given.size} values of dtype {given.dtype}"
-                )
-            return _repeat(given.astype(np.int64))
-        if order == "cyclic":
-            return _repeat(np.arange(self.n))
-        if order == "random":
-            return _permutations(generator(seed), self.n)
-        raise ValueError(
-            f"[Hopfield] unknown order {order!r}{did_you_mean(order, ('cyclic', 'random'))}"
-        )
-
     def _states(self, name: str, values: ArrayLike) -> tuple[Array, bool]:
-        """States (B, n) in the working dtype, a copy, and whether one came without its axis."""
-        array = np.asarray(values)
-        single = array.ndim == 1
-        array = array[None] if single else array
-        if array.ndim != 2 or array.shape[1] != self.n:
-            raise ValueError(
-                f"[Hopfield] {name} have shape {np.shape(values)}, the network {self.n} neurons; "
-                f"expected ({self.n},) or (B, {self.n})"
-            )
-        low, high = ALPHABETS[self.alphabet]
-        strange = ~((array == low) | (array == high))
-        if strange.any():
-            at = tuple(int(i) for i in np.argwhere(strange)[0])
-            raise ValueError(
-                f"[Hopfield] {name} have {array[at]!s} at {at}, expected {low} or {high} "
-                f"({self.alphabet} neurons)"
-            )
-        return array.astype(self.dtype), single
-
-
-def _repeat(order: Array) -> Iterator[Array]:
-    while True:
-        yield order
-
-
-def _permutations(rng: np.random.Generator, n: int) -> Iterator[Array]:
-    while True:
-        yield rng.permutation(n)
+        return as_states(name, values, self.n, self.alphabet, self.dtype)
