@@ -12,16 +12,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reports
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 # Mean and deviation of each channel over the training images.
 MEAN = np.array([125.3, 123.0, 113.9], np.float32)
 DEVIATION = np.array([63.0, 62.1, 66.7], np.float32)
@@ -81,18 +79,15 @@ def train(name: str, seed: int, epochs: int | None) -> None:
     )
     model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     head = [
-        f"# Test accuracy on CIFAR-10: {name}",
-        f"```\n{measure()}\n```",
+        *reports.head(f"Test accuracy on CIFAR-10: {name}"),
         f"{len(x):,} training and {len(x_test):,} test images. {model.count_params():,} "
         f"parameters, seed {seed}; SGD, momentum 0.9, rate {recipe.rate} after one epoch of "
         f"warm-up, falling as a half cosine to 0, L2 {recipe.weight_decay}, batch {BATCH}, "
         f"{epochs} epochs; images shifted by up to {recipe.shift} pixels and mirrored. No epoch "
         "is picked by the test images.",
     ]
-    table = [
-        "| epoch | training loss | test loss | test accuracy | minutes | CPU minutes |",
-        "|---|---|---|---|---|---|",
-    ]
+    columns = "epoch | training loss | test loss | test accuracy | minutes | CPU minutes"
+    rows: list[str] = []
     start, cpu_start = time.perf_counter(), time.process_time()
     for epoch in range(epochs):
         history = model.fit(
@@ -101,17 +96,16 @@ def train(name: str, seed: int, epochs: int | None) -> None:
         loss, accuracy = model.evaluate(x_test, y_test, batch_size=100, verbose=0)
         minutes = (time.perf_counter() - start) / 60
         cpu = (time.process_time() - cpu_start) / 60
-        table.append(
-            f"| {epoch + 1} | {history.history['loss'][-1]:.4f} | {loss:.4f} | {accuracy:.2%} "
-            f"| {minutes:.1f} | {cpu:.1f} |"
+        rows.append(
+            f"{epoch + 1} | {history.history['loss'][-1]:.4f} | {loss:.4f} | {accuracy:.2%} "
+            f"| {minutes:.1f} | {cpu:.1f}"
         )
-        print(name, table[-1], flush=True)
-        verdict = "reached" if accuracy >= recipe.goal else "MISSED"
+        print(f"{name} | {rows[-1]} |", flush=True)
+        verdict = reports.verdict(accuracy, recipe.goal)
         done = "" if epoch + 1 == epochs else f" The run was cut off after {epoch + 1} epochs."
         last = f"Last epoch: {accuracy:.2%}; goal {recipe.goal:.0%} {verdict}.{done}"
-        text = "\n\n".join([*head, "\n".join(table), last]) + "\n"
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"accuracy-cifar10-{name}.md").write_text(text)
+        parts = [*head, reports.table(columns, rows), last]
+        reports.write_report(f"accuracy-cifar10-{name}", parts)
 
 
 def main() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
-from convkit.bench.machine import measure
+import reports
+
+import convkit as ck
 
 
 @dataclass
@@ -39,8 +42,7 @@ class Run:
         """Whether the goal is reached, as far as the run has come."""
         if len(self.curve) < self.epochs:
             return f"after {len(self.curve)} of {self.epochs} epochs"
-        good = self.curve[-1] >= self.goal if self.rises else self.curve[-1] <= self.goal
-        return "reached" if good else "MISSED"
+        return reports.verdict(self.curve[-1], self.goal, rises=self.rises)
 
 
 class Report:
@@ -48,8 +50,8 @@ class Report:
 
     Parameters
     ----------
-    path : Path or None
-        None: nothing is written.
+    name : str or None
+        Of the file, as `reports.write_report` takes it; None: nothing is written.
     title, intro : str
     figure : str
         What the curves show.
@@ -57,10 +59,9 @@ class Report:
         How a figure is written, such as ".2%".
     """
 
-    def __init__(self, path: Path | None, title: str, intro: str, figure: str, form: str) -> None:
-        self.path = path
-        self.title, self.intro, self.figure, self.form = title, intro, figure, form
-        self.machine = str(measure())
+    def __init__(self, name: str | None, title: str, intro: str, figure: str, form: str) -> None:
+        self.name, self.figure, self.form = name, figure, form
+        self.head = [*reports.head(title), intro]
         self.runs: list[Run] = []
         self.notes: list[str] = []
         self._start = 0.0
@@ -91,23 +92,42 @@ class Report:
 
     def write(self) -> None:
         """Write the file as it is by now."""
-        if self.path is None:
+        if self.name is None:
             return
         rows = [
-            f"| {run.recipe} | {run.seed} | {run.curve[-1]:{self.form}} | "
-            f"{run.goal:{self.form}} {run.verdict()} | {run.seconds:.0f} |"
+            f"{run.recipe} | {run.seed} | {run.curve[-1]:{self.form}} | "
+            f"{run.goal:{self.form}} {run.verdict()} | {run.seconds:.0f}"
             for run in self.runs
             if run.curve
         ]
-        head = f"| recipe | seed | {self.figure} | goal | seconds |\n|---|---|---|---|---|\n"
         log = "\n".join(
-            f"{run.name} seed {run.seed}: " + " ".join(f"{value:.4f}" for value in run.curve)
-            for run in self.runs
+            reports.curve(f"{run.name} seed {run.seed}", run.curve) for run in self.runs
         )
         parts = [
-            f"# {self.title}", f"```\n{self.machine}\n```", self.intro, head + "\n".join(rows),
-            f"{self.figure[0].upper()}{self.figure[1:]} after each epoch:", f"```\n{log}\n```",
+            *self.head, reports.table(f"recipe | seed | {self.figure} | goal | seconds", rows),
+            f"{self.figure[0].upper()}{self.figure[1:]} after each epoch:", reports.block(log),
             *self.notes,
         ]  # fmt: skip
-        self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text("\n\n".join(parts) + "\n")
+        reports.write_report(self.name, parts)
+
+
+class Curve(ck.callbacks.Callback):
+    """Tells a report about each epoch.
+
+    Parameters
+    ----------
+    report : Report
+    figure : str
+        The log that the curve shows.
+    others : callable
+        Of the logs: what is printed besides, by name.
+    """
+
+    def __init__(
+        self, report: Report, figure: str, others: Callable[[Any], Mapping[str, float]]
+    ) -> None:
+        super().__init__()
+        self.report, self.figure, self.others = report, figure, others
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.report.add(logs[self.figure], **self.others(logs))

@@ -11,22 +11,14 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from pathlib import Path
 
 import numpy as np
+from reports import head, outcome, table, write_report
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 QUEENS = {4: 2, 5: 10, 6: 4, 7: 40, 8: 92}  # solutions that there are
-
-
-def table(head: str, rows: list[str]) -> str:
-    """A table in Markdown."""
-    bars = "|" + "---|" * (head.count("|") + 1)
-    return "\n".join([f"| {head} |", bars, *(f"| {row} |" for row in rows)])
 
 
 def bit_errors() -> str:
@@ -35,15 +27,17 @@ def bit_errors() -> str:
     points = ck.models.capacity_curve(2000, (0.105, 0.138, 0.185, 0.37), probes=1, max_sweeps=1)
     for p in points:
         away = [(p.bit_error - theory) / p.sigma for theory in (p.limit, p.expected)]
-        verdict = "reached" if abs(away[0]) < 3 else "MISSED"
+        verdict = outcome(abs(away[0]) < 3)
         rows.append(
             f"{p.load:.3f} | {p.bit_error:.5f} | {p.sigma:.5f} | {p.limit:.5f} | {away[0]:+.1f} "
             f"{verdict} | {p.expected:.5f} | {away[1]:+.1f}"
         )
-    head = "P/N | bit error | sigma | theory, N without end | sigmas off | theory, N | sigmas off"
+    columns = (
+        "P/N | bit error | sigma | theory, N without end | sigmas off | theory, N | sigmas off"
+    )
     return (
         "## One-step bit errors\n\nN = 2000, 4 networks per load, seed 0, all bits of all stored "
-        "patterns; goal: within 3 sigma of theory for N without end.\n\n" + table(head, rows)
+        "patterns; goal: within 3 sigma of theory for N without end.\n\n" + table(columns, rows)
     )
 
 
@@ -57,7 +51,7 @@ def overlaps() -> str:
     rows = [f"{load:.3f} | {a.overlap:.3f} | {b.overlap:.3f}" for load, a, b in zip(loads, *curves)]
     good = all(c[loads.index(0.12)].overlap > 0.95 for c in curves)
     gone = all(c[loads.index(0.18)].overlap < 0.7 for c in curves)
-    verdict = "reached" if good and gone else "MISSED"
+    verdict = outcome(good and gone)
     return (
         "## Overlap after recall\n\nMean overlap of a stored pattern with the fixed point that "
         "asynchronous recall from it ends in; 8 networks of 1000 and 4 of 2000 neurons per load, "
@@ -90,7 +84,7 @@ def descent() -> str:
                     steepest = max(steepest, float((after - energy)[flips > 0].max()))
                 still = 0 if flips.any() else still + 1
                 energy = after
-    verdict = "reached" if rises == 0 else "MISSED"
+    verdict = outcome(rises == 0)
     return (
         "## Descent of the energy\n\n"
         f"{runs:,} asynchronous runs to a fixed point: 200 networks of 2 to 30 neurons, random "
@@ -131,14 +125,14 @@ def tours() -> str:
                 f"{method} | {n} | {np.mean(rates):.1%} | {min(rates):.0%} | {mean} | "
                 f"{found} of 20 | {worst} | {seconds:.2f}"
             )
-    head = (
+    columns = (
         "method | cities | valid tours | fewest, of an instance | mean length / optimum | "
         "optimum found | worst best / optimum | seconds"
     )
     return (
         "## Travelling salesman\n\n20 instances of random cities in a unit square (seeds 0 to 19), "
         "50 starts each, 20 by the method and the parameters of Hopfield and Tank (1985); the "
-        "optimum is the best of all tours. Lengths are of valid tours.\n\n" + table(head, rows)
+        "optimum is the best of all tours. Lengths are of valid tours.\n\n" + table(columns, rows)
     )
 
 
@@ -158,10 +152,10 @@ def queens() -> str:
         rows.append(
             f"{n} | {np.mean(rates):.1%} | {each} | {len(solutions)} of {there} | {seconds:.2f}"
         )
-    head = "n | starts that end in a solution | of each seed | solutions found | seconds a seed"
+    columns = "n | starts that end in a solution | of each seed | solutions found | seconds a seed"
     return (
         "## Queens\n\n200 starts for each of the seeds 0 to 4. Where one start in five succeeds, "
-        "all of 50, the default, fail once in 70,000 times.\n\n" + table(head, rows)
+        "all of 50, the default, fail once in 70,000 times.\n\n" + table(columns, rows)
     )
 
 
@@ -184,30 +178,28 @@ def digits() -> str:
                 right = (states == many).all(axis=1).mean()
                 cells.append(f"{(states != many).mean():.2%} wrong, {right:.0%} exact")
             rows.append(f"{len(patterns)} | {rule} | " + " | ".join(cells))
-    head = "digits | rule | 5 % noise | 10 % noise | 20 % noise"
+    columns = "digits | rule | 5 % noise | 10 % noise | 20 % noise"
     return (
         "## Digits cleaned\n\nHandwritten digits of the package as 16 x 16 bitmaps (the first of "
         "each class, or the first three), pixels flipped at random, 20 noisy copies of each, "
         "asynchronous recall, seed 0. Shares of pixels that are wrong after recall, and of copies "
         "restored exactly. Digits are alike (their overlaps are far from 0), which is why Hebb's "
-        "rule fails.\n\n" + table(head, rows)
+        "rule fails.\n\n" + table(columns, rows)
     )
 
 
 def main() -> None:
     without_blas_limits()
     ck.set_num_threads(1)
-    machine = measure()
+    title = head("Hopfield networks")
     start = time.perf_counter()
     sections = []
     for section in (bit_errors, overlaps, descent, tours, queens, digits):
         sections.append(section())
         print(f"{sections[-1]}\n\n({time.perf_counter() - start:.0f} s)\n", flush=True)
     seconds = time.perf_counter() - start
-    head = f"# Hopfield networks\n\n```\n{machine}\n```"
     duration = f"{seconds:.0f} seconds in all, one thread in convkit's kernels."
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "hopfield.md").write_text("\n\n".join([head, duration, *sections]) + "\n")
+    write_report("hopfield", [*title, duration, *sections])
 
 
 if __name__ == "__main__":

@@ -9,20 +9,17 @@ Caffe's examples/mnist (99.0 % after 10,000 iterations).
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reports
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 Data = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -117,18 +114,14 @@ def main() -> None:
     (x, y), (x_test, y_test) = ck.datasets.mnist.load_data()
     scale = np.float32(1 / 255)
     data = ((x * scale, y), (x_test * scale, y_test))
-    machine = measure()
-    lines = [
-        "# Test accuracy on MNIST",
-        f"```\n{machine}\n```",
+    head = [
+        *reports.head("Test accuracy on MNIST"),
         "60,000 training and 10,000 test images; accuracy on the test images after the last epoch. "
         "No epoch is picked by them. LeNet-5 modern had another recipe at first (Adam, batch 128), "
         "which reached 98.55 % here; the present one was then chosen on the last 10,000 training "
         "images.",
-        "| recipe | seeds | accuracy, mean | of each seed | goal | seconds a seed |\n"
-        "|---|---|---|---|---|---|",
     ]
-    log = []
+    rows, log = [], []
     for name in names:
         task = TASKS[name]
         finals, seconds = [], []
@@ -138,20 +131,16 @@ def main() -> None:
             curve = task.train(data)
             seconds.append(time.perf_counter() - start)
             finals.append(curve[-1])
-            log.append(f"{name} seed {seed}: " + " ".join(f"{a:.4f}" for a in curve))
+            log.append(reports.curve(f"{name} seed {seed}", curve))
             print(log[-1], flush=True)
-        mean = statistics.mean(finals)
-        each = ", ".join(f"{a:.2%}" for a in finals)
-        verdict = "reached" if mean >= task.goal else "MISSED"
-        seeds = ", ".join(map(str, task.seeds))
-        lines[-1] += (
-            f"\n| {task.recipe} | {seeds} | {mean:.2%} | {each} | {task.goal:.1%} {verdict} "
-            f"| {statistics.median(seconds):.0f} |"
-        )
-    lines.append("Test accuracy after each epoch (of 500 steps for the Caffe recipe):")
-    lines.append("```\n" + "\n".join(log) + "\n```")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "accuracy-mnist.md").write_text("\n\n".join(lines) + "\n")
+        rows.append(reports.seeds_row(task.recipe, task.seeds, finals, task.goal, seconds))
+    parts = [
+        *head,
+        reports.seeds_table("recipe", "accuracy", rows),
+        "Test accuracy after each epoch (of 500 steps for the Caffe recipe):",
+        reports.block("\n".join(log)),
+    ]
+    reports.write_report("accuracy-mnist", parts)
 
 
 if __name__ == "__main__":

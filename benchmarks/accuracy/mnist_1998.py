@@ -10,18 +10,15 @@ the recipe was chosen, and writes nothing.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from pathlib import Path
 
 import numpy as np
+import reports
 from numpy.typing import NDArray
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 HELD_OUT = 10_000
 GOAL = 0.988
 SEEDS = (0, 1, 2)
@@ -64,46 +61,38 @@ def main() -> None:
     x, x_test = as_in_the_paper(x), as_in_the_paper(x_test)
     if held_out:
         x, y, x_test, y_test = x[:-HELD_OUT], y[:-HELD_OUT], x[-HELD_OUT:], y[-HELD_OUT:]
-    machine = measure()
-    curves, seconds = [], []
+    head = reports.head("Test accuracy on MNIST of LeNet-5 as it was in 1998")
+    log, finals, seconds = [], [], []
     for seed in SEEDS:
         ck.set_seed(seed)
         start = time.perf_counter()
-        curves.append(train(x, y, (x_test, y_test)))
+        curve = train(x, y, (x_test, y_test))
         seconds.append(time.perf_counter() - start)
-        print(f"seed {seed}: " + " ".join(f"{a:.4f}" for a in curves[-1]), flush=True)
+        finals.append(curve[-1])
+        log.append(reports.curve(f"seed {seed}", curve))
+        print(log[-1], flush=True)
     if held_out:
         return
-    finals = [curve[-1] for curve in curves]
-    mean = statistics.mean(finals)
-    lines = [
-        "# Test accuracy on MNIST of LeNet-5 as it was in 1998",
-        f"```\n{machine}\n```",
+    recipe = (
+        f"SGD {RATE:g} falling to {RATE * FALL:g}, momentum {MOMENTUM:g}, L2 {L2:g}, batch "
+        f"{BATCH}, {EPOCHS} epochs, j = {J:g}"
+    )
+    row = reports.seeds_row(recipe, SEEDS, finals, GOAL, seconds)
+    parts = [
+        *head,
         '`models.lenet5("1998")`: 60,000 parameters, trainable subsampling, the connections of '
         "table I, 1.7159 tanh(2x/3), fixed bitmaps of the digits as output codes, the criterion of "
         "equation 9. 60,000 training and 10,000 test images of 32 x 32, background -0.1 and ink "
         "1.175; accuracy on the test images after the last epoch. No epoch is picked by them. The "
         "paper's 0.95 % error is of 20 epochs of stochastic diagonal Levenberg-Marquardt, one "
         "image a step; this is gradient descent.",
-        "| recipe | seeds | accuracy, mean | of each seed | goal | seconds a seed |\n"
-        "|---|---|---|---|---|---|\n"
-        f"| SGD {RATE:g} falling to {RATE * FALL:g}, momentum {MOMENTUM:g}, L2 {L2:g}, batch "
-        f"{BATCH}, {EPOCHS} epochs, j = {J:g} | {', '.join(map(str, SEEDS))} | {mean:.2%} "
-        f"| {', '.join(f'{a:.2%}' for a in finals)} "
-        f"| {GOAL:.1%} {'reached' if mean >= GOAL else 'MISSED'} "
-        f"| {statistics.median(seconds):.0f} |",
+        reports.seeds_table("recipe", "accuracy", [row]),
         f"Rate, momentum, L2, batch, number of epochs and j were chosen on the last {HELD_OUT:,} "
         "training images, held out of training then.",
         "Test accuracy after each epoch:",
-        "```\n"
-        + "\n".join(
-            f"seed {seed}: " + " ".join(f"{a:.4f}" for a in curve)
-            for seed, curve in zip(SEEDS, curves, strict=True)
-        )
-        + "\n```",
+        reports.block("\n".join(log)),
     ]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "accuracy-mnist-1998.md").write_text("\n\n".join(lines) + "\n")
+    reports.write_report("accuracy-mnist-1998", parts)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,15 @@ Gaussian units, 100 by k-means of each class, linear outputs by a regularised ps
 
 from __future__ import annotations
 
-import statistics
 import time
-from pathlib import Path
 
 import numpy as np
+import reports
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.suites import without_blas_limits
 from convkit.models import KMeans, RBFNetwork
 
-RESULTS = Path(__file__).parents[1] / "results"
 GOAL = 0.036
 SEEDS = (0, 1, 2)
 UNITS, RIDGE, ITERATIONS = 1000, 1e-3, 20
@@ -52,7 +49,7 @@ def main() -> None:
     (x, y), (x_test, y_test) = ck.datasets.mnist.load_data()
     x, x_test = (a.reshape(len(a), -1) * np.float32(1 / 255) for a in (x, x_test))
     t = ck.utils.to_categorical(y)
-    machine = measure()
+    head = reports.head("Test error on MNIST of a radial basis function network")
     kept = slice(None, -HELD_OUT)
     centres = KMeans(UNITS, ITERATIONS, seed=0).fit(x[kept]).cluster_centers_
     held, best = [], None
@@ -80,9 +77,11 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
             errors[name].append(error(network, x_test, y_test))
             print(f"seed {seed}, {name}: {errors[name][-1]:.2%}", flush=True)
-    lines = [
-        "# Test error on MNIST of a radial basis function network",
-        f"```\n{machine}\n```",
+    rows = [reports.seeds_row(n, SEEDS, errors[n], GOAL, seconds[n], rises=False) for n in names]
+    choices = [f'"{w}" x {s} | {e:.2%}' for (w, s), e in zip(CHOICES, held, strict=True)]
+    choices.append(f"the best, trained | {refined:.2%}")
+    parts = [
+        *head,
         f"{UNITS:,} Gaussian units at k-means centres ({ITERATIONS} iterations of Lloyd at most), "
         f'widths "{width}" x {scale}, linear outputs for one-hot targets by least squares with '
         f"ridge {RIDGE:g}; 60,000 training and 10,000 test images, pixels in 0..1. The second row "
@@ -90,26 +89,12 @@ def main() -> None:
         "and widths, mean squared error, then least squares once more. Published for 1,000 "
         f"Gaussian units, 100 by k-means of each class, and linear outputs: {GOAL:.1%} (LeCun et "
         "al. 1998).",
-        "| training | seeds | test error, mean | of each seed | goal | seconds a seed |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(_row(n, errors[n], seconds[n]) for n in names),
+        reports.seeds_table("training", "test error", rows),
         f"Widths and rate (0.001 or 0.005) were chosen on the last {HELD_OUT:,} training images, "
         "held out of all training then:",
-        "| widths | held-out error |\n|---|---|\n"
-        + "\n".join(f'| "{w}" x {s} | {e:.2%} |' for (w, s), e in zip(CHOICES, held))
-        + f"\n| the best, trained | {refined:.2%} |",
+        reports.table("widths | held-out error", choices),
     ]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "accuracy-mnist-rbf.md").write_text("\n\n".join(lines) + "\n")
-
-
-def _row(name: str, errors: list[float], seconds: list[float]) -> str:
-    mean = statistics.mean(errors)
-    verdict = "reached" if mean <= GOAL else "MISSED"
-    each = ", ".join(f"{e:.2%}" for e in errors)
-    return (
-        f"| {name} | {', '.join(map(str, SEEDS))} | {mean:.2%} | {each} | {GOAL:.1%} {verdict} "
-        f"| {statistics.median(seconds):.0f} |"
-    )
+    reports.write_report("accuracy-mnist-rbf", parts)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curves import Report, Run
+from curves import Curve, Report, Run
 
 import convkit as ck
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 EPOCHS, BATCH, RATE = 10, 128, 1e-3
 
 
@@ -47,15 +45,8 @@ TASKS = {
 }  # fmt: skip
 
 
-class _Curve(ck.callbacks.Callback):
-    """Tells the report about each epoch."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__()
-        self.report = report
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.report.add(logs["val_accuracy"], loss=logs["loss"], accuracy=logs["accuracy"])
+def _shown(logs: Any) -> dict[str, float]:
+    return {"loss": logs["loss"], "accuracy": logs["accuracy"]}
 
 
 def train(report: Report, name: str, seed: int, epochs: int, data: Any) -> None:
@@ -74,7 +65,7 @@ def train(report: Report, name: str, seed: int, epochs: int, data: Any) -> None:
     )
     model.fit(
         x, y, batch_size=BATCH, epochs=epochs, validation_data=(x_test, y_test),
-        validation_batch_size=500, callbacks=[_Curve(report)], verbose=0,
+        validation_batch_size=500, callbacks=[Curve(report, "val_accuracy", _shown)], verbose=0,
     )  # fmt: skip
 
 
@@ -90,7 +81,7 @@ def main() -> None:
     scale = np.float32(1 / 255)
     data = ((x[:few] * scale, y[:few]), (x_test[:few] * scale, y_test[:few]))
     report = Report(
-        None if options.quick else RESULTS / "accuracy-mnist-rnn.md",
+        None if options.quick else "accuracy-mnist-rnn",
         "Test accuracy of recurrent networks on MNIST",
         "60,000 training and 10,000 test images of pixels from 0 to 1. A recurrent layer reads the "
         "28 rows of an image as 28 steps; the hybrid's convolutions see strips of it. The accuracy "

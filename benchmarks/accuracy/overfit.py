@@ -7,12 +7,11 @@ Run as ``python benchmarks/accuracy/overfit.py [NETWORK ...]``; writes
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+import reports
 
 import convkit as ck
-from convkit.bench.machine import measure
 from convkit.bench.memory import NETWORKS
 from convkit.bench.suites import without_blas_limits
 
@@ -35,8 +34,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)}")
     options = parser.parse_args()
     without_blas_limits()
-    rows = ["| network | steps | loss | accuracy |", "|---|---|---|---|"]
-    curves = []
+    rows, curves = [], []
     for name in options.networks or NETWORKS:
         ck.set_seed(0)
         model = NETWORKS[name]()
@@ -53,21 +51,18 @@ def main() -> None:
             print(f"{name} step {step}: loss {loss:.4f}, accuracy {accuracy:.0%}", flush=True)
             if loss < ENOUGH and accuracy == 1:
                 break
-        rows.append(f"| {name} | {len(losses)} | {loss:.4f} | {accuracy:.0%} |")
-        curves.append(f"{name}: " + " ".join(f"{value:.3f}" for value in losses))
-        text = [
-            "# Learning a batch by heart",
-            f"```\n{measure()}\n```",
+        rows.append(f"{name} | {len(losses)} | {loss:.4f} | {accuracy:.0%}")
+        curves.append(reports.curve(name, losses, ".3f"))
+        parts = [
+            *reports.head("Learning a batch by heart"),
             f"{BATCH} images of {CELLS} x {CELLS} patches of random colours, with random labels of "
             f"1,000 classes, seed 0; Adam {RATE:g}, dropout as in the network. Trained until the "
             f"loss without dropout is below {ENOUGH}, {MOST} steps at most.",
-            "\n".join(rows),
+            reports.table("network | steps | loss | accuracy", rows),
             "Loss without dropout after each step:",
-            "```\n" + "\n".join(curves) + "\n```",
+            reports.block("\n".join(curves)),
         ]
-        results = Path(__file__).parents[1] / "results"
-        results.mkdir(exist_ok=True)
-        (results / "overfit.md").write_text("\n\n".join(text) + "\n")
+        reports.write_report("overfit", parts)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curves import Report, Run
+from curves import Curve, Report, Run
 
 import convkit as ck
 from convkit.bench.suites import without_blas_limits
 
-RESULTS = Path(__file__).parents[1] / "results"
 STEPS, BATCH, RATE, CLIP = 100, 64, 1e-3, 5.0
 # Arguments of models.char_rnn, a description, epochs, and the test loss to reach.
 TASKS: dict[str, tuple[dict[str, Any], str, int, float]] = {
@@ -38,16 +36,8 @@ def pieces(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-class _Curve(ck.callbacks.Callback):
-    """Tells the report about each epoch."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__()
-        self.report = report
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss = logs["val_loss"]
-        self.report.add(loss, perplexity=math.exp(loss), loss=logs["loss"])
+def _shown(logs: Any) -> dict[str, float]:
+    return {"perplexity": math.exp(logs["val_loss"]), "loss": logs["loss"]}
 
 
 def train(report: Report, name: str, seed: int, quick: bool, data: Any) -> None:
@@ -65,7 +55,7 @@ def train(report: Report, name: str, seed: int, quick: bool, data: Any) -> None:
     model.compile(ck.optimizers.Adam(RATE, global_clipnorm=CLIP), "sparse_categorical_crossentropy")
     model.fit(
         *pieces(train_text), batch_size=BATCH, epochs=epochs,
-        validation_data=pieces(test_text), callbacks=[_Curve(report)], verbose=0,
+        validation_data=pieces(test_text), callbacks=[Curve(report, "val_loss", _shown)], verbose=0,
     )  # fmt: skip
     length = 100 if quick else 600
     passage = "ROMEO:\n" + ck.models.generate(
@@ -86,7 +76,7 @@ def main() -> None:
     share = 50 if options.quick else 1
     data = (text[: len(text) // share], test[: len(test) // share]), vocabulary
     report = Report(
-        None if options.quick else RESULTS / "accuracy-tiny-shakespeare.md",
+        None if options.quick else "accuracy-tiny-shakespeare",
         "Test loss of character models on tiny Shakespeare",
         f"The first 90 % of the text, {len(text):,} characters of {len(vocabulary)} kinds, to "
         f"train on, the rest to test on, both in stretches of {STEPS} that do not overlap and "
