@@ -259,7 +259,7 @@ def test_a_batch_size_belongs_to_the_generator():
     for run in (model.fit, model.evaluate, model.predict):
         with pytest.raises(ValueError, match=rf"{run.__name__}{told}"):
             run(batches(), batch_size=3)
-    with pytest.raises(ValueError, match="validation_batch_size=3 belongs .* validation_data is"):
+    with pytest.raises(ValueError, match=r"validation_batch_size=3 belongs .* validation_data is"):
         model.fit(x, y, validation_data=batches(), validation_batch_size=3, verbose=0)
     assert not taken
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))

@@ -126,9 +126,7 @@ def split_validation(samples: Samples, plain: Samples, fraction: float) -> tuple
     return samples.cut(0, at), plain.cut(at, samples.count)
 
 
-def batches(
-    verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None
-) -> Iterable[Any]:
+def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None) -> Iterable[Any]:
     """Return x as an iterable of batches, refused if it is none or comes with y or a batch size.
 
     Raises
