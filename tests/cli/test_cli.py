@@ -77,6 +77,15 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet5", "--optimizer", "adan"], "did you mean 'adam'"),
         (["train", "lenet5", "--device", "cuda"], "not available"),
         (["train", "lenet5", "--batch-size", "0"], "batch_size"),
+        (["train", "char_rnn"], "char_rnn reads text, see examples/char_rnn.py"),
+        (["train", "forecaster"], "reads series of numbers, see examples/forecast.py"),
+        (["train", "alexnet"], "alexnet does not take images of 28 x 28 x 1: layer 'pool2'"),
+        (["train", "vgg11", "--variant", "cifar"], "vgg11 does not take images of 28 x 28 x 1"),
+        (["train", "mlp", "--variant", "cifar"], "mlp has no variants; alexnet, lenet5, vgg11"),
+        (["summary", "lenet5", "--variant", "1988"], "did you mean '1998'"),
+        (["train", "lenet5", "--variant", "modrn"], "did you mean 'modern'"),
+        (["summary", "lenet5", "--batch-size", "7"], "add --program"),
+        (["summary", "lenet5", "--program", "--batch-size", "0"], "--batch-size is 0"),
         (["train", "lenet5", "--save", "nowhere/w.npz"], "no folder nowhere"),
         (["train", "lenet5", "--save", "/"], "is a folder"),
         (["train", "lenet5", "--save", "."], "is a folder"),
@@ -91,6 +100,21 @@ def test_errors_are_one_line(arguments, text, capsys):
     captured = capsys.readouterr()
     assert text in captured.err and captured.err.count("\n") == 1
     assert captured.err.startswith(f"convkit {arguments[0]}: ")
+
+
+def test_variants(capsys, tmp_path):
+    assert main(["summary", "lenet5", "--variant", "1998"]) == 0
+    assert "60,000" in capsys.readouterr().out
+    assert main(["summary", "lenet5", "--program", "--batch-size", "7"]) == 0
+    assert "batch 7," in capsys.readouterr().out
+    weights = str(models.lenet5("caffe").save_weights(tmp_path / "w.npz"))
+    for verb in ("evaluate", "predict"):
+        assert main([verb, "lenet5", "--variant", "caffe", "--weights", weights]) == 0
+        capsys.readouterr()
+        assert main([verb, "lenet5", "--weights", weights]) == 2
+        assert "c1.kernel" in capsys.readouterr().err
+    assert main(["train", "lenet5", "--variant", "caffe", "--epochs", "1"]) == 0
+    assert float(capsys.readouterr().out.split()[-1]) > 0.8
 
 
 @pytest.mark.parametrize(

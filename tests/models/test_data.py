@@ -245,6 +245,29 @@ def test_generators_come_alone():
         classifier().fit(iter([]), verbose=0)
 
 
+def test_a_batch_size_belongs_to_the_generator():
+    x, y = blobs(8)
+    model = classifier()
+    before = model.get_weights()
+    told = r"\] batch_size=3 belongs to the generator: x is an iterable"
+    taken = []
+
+    def batches():
+        taken.append(1)
+        yield x, y
+
+    for run in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=rf"{run.__name__}{told}"):
+            run(batches(), batch_size=3)
+    with pytest.raises(ValueError, match=r"validation_batch_size=3 belongs .* validation_data is"):
+        model.fit(x, y, validation_data=batches(), validation_batch_size=3, verbose=0)
+    assert not taken
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.fit(batches(), validation_data=(x, y), validation_batch_size=3, verbose=0)
+    model.fit(x, y, batch_size=4, validation_data=batches(), verbose=0)
+    assert taken == [1, 1]
+
+
 def test_empty_data():
     model = classifier()
     none = np.zeros((0, 4), "float32"), np.zeros(0, int)
@@ -298,8 +321,8 @@ def test_too_many_steps_end_with_the_data(verb, kind):
         given = (x, y) if kind == "arrays" else iter_again(batches)
         with pytest.warns(UserWarning, match=r"ran out after 3 of 9 steps.*validation_steps="):
             model.fit(
-                x, y, epochs=2, validation_data=given, validation_batch_size=4,
-                validation_steps=9, **more,
+                x, y, epochs=2, validation_data=given, validation_steps=9, **more,
+                validation_batch_size=4 if kind == "arrays" else None,
             )  # fmt: skip
         assert seen == [0, 1, 2, 0, 1, 2]
         return

@@ -159,6 +159,15 @@ def test_a_functional_model_needs_all_its_inputs():
         ck.Model(a, layers.Dense(1, name="x")(layers.Dense(1, name="x")(a)))
 
 
+def test_nested_chains_are_flattened_and_errors_say_so():
+    base = ck.Sequential([ck.Input((2,)), layers.Dense(3, name="inside")], name="base")
+    full = ck.Sequential([base, layers.Dense(4, name="head")])
+    assert [layer.name for layer in full.layers] == ["inside", "head"]
+    assert full.get_layer("inside") is base.get_layer("inside")
+    with pytest.raises(ValueError, match=r"no layer 'base'.*inside.*flattened: their layers are"):
+        full.get_layer("base")
+
+
 def test_calls_are_in_order_and_without_those_that_nobody_reads():
     x = ck.Input((2,))
     h = layers.Dense(2, name="h")(x)

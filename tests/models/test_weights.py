@@ -72,7 +72,6 @@ def unnamed(units=5):
 
 
 def test_a_second_copy_without_names_takes_the_weights_in_order(tmp_path):
-    x, _ = blobs(8)
     a, b, other = unnamed(), unnamed(), unnamed(units=6)
     assert [p.path for p in a.parameters] != [p.path for p in b.parameters]
     path = a.save_weights(tmp_path / "w.npz")

@@ -12,6 +12,11 @@ from convkit.errors import did_you_mean
 
 __all__ = ["Data", "add_data", "add_model", "load_data", "make_model"]
 
+# Models whose input is not images, and where they are trained.
+_NO_IMAGES = {
+    "char_rnn": "text, see examples/char_rnn.py",
+    "forecaster": "series of numbers, see examples/forecast.py",
+}
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 
 
@@ -33,8 +38,11 @@ class Data(NamedTuple):
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the argument MODEL."""
+    """Add MODEL and --variant."""
     parser.add_argument("model", metavar="MODEL", help="name of a model, such as lenet5 or mlp")
+    parser.add_argument(
+        "--variant", metavar="NAME", help="of lenet5, alexnet or vgg..., such as cifar"
+    )
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -73,13 +81,19 @@ def load_data(name: str, device: str = "cpu") -> Data:
     return Data(scaled(x_train), y_train.reshape(-1), scaled(x_test), y_test.reshape(-1))
 
 
-def make_model(name: str, shape: tuple[int, ...] | None = None, classes: int | None = None) -> Any:
-    """A model by name, for images of a shape where it takes one.
+def make_model(
+    name: str,
+    shape: tuple[int, ...] | None = None,
+    classes: int | None = None,
+    *,
+    variant: str | None = None,
+) -> Any:
+    """A model by name, for images of a shape if one is given.
 
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If name or variant is unknown, or the model does not take images of that shape.
     """
     import inspect
 
@@ -88,10 +102,27 @@ def make_model(name: str, shape: tuple[int, ...] | None = None, classes: int | N
     build = models.get(name)
     known = inspect.signature(build).parameters
     options: dict[str, Any] = {}
+    if variant is not None:
+        if "variant" not in known:
+            builders = {n: inspect.signature(models.get(n)).parameters for n in models.names()}
+            having = [n for n, parameters in builders.items() if "variant" in parameters]
+            raise ValueError(f"{name} has no variants; {', '.join(having)} have")
+        options["variant"] = variant
+    if shape is not None and name in _NO_IMAGES:
+        raise ValueError(f"{name} reads {_NO_IMAGES[name]}")
     if shape is not None and "input_shape" in known:
         options["input_shape"] = shape
     if classes is not None and "classes" in known:
         options["classes"] = classes
     if shape is not None and "sizes" in known and "input_shape" not in known:
         options = {"sizes": (shape, 128, classes or 10)}
-    return build(**options)
+    if "variant" not in known or shape is None:
+        return build(**options)
+    build(**{k: v for k, v in options.items() if k == "variant"})  # an error is the variant's
+    try:
+        return build(**options)
+    except ValueError as error:
+        size = " x ".join(map(str, shape))
+        raise ValueError(
+            f"{name} does not take images of {size}: {error}; try another --variant or other data"
+        ) from None

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     from convkit.models.weights import load_weights
 
     data = load_data(options.data, options.device)
-    model = make_model(options.model, data.shape, data.classes)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
     load_weights(model, options.weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     scores = model.evaluate(

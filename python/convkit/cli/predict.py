@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         data = load_data(options.data, options.device)
         x, shape, classes = data.x_test, data.shape, options.classes or data.classes
-    model = make_model(options.model, shape, classes)
+    model = make_model(options.model, shape, classes, variant=options.variant)
     load_weights(model, options.weights)
     probabilities = model.predict(x, batch_size=256, verbose=0)
     for i, row in enumerate(probabilities[: options.count]):

@@ -17,14 +17,19 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--program", action="store_true", help="print the instructions of a training step as well"
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="of the program (default 32)")
+    parser.add_argument("--batch-size", type=int, help="of the program (default 32)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the table, and the program if asked."""
-    model = make_model(options.model)
+    batch = options.batch_size
+    if batch is not None and not options.program:
+        raise ValueError("--batch-size is that of the program: add --program, or leave it out")
+    if batch is not None and batch < 1:
+        raise ValueError(f"--batch-size is {batch}, expected at least 1")
+    model = make_model(options.model, variant=options.variant)
     model.summary()
     if options.program:
         model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-        print(model.program("train", options.batch_size))
+        print(model.program("train", batch or 32))

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     optimizer = _optimizer(options.optimizer, options.lr)
     data = load_data(options.data, options.device)
     ck.set_seed(options.seed)
-    model = make_model(options.model, data.shape, data.classes)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.x_train, data.y_train, batch_size=options.batch_size, epochs=options.epochs)
     scores = model.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)

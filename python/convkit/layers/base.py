@@ -248,7 +248,7 @@ class Layer:
     def reset_states(self) -> None:
         """Forget what the layer carries from batch to batch; most layers carry nothing."""
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None) -> Any:
         """Connect the layer to nodes of a functional model.
 
         Parameters

@@ -186,10 +186,10 @@ class Rescaling(Layer):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, *, training: bool | None = None) -> Any:
         if getattr(inputs, "inputs", ()):  # the output of another layer
             raise self._misplaced()
-        return super().__call__(inputs, training)
+        return super().__call__(inputs, training=training)
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         raise self._misplaced()

@@ -268,6 +268,7 @@ class Recurrent(Layer):
         inputs: Any,
         initial_state: Any = None,
         mask: Any = None,
+        *,
         training: bool | None = None,
     ) -> Any:
         """Connect the layer to nodes of a functional model.
@@ -290,7 +291,7 @@ class Recurrent(Layer):
         """
         nodes = with_states(inputs, initial_state, mask)
         self.bind(nodes)
-        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training)
+        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training=training)
 
     def bind(self, nodes: Sequence[Any]) -> None:
         """Learn from the inputs behind these nodes the batch size that a state is for."""

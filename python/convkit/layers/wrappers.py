@@ -206,6 +206,7 @@ class Bidirectional(_Wrapper):
         inputs: Any,
         initial_state: Any = None,
         mask: Any = None,
+        *,
         training: bool | None = None,
     ) -> Any:
         """Connect the layer to nodes of a functional model; see `Recurrent`.
@@ -223,7 +224,7 @@ class Bidirectional(_Wrapper):
             layer.bind(nodes)
         if not self.built:
             self.batch_size = self.forward_layer.batch_size
-        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training)
+        return super().__call__(nodes if len(nodes) > 1 else nodes[0], training=training)
 
     def reset_states(self) -> None:
         for layer in self._both:

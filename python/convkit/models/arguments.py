@@ -19,6 +19,7 @@ __all__ = [
     "check_steps",
     "count",
     "prepare_validation",
+    "refuse_batch_size",
     "split_validation",
     "validates",
 ]
@@ -125,8 +126,8 @@ def split_validation(samples: Samples, plain: Samples, fraction: float) -> tuple
     return samples.cut(0, at), plain.cut(at, samples.count)
 
 
-def batches(verb: str, x: Any, y: Any, sample_weight: Any) -> Iterable[Any]:
-    """Return x as an iterable of batches, refused if it is none or comes with y.
+def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None) -> Iterable[Any]:
+    """Return x as an iterable of batches, refused if it is none or comes with y or a batch size.
 
     Raises
     ------
@@ -143,7 +144,22 @@ def batches(verb: str, x: Any, y: Any, sample_weight: Any) -> Iterable[Any]:
             f"[{verb}] x is an iterable of batches, which yields y and sample_weight itself; "
             "leave them out"
         )
+    refuse_batch_size(verb, batch_size)
     return x
+
+
+def refuse_batch_size(verb: str, value: Any, name: str = "batch_size", data: str = "x") -> None:
+    """Refuse a batch size for data that comes in batches.
+
+    Raises
+    ------
+    ValueError
+    """
+    if value is not None:
+        raise ValueError(
+            f"[{verb}] {name}={value!r} belongs to the generator: {data} is an iterable of "
+            f"batches, each of its own size; leave {name} out"
+        )
 
 
 def prepare_validation(data: Any) -> tuple[Any, Any, Any]:

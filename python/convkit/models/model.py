@@ -299,7 +299,10 @@ class Model(Trainer):
             if layer.name == name:
                 return layer
         known = did_you_mean(name, [layer.name for layer in layers])
-        raise ValueError(f"model {self.name!r} has no layer {name!r}{known}")
+        raise ValueError(
+            f"model {self.name!r} has no layer {name!r}{known} (models inside of a model are "
+            "flattened: their layers are found by their own names)"
+        )
 
     @property
     def input_shape(self) -> Shape:

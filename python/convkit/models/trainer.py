@@ -16,6 +16,7 @@ from convkit.models.arguments import (
     check_steps,
     count,
     prepare_validation,
+    refuse_batch_size,
     split_validation,
 )
 from convkit.models.compilation import Compilable
@@ -109,7 +110,7 @@ class Trainer(Compilable):
         y : array_like
             Labels or values, as the loss asks for.
         batch_size : int, optional
-            32 by default.
+            32 by default; of arrays only.
         epochs : int
             Number of the last epoch, counted from 1.
         verbose : "auto", 0, 1 or 2
@@ -173,7 +174,7 @@ class Trainer(Compilable):
         else:
             if validation_split:
                 raise ValueError("[fit] validation_split needs x and y as arrays")
-            x, peeked = peek("fit", batches("fit", x, y, sample_weight))
+            x, peeked = peek("fit", batches("fit", x, y, sample_weight, batch_size))
             loop = self._prepare("fit", peeked, compiled)
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
@@ -186,8 +187,12 @@ class Trainer(Compilable):
             )
         elif validation_data is not None:
             vx, vy, vw = prepare_validation(validation_data)
+            own: int | None = validation_batch
+            if not is_arrays(vx):
+                name, own = "validation_batch_size", None
+                refuse_batch_size("fit", validation_batch_size, name, "validation_data")
             validation = self._feed(
-                "fit", vx, vy, validation_batch, validation_steps, vw, compiled.loss, "validation"
+                "fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation"
             )
         with self._running("fit"):
             return fit_feed(
@@ -229,7 +234,7 @@ class Trainer(Compilable):
         if is_arrays(x):
             loop = self._prepare("evaluate", x, compiled)
         else:
-            x, peeked = peek("evaluate", batches("evaluate", x, y, sample_weight))
+            x, peeked = peek("evaluate", batches("evaluate", x, y, sample_weight, batch_size))
             y = sample_weight = None
             loop = self._prepare("evaluate", peeked, compiled)
         feed = self._feed("evaluate", x, y, batch_size, steps, sample_weight, compiled.loss)
@@ -269,7 +274,7 @@ class Trainer(Compilable):
         ----------
         x : array_like, list or dict of them, or iterable of batches
         batch_size : int, optional
-            32 by default; the result does not depend on it.
+            32 by default, of arrays only; the result does not depend on it.
         verbose : "auto", 0, 1 or 2
             "auto" is silent unless stdout is a terminal.
         steps : int, optional
@@ -286,7 +291,7 @@ class Trainer(Compilable):
         if is_arrays(x):
             loop = self._prepare("predict", x)
         else:
-            x, peeked = peek("predict", batches("predict", x, None, None))
+            x, peeked = peek("predict", batches("predict", x, None, None, batch_size))
             loop = self._prepare("predict", peeked)
         feed = self._feed("predict", x, None, batch_size, steps)
         hooks = CallbackList(

@@ -1,7 +1,7 @@
 """Weights files: NumPy's .npz, one array per parameter under its path, such as "c1.kernel".
 
-What a layer carries from batch to batch (``stateful=True``) belongs to a run and its batch size, and
-is no part of a file.
+What a layer carries from batch to batch (``stateful=True``) belongs to a run and its batch size,
+and is no part of a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
