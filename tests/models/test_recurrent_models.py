@@ -217,6 +217,14 @@ NODE = ck.Input((4,))
         (ValueError, "a text needs vocabulary=", lambda m: models.generate(m, "ab")),
         (ValueError, "'z' is not in the vocabulary",
          lambda m: models.generate(m, "abz", vocabulary="abcde")),
+        (ValueError, "vocabulary has 3 characters, model 'char_rnn' has 5 outputs",
+         lambda m: models.generate(m, "abc", vocabulary="abc")),
+        (ValueError, "vocabulary has 6 characters, model 'char_rnn' has 5 outputs",
+         lambda m: models.generate(m, [0], vocabulary="abcdef")),
+        (ValueError, "vocabulary has 'a' for both 0 and 3",
+         lambda m: models.generate(m, "abc", vocabulary="abcae")),
+        (TypeError, "must hold characters, got 2 for number 1",
+         lambda m: models.generate(m, "abc", vocabulary=["a", 2, "c", "d", "e"])),
         (ValueError, "takes whole numbers from 0 to 4", lambda m: models.generate(m, [5])),
         (ValueError, "reads what is yet to be written", lambda m: models.generate(
             ck.Sequential([ck.Input((4,)), layers.Embedding(3, 2), layers.Bidirectional(
