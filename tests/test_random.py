@@ -99,8 +99,13 @@ def test_bad_arguments():
             ck_random.uniform24(*arguments)
     with pytest.raises(ValueError, match="seed"):
         ck_random.set_seed(-1)
-    with pytest.raises(TypeError):
-        ck_random.set_seed(1.5)
+    before = ck_random.current_seed()
+    for seed in (1.5, True, np.True_, "1", [1]):
+        with pytest.raises(TypeError, match=r"seed must be a whole number from 0 to 2\*\*64 - 1"):
+            ck_random.set_seed(seed)
+        with pytest.raises(TypeError, match=r"seed must be a whole number"):
+            ck_random.generator(seed)
+    assert ck_random.current_seed() == before
 
 
 def test_generator_repeats_and_separates():

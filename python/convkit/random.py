@@ -40,6 +40,11 @@ def set_seed(seed: int | None) -> None:
     ----------
     seed : int or None
         From 0 to 2**64 - 1. None forgets the seed; the next use draws a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no whole number, or out of range.
     """
     global _seed
     _seed = None if seed is None else _checked(seed, 64, "seed")
@@ -174,7 +179,14 @@ def _halves(value: int) -> npt.NDArray[np.uint32]:
 
 
 def _checked(value: int, bits: int, name: str) -> int:
-    value = operator.index(value)
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a whole number from 0 to 2**{bits} - 1, not {value!r}"
+        ) from None
     if not 0 <= value < 1 << bits:
         raise ValueError(f"{name} must be from 0 to 2**{bits} - 1, not {value}")
     return value

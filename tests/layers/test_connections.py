@@ -110,6 +110,8 @@ def test_values_as_initializer():
     [
         (lambda: Conv2D(5, 3, connections=TABLE), r"\(C, 5\), got \(3, 4\)"),
         (lambda: Conv2D(4, 3, connections=TABLE[0]), r"got \(4,\)"),
+        (lambda: Conv2D(4, 3, connections=[[0], [1], [2], [0, 1, 2]]),
+         r"a table of shape \(channels, filters\) = \(C, 4\) .*, got rows of several lengths"),
         (lambda: Conv2D(4, 3, connections=2 * TABLE), "True and False only"),
         (lambda: Conv2D(4, 3, connections=np.full((3, 4), "X")), "True and False only"),
         (lambda: Conv2D(4, 3, connections=TABLE & [[1], [1], [0]]), "channel 2 without any filter"),

@@ -142,6 +142,13 @@ def test_frozen_kernels_need_no_gradient() -> None:
             "output_padding must be a non-negative integer",
             lambda: layers.Conv2DTranspose(3, 3, 2, output_padding=-1),
         ),
+        (
+            r"'up' \(Conv2DTranspose\): an image of 1 x 1 would become 0 x 0, .*'same' and "
+            r"output_padding=\(0, 0\); leave output_padding out",
+            lambda: layers.Conv2DTranspose(3, 2, padding="same", output_padding=0, name="up")(
+                ck.Input((1, 1, 2))
+            ),
+        ),
         ("has no groups", lambda: layers.Conv2DTranspose(2, 3, groups=2)),
         ("expects rank 4 input", lambda: layers.Conv2DTranspose(2, 3)(ck.Input((4, 4)))),
         ("data_format", lambda: layers.Conv2DTranspose(2, 3, data_format="channels_first")),

@@ -129,6 +129,28 @@ def test_fit_carries_the_state_and_evaluate_too():
     np.testing.assert_allclose(again, state, atol=1e-6)
 
 
+def test_resetting_both_directions():
+    both = layers.Bidirectional(layers.LSTM(3, return_sequences=True, stateful=True))
+    model = ck.Sequential([ck.Input((4, 2), 2), both])
+    shake(model)
+    given = [np.full((2, 3), v) for v in (0.5, -2.0, 1.0, 0.25)]
+    x = sequences(2, 4, 2)
+    weights = [
+        [p.numpy() for p in side.parameters if p.trainable]
+        for side in (both.forward_layer, both.backward_layer)
+    ]
+    both.reset_states(given)
+    y = model.predict(x)
+    forward, _ = loops.run("lstm", x, weights[0], initial=given[:2])
+    backward, _ = loops.run("lstm", x[:, ::-1], weights[1], initial=given[2:])
+    np.testing.assert_allclose(y[..., :3], forward, atol=1e-5)
+    np.testing.assert_allclose(y[..., 3:], backward[:, ::-1], atol=1e-5)
+    both.reset_states()
+    assert not any(p.numpy().any() for p in both.non_trainable_weights)
+    with pytest.raises(ValueError, match="carries 4 states, 2 forwards and 2 backwards, got 2"):
+        both.reset_states(given[:2])
+
+
 def test_resetting():
     model = stateful("lstm", 3)
     layer = model.layers[0]

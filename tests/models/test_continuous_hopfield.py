@@ -277,6 +277,8 @@ W = np.array([[0, 1.0], [1, 0]])
         (ValueError, "dt is nan", lambda: NET.step([1.0, 1], float("nan"))),
         (ValueError, "unknown method 'rk5'", lambda: NET.step([1.0, 1], 0.1, "rk5")),
         (ValueError, "duration is 0", lambda: NET.simulate([1.0, 1], 0, dt=0.1)),
+        (ValueError, "duration is 0", lambda: NET.simulate([1.0, 1], 0)),
+        (ValueError, r"duration is -1\.0", lambda: NET.simulate([1.0, 1], -1.0)),
         (ValueError, "record_every is 0", lambda: NET.simulate([1.0, 1], 1, record_every=0)),
         (ValueError, r"outputs must lie in \[0, 1\]", lambda: NET.inputs([1.5])),
         (ValueError, r"shape \(2, 2\), expected .* n >= 3", lambda: hopfield_tsp(W)),
@@ -284,7 +286,23 @@ W = np.array([[0, 1.0], [1, 0]])
         (ValueError, "0 on the diagonal", lambda: hopfield_tsp(np.ones((4, 4)))),
         (ValueError, "unknown method", lambda: hopfield_tsp(1 - np.eye(4), method="brute")),
         (ValueError, "2 and 3 have no solution", lambda: ck.models.hopfield_queens(3)),
-        (ValueError, "restarts and stages", lambda: anneal(NET, 0)),
+        (
+            TypeError,
+            r"\[hopfield_queens\] n must be a whole number, not 8\.5",
+            lambda: ck.models.hopfield_queens(8.5),  # type: ignore[arg-type]
+        ),
+        (
+            TypeError,
+            r"\[queens\] n must be a whole number, not 8\.5",
+            lambda: queens_network(8.5),  # type: ignore[arg-type]
+        ),
+        (
+            TypeError,
+            r"\[hopfield_tsp\] restarts must be a whole number, not 2\.5",
+            lambda: hopfield_tsp(1 - np.eye(4), restarts=2.5),  # type: ignore[arg-type]
+        ),
+        (ValueError, r"\[anneal\] restarts is 0", lambda: anneal(NET, 0)),
+        (ValueError, "duration positive", lambda: anneal(NET, 1, duration=float("inf"))),
         (ValueError, "sigmoid", lambda: anneal(Continuous(W, activation="tanh"), 1)),
     ],
 )

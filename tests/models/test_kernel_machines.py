@@ -38,11 +38,22 @@ def test_squared_distances(shift):
 def test_median_distance():
     x = points(21)
     slow = [np.linalg.norm(x[i] - x[j]) for i in range(21) for j in range(i)]
-    assert median_distance(x) == pytest.approx(np.median(slow), rel=1e-12)
+    assert median_distance("m", x) == pytest.approx(np.median(slow), rel=1e-12)
     big = points(5000, 2)
-    assert median_distance(big) == pytest.approx(median_distance(big[:1000]), rel=0.1)
-    with pytest.raises(ValueError, match="the same point"):
-        median_distance(np.ones((4, 2)))
+    assert median_distance("m", big) == pytest.approx(median_distance("m", big[:1000]), rel=0.1)
+    with pytest.raises(ValueError, match=r'\[m\] sigma="median" is 0'):
+        median_distance("m", np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"\[m\] .*x has one sample; pass a number"):
+        median_distance("m", np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-60, 1e60, 1e140])
+def test_extreme_scales_within_the_limits(scale):
+    x, t = points(25), points(25, 2, 1)
+    expected = KernelRidge(0.3).fit(x, t)
+    model = KernelRidge(0.3).fit(x * scale, t)
+    assert model.sigma_ == pytest.approx(expected.sigma_ * scale, rel=1e-12)
+    np.testing.assert_allclose(model.dual_coef_, expected.dual_coef_, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 200])
@@ -114,9 +125,28 @@ def test_ridge_solves_exclusive_or():
         (lambda: KernelRidge().fit(XOR_X, [0, 1]), "x has 4 samples, t has 2"),
         (lambda: KernelRidge().fit(XOR_X, XOR_Y).predict([[1]]), r"\(N, 2\)"),
         (lambda: KernelRidge().fit([[1, 1]] * 3, [1, 2, 3]), "pass a number"),
+        (lambda: KernelRidge().fit([[1, 2]], [3]), r"\[KernelRidge\] .* x has one sample"),
+        (lambda: KernelRidge(sigma=1e-200), "sigma is 1e-200, whose squares underflow"),
+        (
+            lambda: KernelRidge(kernel="polynomial", degree=300).fit(points(4) * 1e3, XOR_Y),
+            r"\[KernelRidge\] the polynomial kernel overflows: .* degree is 300; scale the data",
+        ),
+        (
+            lambda: KernelPerceptron("polynomial", degree=300).fit(points(4) * 1e3, XOR_Y),
+            r"\[KernelPerceptron\] the polynomial kernel overflows",
+        ),
+        (lambda: KernelRidge().fit(points(4) * 1e200, XOR_Y), "squares overflow in float64; scale"),
+        (
+            lambda: KernelPerceptron().fit(points(4) * 1e200, XOR_Y),
+            r"\[KernelPerceptron\] x has values up to .*e\+200, whose squares overflow",
+        ),
+        (
+            lambda: KernelPerceptron().fit(points(4) * 1e-200, XOR_Y),
+            r"\[KernelPerceptron\] x has values up to .*e-2.., whose squares underflow",
+        ),
     ],
 )
-def test_misuse_of_ridge(make, text):
+def test_misuse_at_fit(make, text):
     with pytest.raises(ValueError, match=text):
         make()
 

@@ -121,6 +121,8 @@ def test_misuse():
         KMeans(4, seed=0).fit([[0], [1], [2], [2], [1]])
     with pytest.raises(ValueError, match="3 different samples for 4 clusters"):
         KMeans(4).fit([[0], [1], [2]])
+    with pytest.raises(ValueError, match="up to 1e-17, whose squares underflow in float32"):
+        KMeans(2).fit(np.array([[0], [1e-17]], np.float32))
     with pytest.raises(ValueError, match="n_clusters is 0"):
         KMeans(0)
     with pytest.raises(RuntimeError, match=r"call fit\(x\) before"):

@@ -248,6 +248,8 @@ def test_shuffles_follow_from_the_seed():
         ([[1], [2]], [[0, 1], [1, 0]], ValueError, "argmax"),
         (np.zeros((0, 2)), [], ValueError, "at least"),
         ([["a"], ["b"]], [0, 1], TypeError, "dtype"),
+        ([[1e200], [-2e200]], [0, 1], ValueError, r"up to 2e\+200, whose squares overflow.*scale"),
+        ([[1e-200], [0]], [0, 1], ValueError, "up to 1e-200, whose squares underflow"),
     ],
 )
 def test_misuse(x, y, kind, text):

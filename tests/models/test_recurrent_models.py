@@ -66,6 +66,20 @@ def test_forecaster_and_hybrid():
         ("unknown cell 'simpel'", lambda: models.char_rnn(cell="simpel")),
         ("layers must be at least 1", lambda: models.forecaster(layers=0)),
         ("height 28 cannot be cut into 3 strips", lambda: models.cnn_rnn(strips=3)),
+        (
+            "strips=28 leaves pieces of 1 x 28, too small for 2 poolings, which take 4 x 4",
+            lambda: models.cnn_rnn(strips=28),
+        ),
+        ("strips is 0, expected at least 1", lambda: models.cnn_rnn(strips=0)),
+        ("images of 4 x 2, too small for 2 poolings", lambda: models.cnn_rnn((5, 4, 2, 1))),
+        (
+            "strips=3 is for an image; the 5 images of a film are not cut",
+            lambda: models.cnn_rnn((5, 10, 10, 1), strips=3),
+        ),
+        (
+            r"\[cnn_rnn\] input_shape must be a tuple of positive numbers",
+            lambda: models.cnn_rnn((5, None, 10, 1)),
+        ),
         (r"\(T, H, W, C\) or \(H, W, C\), got \(28, 28\)", lambda: models.cnn_rnn((28, 28))),
     ],
 )
@@ -217,6 +231,14 @@ NODE = ck.Input((4,))
         (ValueError, "a text needs vocabulary=", lambda m: models.generate(m, "ab")),
         (ValueError, "'z' is not in the vocabulary",
          lambda m: models.generate(m, "abz", vocabulary="abcde")),
+        (ValueError, "vocabulary has 3 characters, model 'char_rnn' has 5 outputs",
+         lambda m: models.generate(m, "abc", vocabulary="abc")),
+        (ValueError, "vocabulary has 6 characters, model 'char_rnn' has 5 outputs",
+         lambda m: models.generate(m, [0], vocabulary="abcdef")),
+        (ValueError, "vocabulary has 'a' for both 0 and 3",
+         lambda m: models.generate(m, "abc", vocabulary="abcae")),
+        (TypeError, "must hold characters, got 2 for number 1",
+         lambda m: models.generate(m, "abc", vocabulary=["a", 2, "c", "d", "e"])),
         (ValueError, "takes whole numbers from 0 to 4", lambda m: models.generate(m, [5])),
         (ValueError, "reads what is yet to be written", lambda m: models.generate(
             ck.Sequential([ck.Input((4,)), layers.Embedding(3, 2), layers.Bidirectional(

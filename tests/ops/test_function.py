@@ -89,13 +89,43 @@ def test_results_that_do_not_fit_are_refused(error: Any, message: str, function:
         forward(function)
 
 
-def test_what_the_function_raises_comes_through_with_the_layers_name() -> None:
-    def broken(x: Array) -> Any:
-        raise KeyError("mine")
+class Mine(Exception):
+    """Of the user's, with more than a message."""
 
-    with pytest.raises(KeyError, match="mine") as caught:
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "message"),
+    [
+        (lambda x: {}["k"], KeyError, "the function raised KeyError: 'k'"),
+        (lambda x: x / (1 // 0), ZeroDivisionError, "the function raised ZeroDivisionError: "),
+        (lambda x: b"\xff".decode(), UnicodeError, "raised UnicodeDecodeError: 'utf-8' codec"),
+        (lambda x: np.linalg.inv(x), ValueError, "raised LinAlgError: "),
+    ],
+)
+def test_what_the_function_raises_is_told_with_the_layers_name(
+    broken: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error) as caught:
         forward(broken)
-    assert caught.value.__notes__ == ["in the function of layer 'f' (Lambda)"]
+    text = str(caught.value.args[0])
+    assert text.startswith("layer 'f' (Lambda): ") and message in text
+    assert caught.value.__cause__ is not None
+
+
+def test_an_exception_of_the_users_own_comes_through() -> None:
+    raised = Mine(7)
+
+    def broken(x: Array) -> Any:
+        raise raised
+
+    with pytest.raises(Mine) as caught:
+        forward(broken)
+    assert caught.value is raised and raised.code == 7
+    assert raised.__notes__ == ["in the function of layer 'f' (Lambda)"]
 
 
 def test_a_users_row_still_comes_first() -> None:

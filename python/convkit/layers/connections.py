@@ -25,7 +25,15 @@ def check_connections(layer: Layer, table: Any, filters: int) -> NDArray[np.bool
         If it has another shape, holds anything but 0 and 1, or leaves a channel or a filter
         without a connection.
     """
-    values = np.asarray(table)
+    try:
+        values = np.asarray(table)
+    except ValueError:  # rows of several lengths
+        raise ValueError(
+            f"{layer.title}: connections must be a table of shape (channels, filters) = "
+            f"(C, {filters}) that says of each channel and filter whether they are connected, got "
+            "rows of several lengths; lists of each filter's channels become one with "
+            "table[channels, filter] = True, from np.zeros((C, filters), bool)"
+        ) from None
     if values.ndim != 2 or values.shape[1] != filters:
         raise ValueError(
             f"{layer.title}: connections must have shape (channels, filters) = (C, {filters}), "

@@ -104,6 +104,12 @@ class Conv2DTranspose(Conv2D):
         """Shape of the result for one image, and the parameters of that convolution."""
         (p, vertical), (q, horizontal) = (self._side(i, int(shape[i + 1])) for i in (0, 1))
         y = (1, p, q, self.filters)
+        if min(p, q) < 1:
+            raise ValueError(
+                f"{self.title}: an image of {shape[1]} x {shape[2]} would become {p} x {q}, with "
+                f"kernel_size={self.kernel_size}, padding={self.padding!r} and output_padding="
+                f"{self.output_padding}; leave output_padding out, or give larger images"
+            )
         with explained(self):
             params = conv2d_params(
                 y, self._kernel_shape(shape), self.strides, (vertical, horizontal),

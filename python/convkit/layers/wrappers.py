@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
@@ -226,9 +226,30 @@ class Bidirectional(_Wrapper):
             self.batch_size = self.forward_layer.batch_size
         return super().__call__(nodes if len(nodes) > 1 else nodes[0], training=training)
 
-    def reset_states(self) -> None:
-        for layer in self._both:
-            layer.reset_states()
+    def reset_states(self, states: Sequence[ArrayLike] | None = None) -> None:
+        """Set the states that the layers carry; nothing without stateful=True.
+
+        Parameters
+        ----------
+        states : sequence of array_like, optional
+            Those of the layer that goes forwards, then of the other, as for
+            `Recurrent.reset_states`; by default zeros.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs.
+        """
+        first, second = (len(layer._carried) for layer in self._both)
+        if states is not None and len(states) != first + second:
+            raise ValueError(
+                f"{self.title} carries {first + second} states, {first} forwards and {second} "
+                f"backwards, got {len(states)}"
+            )
+        for layer, part in zip(self._both, (slice(first), slice(first, None))):
+            layer.reset_states(None if states is None else states[part])
+
+    reset_state = reset_states
 
 
 class TimeDistributed(_Wrapper):

@@ -39,29 +39,43 @@ def gaussian(x: Array, c: Array, sigma: Any) -> Array:
     x : ndarray of float64, shape (N, C)
     c : ndarray of float64, shape (M, C)
     sigma : float or ndarray of shape (M,)
+        With a square that is a number above 0, as `check_square` makes sure.
     """
     d = squared_distances(x, c)
-    d *= -0.5 / np.square(sigma)
+    with np.errstate(over="ignore"):  # exp(-inf) is 0
+        d *= -0.5 / np.square(sigma)
     return np.exp(d, out=d)
 
 
-def median_distance(x: Array) -> float:
+def median_distance(owner: str, x: Array) -> float:
     """Median of the distances between different samples, the usual width of a Gaussian kernel.
 
     Of more than 1,000 samples, 1,000 at even distances are looked at. (Gretton, Borgwardt, Rasch,
     Schölkopf and Smola, "A kernel two-sample test", 2012, section 8.)
 
+    Parameters
+    ----------
+    owner : str
+        Named in messages.
+    x : ndarray of float64, shape (N, C)
+
     Raises
     ------
     ValueError
-        If it is 0.
+        If there is one sample only, or it is 0.
     """
+    if len(x) < 2:
+        raise ValueError(
+            f'[{owner}] sigma="median" is a distance between samples, and x has one sample; pass '
+            "a number"
+        )
     if len(x) > _SAMPLE:
         x = x[np.linspace(0, len(x) - 1, _SAMPLE).astype(int)]
     d = np.sqrt(squared_distances(x, x)[np.triu_indices(len(x), 1)])
-    median = float(np.median(d)) if d.size else 0.0
+    median = float(np.median(d))
     if not median > 0:
         raise ValueError(
-            '[sigma="median"] half of the samples or more are the same point; pass a number'
+            f'[{owner}] sigma="median" is 0: half of the distances between samples or more are; '
+            "pass a number"
         )
     return median

@@ -17,15 +17,22 @@ from convkit.models.data import as_source
 from convkit.ops.registry import Array
 
 __all__ = [
-    "Classifier", "Regressor", "as_labels", "as_points", "as_values", "positive_number",
-    "row_blocks",
+    "Classifier", "Regressor", "as_labels", "as_points", "as_values", "check_square",
+    "positive_number", "row_blocks",
 ]  # fmt: skip
 
 _ROWS = 8192  # samples whose distances or kernel values are held at a time
+_SPARE = 2.0**10  # times less or more than what has no square is refused: sums and gains need room
 
 
 def as_points(
-    owner: str, x: ArrayLike, features: int | None = None, *, least: int = 0, dtype: Any = "float64"
+    owner: str,
+    x: ArrayLike,
+    features: int | None = None,
+    *,
+    least: int = 0,
+    dtype: Any = "float64",
+    squares: bool = False,
 ) -> Array:
     """Samples as rows of real numbers.
 
@@ -39,6 +46,8 @@ def as_points(
     least : int
         What N has to be at least.
     dtype : dtype
+    squares : bool
+        Whether |x|^2 must neither overflow nor vanish.
 
     Returns
     -------
@@ -47,7 +56,7 @@ def as_points(
     Raises
     ------
     TypeError, ValueError
-        If it is no such array, or not finite.
+        If it is no such array, not finite, or without squares where they are needed.
     """
     points = as_source(x, f"[{owner}] x").astype(dtype, copy=False)
     if points.ndim != 2:
@@ -65,7 +74,30 @@ def as_points(
         raise ValueError(f"[{owner}] x has shape {points.shape}, expected at least ({least}, 1)")
     if not np.isfinite(points).all():
         raise ValueError(f"[{owner}] x has values that are NaN or infinite; remove them first")
+    if squares:
+        size = float(np.abs(points).max(initial=0))
+        check_square(owner, "x has values up to", size, points.dtype, points.shape[1])
     return points
+
+
+def check_square(
+    owner: str, what: str, size: float, dtype: Any = "float64", terms: int = 1
+) -> None:
+    """Refuse a size whose square, or the sum of so many, over- or underflows; 0 is none.
+
+    Raises
+    ------
+    ValueError
+    """
+    limits = np.finfo(dtype)
+    most = math.sqrt(float(limits.max) / terms) / _SPARE
+    least = math.sqrt(float(limits.tiny)) * _SPARE
+    if size > most or 0 < size < least:
+        verb = "overflow" if size > most else "underflow"
+        raise ValueError(
+            f"[{owner}] {what} {size:.3g}, whose squares {verb} in {np.dtype(dtype).name}; scale "
+            "the data, such as x / abs(x).max()"
+        )
 
 
 def as_values(owner: str, t: ArrayLike, count: int) -> Array:

@@ -111,7 +111,7 @@ def generate(
     seed : int, optional
         By default the global one.
     vocabulary : str or sequence of str, optional
-        The character of each number; needed if `start` is a text.
+        The character of each number, V in all and no two the same; needed if `start` is a text.
 
     Returns
     -------
@@ -129,6 +129,8 @@ def generate(
     if not (np.isfinite(temperature) and temperature >= 0):
         raise ValueError(f"[generate] temperature must be at least 0, got {temperature}")
     twin = one_step(model)
+    if vocabulary is not None:
+        _check_vocabulary(vocabulary, model)
     numbers = _numbers(start, vocabulary)
     kind = _kind(model)
     uniform = uniform24(current_seed() if seed is None else seed, STREAM, 0, length)
@@ -147,6 +149,33 @@ def generate(
         assert vocabulary is not None
         return "".join(vocabulary[int(i)] for i in written)
     return written
+
+
+def _check_vocabulary(vocabulary: Sequence[str], model: Sequential) -> None:
+    """Refuse a vocabulary that does not name each output of the model once.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    first: dict[str, int] = {}
+    for i, character in enumerate(vocabulary):
+        if not isinstance(character, str):
+            raise TypeError(
+                f"[generate] vocabulary must hold characters, got {character!r} for number {i}"
+            )
+        if character in first:
+            raise ValueError(
+                f"[generate] vocabulary has {character!r} for both {first[character]} and {i}; "
+                "each number needs a character of its own"
+            )
+        first[character] = i
+    outputs = model.output_shape[-1]
+    if len(first) != outputs:
+        raise ValueError(
+            f"[generate] vocabulary has {len(first)} characters, model {model.name!r} has "
+            f"{outputs} outputs; pass the vocabulary that it was trained with"
+        )
 
 
 def _numbers(start: Any, vocabulary: Sequence[str] | None) -> NDArray[Any]:

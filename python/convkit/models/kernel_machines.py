@@ -20,6 +20,7 @@ from convkit.models.estimators import (
     as_labels,
     as_points,
     as_values,
+    check_square,
     positive_number,
     row_blocks,
 )
@@ -45,6 +46,8 @@ class _Kernel:
             raise ValueError(f'[{owner}] sigma must be a number or "median", got {sigma!r}')
         self.kind = kind
         self.sigma = sigma if isinstance(sigma, str) else positive_number(owner, "sigma", sigma)
+        if not isinstance(self.sigma, str):
+            check_square(owner, "sigma is", self.sigma)
         self.degree = count(owner, "degree", degree, None)
         self.offset = positive_number(owner, "offset", offset, zero=True)
 
@@ -52,7 +55,25 @@ class _Kernel:
         """Sigma for these samples, if the kernel has one."""
         if self.kind != "rbf":
             return None
-        return median_distance(x) if isinstance(self.sigma, str) else self.sigma
+        return median_distance(self.owner, x) if isinstance(self.sigma, str) else self.sigma
+
+    def gram(self, x: Array, sigma: float | None) -> Array:
+        """The kernel between all samples, shape (N, N).
+
+        Raises
+        ------
+        ValueError
+            If it overflows.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            values = self(x, x, sigma)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"[{self.owner}] the {self.kind} kernel overflows: x has values up to "
+                f"{np.abs(x).max():.3g}, and degree is {self.degree}; scale the data, such as "
+                "x / abs(x).max(), or lower the degree"
+            )
+        return values
 
     def __call__(self, a: Array, b: Array, sigma: float | None) -> Array:
         """The kernel between the rows of a and those of b, shape (len(a), len(b))."""
@@ -147,13 +168,13 @@ class KernelPerceptron(Classifier):
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit together.
+            If the data does not fit together, or the kernel over- or underflows.
         """
-        points = as_points("KernelPerceptron", x, least=1)
+        points = as_points("KernelPerceptron", x, least=1, squares=True)
         classes, index = as_labels("KernelPerceptron", y, len(points))
         columns = 1 if len(classes) == 2 else len(classes)
         sigma = self._kernel.width(points)
-        gram = self._kernel(points, points, sigma) + float(self.use_bias)
+        gram = self._kernel.gram(points, sigma) + float(self.use_bias)
         outcome = correct_mistakes(
             _Dual(gram, columns), index, columns, self.max_epochs,
             presentation(len(points), self.shuffle, self.seed), exact=0,
@@ -269,13 +290,13 @@ class KernelRidge(Regressor):
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit together, or alpha is too small for the equations to have one
-            solution.
+            If the data does not fit together, the kernel over- or underflows, or alpha is too small
+            for the equations to have one solution.
         """
-        points = as_points("KernelRidge", x, least=1)
+        points = as_points("KernelRidge", x, least=1, squares=True)
         values = as_values("KernelRidge", t, len(points))
         sigma = self._kernel.width(points)
-        system = self._kernel(points, points, sigma)
+        system = self._kernel.gram(points, sigma)
         system[np.diag_indices(len(system))] += self.alpha
         solution = solve_positive("KernelRidge", system, values, "use a larger alpha")
         self.x_fit_: Array = points

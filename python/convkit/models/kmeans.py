@@ -77,9 +77,9 @@ class KMeans:
         Raises
         ------
         TypeError, ValueError
-            If there are fewer different samples than clusters.
+            If there are fewer different samples than clusters, or squares over- or underflow.
         """
-        points = as_points("KMeans", x, least=1, dtype=_dtype(x))
+        points = as_points("KMeans", x, least=1, dtype=_dtype(x), squares=True)
         if len(points) < self.n_clusters:
             raise self._too_few(len(points))
         centres = self._seed_centres(points)

@@ -269,9 +269,9 @@ class Perceptron(Classifier):
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit together.
+            If the data does not fit together, or its squares over- or underflow.
         """
-        points = as_points("Perceptron", x, least=1)
+        points = as_points("Perceptron", x, least=1, squares=True)
         classes, index = as_labels("Perceptron", y, len(points))
         columns = 1 if len(classes) == 2 else len(classes)
         augmented = np.column_stack([points, np.full(len(points), float(self.use_bias))])

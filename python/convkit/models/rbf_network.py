@@ -17,6 +17,7 @@ from convkit.models.estimators import (
     Regressor,
     as_points,
     as_values,
+    check_square,
     positive_number,
     row_blocks,
 )
@@ -104,7 +105,9 @@ class RBFNetwork(Regressor):
         max_iterations: int = 100,
         seed: int | None = None,
     ) -> None:
-        self._given = None if np.ndim(units) == 0 else as_points("RBFNetwork", units, least=1)
+        self._given = None
+        if np.ndim(units):
+            self._given = as_points("RBFNetwork", units, least=1, squares=True)
         self.units = (
             count("RBFNetwork", "units", units, None) if self._given is None else len(self._given)
         )
@@ -137,9 +140,10 @@ class RBFNetwork(Regressor):
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit together, or there are fewer different samples than units.
+            If the data does not fit together, there are fewer different samples than units, or
+            squares of samples or widths over- or underflow.
         """
-        points = as_points("RBFNetwork", x, least=1)
+        points = as_points("RBFNetwork", x, least=1, squares=True)
         values = as_values("RBFNetwork", t, len(points))
         if self._given is None:
             clusters = KMeans(self.units, self.max_iterations, self.seed).fit(x)
@@ -149,6 +153,8 @@ class RBFNetwork(Regressor):
             labels = nearest(points, centres)[0]
         self.centers_: Array = centres
         self.widths_ = self.width_scale * self._find_widths(points, labels)
+        for width in (float(self.widths_.min()), float(self.widths_.max())):
+            check_square("RBFNetwork", "there is a width of", width)
         self._solve(points, values, np.ndim(t) == 1)
         return self
 
@@ -174,7 +180,8 @@ class RBFNetwork(Regressor):
         Raises
         ------
         ValueError
-            If spread is not above 0, or two samples are the same point.
+            If spread is not above 0, two samples are the same point, or squares of the samples or
+            of spread over- or underflow.
 
         Warns
         -----
@@ -385,6 +392,8 @@ class RBFNetwork(Regressor):
                 a += h.T @ h
                 b += h.T @ values[rows]
             solution = solve_positive("RBFNetwork", a, b, "use a larger ridge, or 0")
+        if not np.isfinite(solution).all():
+            raise ValueError("[RBFNetwork] the output weights overflow; scale t")
         self.weights_: Array = solution[:-1]
         self.bias_: Array = solution[-1]
         self._vector = vector
@@ -394,5 +403,6 @@ def _checked(verb: str, x: ArrayLike, t: ArrayLike, spread: float) -> tuple[Arra
     """The samples, the targets and sigma."""
     owner = f"RBFNetwork.{verb}"
     sigma = positive_number(owner, "spread", spread) / math.sqrt(2 * math.log(2))
-    points = as_points(owner, x, least=1)
+    check_square(owner, "spread is", sigma)
+    points = as_points(owner, x, least=1, squares=True)
     return points, as_values(owner, t, len(points)), sigma

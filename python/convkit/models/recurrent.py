@@ -21,6 +21,8 @@ from convkit.layers import (
     SimpleRNN,
     TimeDistributed,
 )
+from convkit.layers.base import check_shape
+from convkit.models.arguments import count as whole
 from convkit.models.sequential import Sequential
 
 __all__ = ["char_rnn", "cnn_rnn", "forecaster", "rnn_classifier"]
@@ -188,13 +190,31 @@ def forecaster(
     return Sequential([Input((steps, features)), *recurrent, *output], name=name)
 
 
+def _check_size(shape: tuple[int, ...], strips: int | None, pools: int) -> None:
+    """Refuse images or strips that do not outlast so many poolings.
+
+    Raises
+    ------
+    ValueError
+    """
+    h, w = shape[-3] // (strips or 1), shape[-2]
+    if min(h, w) < 2**pools:
+        what, way = f"images of {h} x {w}", "fewer filters"
+        if strips is not None:
+            what, way = f"strips={strips} leaves pieces of {h} x {w}", "fewer strips or filters"
+        raise ValueError(
+            f"[cnn_rnn] {what}, too small for {pools} poolings, which take {2**pools} x "
+            f"{2**pools} at least; ask for {way}"
+        )
+
+
 def cnn_rnn(
     input_shape: Sequence[int] = (28, 28, 1),
     classes: int = 10,
     filters: Sequence[int] = (16, 32),
     units: int = 64,
     cell: str = "lstm",
-    strips: int = 4,
+    strips: int | None = None,
     name: str = "cnn_rnn",
 ) -> Sequential:
     """A hybrid: a small convolutional network sees each image of a sequence, a recurrent layer all.
@@ -211,8 +231,8 @@ def cnn_rnn(
         Of the 3 x 3 convolutions; each is followed by maximum pooling.
     units : int
     cell : {"simple", "lstm", "gru"}
-    strips : int
-        Into which an image is cut; its height is a multiple.
+    strips : int, optional
+        Into which an image is cut, by default 4; its height is a multiple. Films have none.
     name : str
 
     Returns
@@ -222,7 +242,7 @@ def cnn_rnn(
     Raises
     ------
     ValueError
-        If the images are too small for so many convolutions, or cannot be cut.
+        If the images are too small for so many convolutions, cannot be cut, or are a film's.
 
     Examples
     --------
@@ -230,15 +250,22 @@ def cnn_rnn(
     >>> models.cnn_rnn().output_shape
     (None, 10)
     """
-    shape = tuple(input_shape)
+    shape = check_shape(input_shape, "[cnn_rnn] input_shape")
     begin: list[Layer] = []
     if len(shape) == 3:
         h, w, c = shape
-        if strips < 1 or h % strips:
+        strips = whole("cnn_rnn", "strips", strips, 4)
+        if h % strips:
             raise ValueError(f"[cnn_rnn] an image of height {h} cannot be cut into {strips} strips")
         begin.append(Reshape((strips, h // strips, w, c), name="strips"))
     elif len(shape) != 4:
         raise ValueError(f"[cnn_rnn] input_shape is (T, H, W, C) or (H, W, C), got {shape}")
+    elif strips is not None:
+        raise ValueError(
+            f"[cnn_rnn] strips={strips} is for an image; the {shape[0]} images of a film are not "
+            "cut, leave strips out"
+        )
+    _check_size(shape, strips, len(filters))
     for i, count in enumerate(filters, 1):
         conv = Conv2D(count, 3, padding="same", activation="relu", name=f"conv{i}")
         begin.append(TimeDistributed(conv, name=f"each_conv{i}"))

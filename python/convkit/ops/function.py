@@ -16,7 +16,7 @@ import numpy as np
 
 from convkit.ops.registry import Array, Context, Op, Pass, Tape, define
 
-__all__ = ["OP", "UserFunction"]
+__all__ = ["OP", "UserFunction", "writes_to_argument"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class UserFunction:
             If the result is no array of x's dtype.
         ValueError
             If it has another shape, or not as many rows as x.
+        Exception
+            What the function raises, with the layer's name.
         """
         y = self._called("function", self.function, x)
         if shape is None and (y.ndim == 0 or len(y) != len(x)):
@@ -73,8 +75,11 @@ class UserFunction:
         try:
             result = function(*arrays)
         except Exception as error:
-            error.add_note(f"in the {which} of {self.title}")
-            raise
+            named = self._named(which, error)
+            if named is None:  # an exception of the user's own, who may look for its attributes
+                error.add_note(f"in the {which} of {self.title}")
+                raise
+            raise named from error
         dtype = arrays[0].dtype
         if not isinstance(result, np.ndarray | np.generic) or result.dtype != dtype:
             got = getattr(result, "dtype", type(result).__name__)
@@ -84,12 +89,34 @@ class UserFunction:
             )
         return np.asarray(result)
 
+    def _named(self, which: str, error: Exception) -> Exception | None:
+        """What Python or NumPy raised, of the same built-in type but with the layer's name."""
+        if type(error).__module__.partition(".")[0] not in ("builtins", "numpy"):
+            return None
+        text = f"{self.title}: the {which} raised {type(error).__name__}: {error}"
+        if writes_to_argument(error):
+            text += (
+                "; the arrays that it is given may not be written to: work on a copy, x = x.copy()"
+            )
+        for kind in type(error).__mro__:
+            if kind.__module__ == "builtins" and issubclass(kind, Exception):
+                try:
+                    return kind(text)
+                except TypeError:  # it takes more than a message, such as UnicodeDecodeError
+                    continue
+        return None
+
     def _shaped(self, which: str, result: Array, shape: tuple[int, ...] | None) -> Array:
         if shape is not None and result.shape != shape:
             raise ValueError(
                 f"{self.title}: the {which} returned shape {result.shape}, expected {shape}"
             )
         return result
+
+
+def writes_to_argument(error: BaseException) -> bool:
+    """Whether NumPy complains of a write to an array that is read-only, as arguments are."""
+    return isinstance(error, ValueError) and "read-only" in str(error)
 
 
 def _function(params: Any) -> UserFunction:

@@ -234,12 +234,12 @@ class ContinuousHopfield:
             If the energy rose, because `dt` is too large for the weights and the gain.
         """
         states = self._states(u)
-        dt = min(self.stable_dt(), duration) if dt is None else dt
-        self._check_step(dt, method)
         if not 0 < duration < math.inf:
             raise ValueError(
                 f"[ContinuousHopfield] duration is {duration}, expected a positive number"
             )
+        dt = min(self.stable_dt(), duration) if dt is None else dt
+        self._check_step(dt, method)
         if record_every < 1:
             raise ValueError(
                 f"[ContinuousHopfield] record_every is {record_every}, expected at least 1"

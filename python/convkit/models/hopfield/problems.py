@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
+from convkit.models.arguments import count
 from convkit.models.hopfield.continuous import ContinuousHopfield
 from convkit.ops.registry import Array
 from convkit.random import generator
@@ -203,6 +204,7 @@ def queens_network(
     ValueError
         If n is less than 4.
     """
+    n = count("queens", "n", n, None)
     if n < 4:
         raise ValueError(f"[queens] n is {n}, expected at least 4: 2 and 3 have no solution")
     w, current = _assignment(n, a, a)
@@ -260,10 +262,12 @@ def anneal(
     ValueError
         If a number is out of its range.
     """
-    if min(restarts, stages) < 1 or not duration > 0 or not noise >= 0:
+    restarts = count("anneal", "restarts", restarts, None)
+    stages = count("anneal", "stages", stages, None)
+    if not (0 < duration < math.inf and 0 <= noise < math.inf):
         raise ValueError(
-            "[anneal] restarts and stages must be at least 1, duration positive and noise not "
-            f"negative, got {restarts}, {stages}, {duration} and {noise}"
+            "[anneal] duration positive and noise not negative are expected, and finite, got "
+            f"{duration} and {noise}"
         )
     if network.activation != "sigmoid":
         raise ValueError("[anneal] expected sigmoid neurons, whose outputs lie between 0 and 1")
@@ -319,6 +323,7 @@ def hopfield_tsp(
         If the distances are not such, or the method is unknown.
     """
     dist = _check_distances(distances)
+    restarts = count("hopfield_tsp", "restarts", restarts, None)
     n = len(dist)
     if method == "annealed":
         network = tsp_network(dist)
@@ -375,6 +380,7 @@ def hopfield_queens(
     ValueError
         If n is less than 4.
     """
+    n = count("hopfield_queens", "n", n, None)
     network = queens_network(n)
     v = anneal(network, restarts, duration=duration, noise=1.0, mean=1 / n, seed=seed)
     boards = v.reshape(-1, n, n) > 0.5
