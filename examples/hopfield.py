@@ -18,8 +18,14 @@ def show(*images: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Recall with each storage rule."""
+def main() -> dict[str, int]:
+    """Recall with each storage rule.
+
+    Returns
+    -------
+    dict of str to int
+        How many of the ten digits are restored.
+    """
     size = 16
     (x, y), _ = ck.datasets.digits.load_data(size=size)
     first = [int(np.flatnonzero(y == digit)[0]) for digit in range(10)]
@@ -28,13 +34,16 @@ def main() -> None:
     noisy = np.where(rng.random(patterns.shape) < 0.15, -patterns, patterns)
 
     print(f"{size * size} neurons, 10 digits, 15 % of the pixels wrong")
+    restored = {}
     for rule in ("hebb", "storkey", "pseudo_inverse"):
         network = ck.models.Hopfield(size * size, rule)
         network.store(patterns)
         run = network.recall(noisy)
         wrong = (run.states != patterns).mean()
-        restored = int((run.states == patterns).all(axis=1).sum())
-        print(f"{rule:>14}: {wrong:6.1%} of the pixels wrong, {restored} of 10 digits restored")
+        restored[rule] = int((run.states == patterns).all(axis=1).sum())
+        print(
+            f"{rule:>14}: {wrong:6.1%} of the pixels wrong, {restored[rule]} of 10 digits restored"
+        )
 
     # Digits look alike, which Hebb's rule cannot cope with; the projection can.
     digit = 3
@@ -42,6 +51,7 @@ def main() -> None:
     images = (a[digit].reshape(size, size) for a in (patterns, noisy, run.states))
     print(show(*images))
     print("energy after each sweep:", np.round(run.energy[:, digit], 1)[: run.sweeps[digit] + 1])
+    return restored
 
 
 if __name__ == "__main__":

@@ -12,8 +12,14 @@ import numpy as np
 import convkit as ck
 
 
-def main() -> None:
-    """Compare the network's tours with the best of all 5,040."""
+def main() -> float:
+    """Compare the network's tours with the best of all 5,040.
+
+    Returns
+    -------
+    float
+        The length of the shortest in units of the best of all.
+    """
     cities = np.random.default_rng(0).random((8, 2))
     distances = np.linalg.norm(cities[:, None] - cities, axis=2)
 
@@ -25,6 +31,7 @@ def main() -> None:
     tours = np.insert(rest, 0, 0, axis=1)
     lengths = distances[tours, np.roll(tours, -1, axis=1)].sum(axis=1)
     print(f"optimum:  {lengths.min():.4f}, median of all tours {np.median(lengths):.4f}")
+    return float(result.length / lengths.min())
 
 
 if __name__ == "__main__":

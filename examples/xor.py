@@ -27,7 +27,14 @@ def mlp(batch_size: int) -> np.ndarray:
     return model.predict(X)[:, 0]
 
 
-def main() -> None:
+def main() -> dict[str, bool]:
+    """Print every model's answers.
+
+    Returns
+    -------
+    dict of str to bool
+        Whether they are right.
+    """
     answers = {
         "perceptron (cannot)": Perceptron().fit(X, Y).predict(X),
         "three threshold neurons": gates(),
@@ -37,10 +44,12 @@ def main() -> None:
         "kernel perceptron": KernelPerceptron().fit(X, Y).predict(X),
         "kernel ridge": KernelRidge(alpha=1e-3).fit(X, Y).predict(X),
     }
+    right = {}
     for name, answer in answers.items():
-        right = bool(((answer > 0.5) == Y).all())
+        right[name] = bool(((answer > 0.5) == Y).all())
         values = "  ".join(f"{a:5.2f}" for a in answer)
-        print(f"{name:24} {values}  {'right' if right else 'wrong'}")
+        print(f"{name:24} {values}  {'right' if right[name] else 'wrong'}")
+    return right
 
 
 if __name__ == "__main__":
