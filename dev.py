@@ -8,7 +8,7 @@ python3 dev.py peers [args]    pytest -m peer [args]: against PyTorch, which it 
 python3 dev.py lint            ruff, mypy, clang-format
 python3 dev.py build           build only
 
-The first call makes .venv and builds (about a minute); a later one builds only what changed.
+The first call makes .venv and builds (about two minutes); a later one builds only what changed.
 CMAKE_ARGS passes options to CMake: CMAKE_ARGS=-DCONVKIT_BLAS=OFF python3 dev.py test
 """
 
