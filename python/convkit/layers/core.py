@@ -131,8 +131,6 @@ class Reshape(Layer):
         Common arguments of `Layer`.
     """
 
-    supports_masking = True  # where the steps stay the same
-
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.target_shape = tuple(int(n) for n in target_shape)

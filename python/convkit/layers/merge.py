@@ -16,31 +16,11 @@ __all__ = ["Add", "Concatenate", "add", "concatenate"]
 
 
 class _Merge(Layer):
-    """A layer of several inputs.
-
-    Its output has a mask if all inputs have one, and the same. (Keras counts a step that any of
-    them counts; here masks that differ are an error, as none of the inputs means that.)
-    """
-
     takes_list = True
 
     def build(self, input_shape: Any) -> None:
         if not isinstance(input_shape, list) or len(input_shape) < 2:
             raise ValueError(f"{self.title} takes a list of at least two inputs")
-
-    def _mask(self, builder: Builder, inputs: Sequence[Value], y: Value) -> Value:
-        """Give the output the inputs' common mask."""
-        masks = [builder.mask(x) for x in inputs]
-        first = masks[0]
-        if first is not None and all(mask is not None for mask in masks):
-            if any(mask is not first for mask in masks):
-                raise ValueError(
-                    f"{self.title}: its inputs leave out different steps; mask them alike, or join "
-                    "them before the layer that makes the mask"
-                )
-            if y.spec.shape[:2] == first.spec.shape:
-                builder.set_mask(y, first)
-        return y
 
 
 class Add(_Merge):
@@ -61,7 +41,7 @@ class Add(_Merge):
             y = builder.emit("add", "forward", [total, x])[0]
             assert y is not None
             total = y
-        return self._mask(builder, inputs, total)
+        return total
 
 
 class Concatenate(_Merge):
@@ -95,7 +75,7 @@ class Concatenate(_Merge):
         params = {"axis": self._axis(len(inputs[0].spec.shape))}
         y = builder.emit("concatenate", "forward", inputs, params)[0]
         assert y is not None
-        return self._mask(builder, inputs, y)
+        return y
 
 
 def add(inputs: Sequence[Node], **kwargs: Any) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from convkit.layers.base import Layer
 from convkit.layers.checks import explained
@@ -124,7 +124,7 @@ class BatchNormalization(Layer):
                 f"{self.title}: axis={self.axis} is not supported, channels are on the last axis "
                 f"(input {shape}); leave axis out"
             )
-        if self.built and self.moving_mean and shape[-1:] != self.moving_mean.shape:
+        if self.moving_mean is not None and shape[-1:] != self.moving_mean.shape:
             raise ValueError(
                 f"{self.title} has weights for {self.moving_mean.shape[0]} channels, got "
                 f"{shape[-1]} (input {shape})"
@@ -132,13 +132,6 @@ class BatchNormalization(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
-
-    def refuse_mask(self) -> NoReturn:
-        """Raise the error for sequences of which some steps do not count, in training."""
-        raise ValueError(
-            f"{self.title} cannot leave masked steps out of the statistics of a batch; put it "
-            "before the masking layer, or train without a mask"
-        )
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         assert self.moving_mean is not None and self.moving_variance is not None
@@ -150,7 +143,10 @@ class BatchNormalization(Layer):
             assert y is not None
             return y
         if builder.mask(x) is not None:
-            self.refuse_mask()
+            raise ValueError(
+                f"{self.title} cannot leave masked steps out of the statistics of a batch; put it "
+                "before the masking layer, or train without a mask"
+            )
         y, *batch = builder.emit("batch_norm", "forward", [x, *affine], self._params)
         builder.after_step("batch_norm", "update_moving", [*batch, *kept], self._params)
         assert y is not None
@@ -203,7 +199,6 @@ class LocalResponseNormalization(Layer):
             )
         self.size, self.alpha, self.beta, self.k = int(size), float(alpha), float(beta), float(k)
         self.alpha_per, self.norm_region = alpha_per, norm_region
-        self.supports_masking = norm_region == "across_channels"  # each pixel by itself
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.infer("lrn", "forward", [input_shape], self._params)

@@ -148,7 +148,6 @@ class Permute(_OneOp):
                 f"{self.title}: at most 5 axes and the batch's are supported, got {dims!r}"
             )
         self.params = dict(transpose_params((0, *self.dims)))
-        self.supports_masking = self.dims[0] == 1  # where steps stay steps
 
     def check_input(self, shape: Shape) -> None:
         if len(shape) != len(self.dims) + 1:

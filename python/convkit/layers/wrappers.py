@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
 from convkit.layers.base import Layer, check_weights
-from convkit.layers.normalization import BatchNormalization
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -24,38 +22,7 @@ __all__ = ["Bidirectional", "TimeDistributed"]
 MODES = ("concat", "sum", "ave", None)
 
 
-class _Wrapper(Layer):
-    """A layer that has its weights from the layers within it."""
-
-    @property
-    def _inner(self) -> Sequence[Layer]:
-        raise NotImplementedError
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights; setting it sets the layers within."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._inner:
-            layer.trainable = self._trainable
-
-    @property
-    def differentiable(self) -> bool:
-        return all(layer.differentiable for layer in self._inner)
-
-    def _adopt(self) -> None:
-        """Take the inner layers' weights, which a frozen wrapper freezes."""
-        found = dict.fromkeys(p for layer in self._inner for p in layer.parameters)
-        self.parameters = list(found)
-        if not self._trainable:
-            for layer in self._inner:
-                layer.trainable = False
-
-
-class Bidirectional(_Wrapper):
+class Bidirectional(Layer):
     """A recurrent layer over both directions of time (Schuster and Paliwal 1997).
 
     Parameters
@@ -117,10 +84,6 @@ class Bidirectional(_Wrapper):
     def _both(self) -> tuple[Recurrent, Recurrent]:
         return self.forward_layer, self.backward_layer
 
-    @property
-    def _inner(self) -> Sequence[Layer]:
-        return self._both
-
     def _check_pair(self) -> None:
         first, second = self._both
         if first.go_backwards == second.go_backwards:
@@ -147,7 +110,9 @@ class Bidirectional(_Wrapper):
         given = input_shape if isinstance(input_shape, list) else [input_shape]
         for layer, part in zip(self._both, self._parts(given)):
             layer.connect(part)
-        self._adopt()
+            self.parameters += layer.parameters
+        for parameter in self.parameters:
+            parameter.frozen = parameter.frozen or not self.trainable
         if self._initial_weights is not None:
             for p, values in check_weights(self.title, self.parameters, self._initial_weights):
                 p.initializer = Constant(values)
@@ -252,7 +217,7 @@ class Bidirectional(_Wrapper):
     reset_state = reset_states
 
 
-class TimeDistributed(_Wrapper):
+class TimeDistributed(Layer):
     """A layer, or a Sequential model, at each step of a sequence, with the same weights.
 
     Parameters
@@ -281,10 +246,6 @@ class TimeDistributed(_Wrapper):
             raise ValueError(f"{self.title}: the model in it has no layers")
         self.chain: list[Layer] = list(chain)
 
-    @property
-    def _inner(self) -> Sequence[Layer]:
-        return self.chain
-
     def check_input(self, shape: Shape) -> None:
         if len(shape) < 3:
             raise ValueError(f"{self.title} expects sequences (N, T, ...), got {shape}")
@@ -294,7 +255,10 @@ class TimeDistributed(_Wrapper):
 
     def build(self, input_shape: Any) -> None:
         self._connect(input_shape)
-        self._adopt()
+        found = dict.fromkeys(p for member in self.chain for p in member.parameters)
+        self.parameters = list(found)
+        for parameter in self.parameters:
+            parameter.frozen = parameter.frozen or not self.trainable
 
     def _connect(self, input_shape: Any) -> Any:
         """The shape of a step's output."""
@@ -311,9 +275,6 @@ class TimeDistributed(_Wrapper):
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         n, t, *step = inputs[0].spec.shape
         value = builder.view(inputs[0], (n * t, *step))
-        masked = builder.training and builder.mask(inputs[0]) is not None
         for member in self.chain:
-            if isinstance(member, BatchNormalization) and member.trainable and masked:
-                member.refuse_mask()
             value = member.emit(builder, [value])
         return builder.view(value, (n, t, *value.spec.shape[1:]))

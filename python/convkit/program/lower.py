@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from convkit.ops.registry import Spec
 from convkit.program.program import Builder, Value
 
 if TYPE_CHECKING:
-    from convkit.layers.base import Layer
     from convkit.models.model import Model
 
 
@@ -101,25 +99,9 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         emitted = call.layer.emit(builder, given)
         outputs = emitted if isinstance(emitted, list) else [emitted]
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
-        _pass_mask(builder, call.layer, given, outputs[0])
+        mask = builder.mask(given[0]) if call.layer.supports_masking else None
+        if mask is not None and builder.mask(outputs[0]) is None:
+            builder.set_mask(outputs[0], mask)
     builder.layer, builder.training = "", builder.differentiated
     return [values[id(node)] for node in model.outputs]
 
-
-def _pass_mask(builder: Builder, layer: Layer, inputs: Sequence[Value], output: Value) -> None:
-    """Hand the first input's mask on to the output, if the layer's steps are those of its input."""
-    if builder.mask(output) is not None:
-        return
-    masks = [mask for mask in map(builder.mask, inputs) if mask is not None]
-    if not masks:
-        return
-    mask, shape = builder.mask(inputs[0]), output.spec.shape
-    if layer.supports_masking and mask is not None and shape[:2] == mask.spec.shape:
-        builder.set_mask(output, mask)
-    elif len(shape) > 2:
-        warnings.warn(
-            f"{layer.title} drops the mask of its input: from here on, steps that it leaves out "
-            "count like the others; put the layer before the one that makes the mask, or make the "
-            "sequences of equal length",
-            stacklevel=2,
-        )

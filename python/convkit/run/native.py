@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -68,9 +67,6 @@ class NativeExecutor:
         for v, array in program.constants.items():
             self._constants[v.offset : v.offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         self._thread = threading.local()
-        # Carried states are the model's: threads take turns where a program changes them.
-        turns = bool(program.deferred)
-        self._turn: AbstractContextManager[Any] = threading.Lock() if turns else nullcontext()
         self._mine()
 
     def _mine(self) -> Any:
@@ -106,7 +102,7 @@ class NativeExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
-        with self._turn, self.store.running():
+        with self.store.running():
             done, status, after, error = self._mine().run(
                 self._buffers(data),
                 steps,
