@@ -74,7 +74,8 @@ class Layer:
 
     expects: tuple[int, str] | None = None  # rank and legend of the input
     takes_list = False  # whether it is called on a list of nodes
-    # Whether steps of a sequence that its input's mask leaves out stay left out in its output.
+    # Whether the steps of its output (N, T, ...) are those of its input, so that a mask stays
+    # right. If not, `emit` says with `Builder.set_mask` what becomes of a mask, or it is refused.
     supports_masking = False
     batch_size: int | None = None  # that an input has, and a layer that keeps a state is bound to
 

@@ -199,6 +199,7 @@ class LocalResponseNormalization(Layer):
             )
         self.size, self.alpha, self.beta, self.k = int(size), float(alpha), float(beta), float(k)
         self.alpha_per, self.norm_region = alpha_per, norm_region
+        self.supports_masking = norm_region == "across_channels"  # within one it mixes steps
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.infer("lrn", "forward", [input_shape], self._params)
