@@ -209,6 +209,11 @@ class Layer:
         """Whether weights of layers before this one can be trained."""
         return True
 
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether training makes what a sample becomes depend on the other samples of a batch."""
+        return False
+
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True
     ) -> Parameter:
@@ -295,9 +300,13 @@ class Layer:
             return self.compute_output_shape(shape)
         except Exception:
             if not built:
-                self.parameters.clear()
-                self.built = False
+                self.disconnect()
             raise
+
+    def disconnect(self) -> None:
+        """Forget the weights of a connection that failed."""
+        self.parameters.clear()
+        self.built = False
 
     @property
     def trainable(self) -> bool:

@@ -155,7 +155,7 @@ class Recurrent(Layer):
             elif len(x) == 4:
                 hint = f"; Reshape(({x[1]}, {(x[2] or 1) * (x[3] or 1)})) makes rows steps"
             raise ValueError(f"{self.title} expects sequences (N, T, C), got {x}{hint}")
-        if self.kernel is not None and x[2] != self.kernel.shape[0]:
+        if self.built and self.kernel is not None and x[2] != self.kernel.shape[0]:
             raise ValueError(
                 f"{self.title} has weights for {self.kernel.shape[0]} features, got {x[2]} "
                 f"(input {x})"
