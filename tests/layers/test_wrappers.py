@@ -313,3 +313,27 @@ def test_a_failed_connection_leaves_no_weights():
     with pytest.raises(ValueError, match="needs outputs of one shape"):
         sides(ck.Input((6, 5)))
     assert norm(ck.Input((7,))).shape == (None, 7)
+
+
+def test_what_cannot_be_trained_through_is_refused_inside_a_wrapper():
+    step = layers.Lambda(np.sign, name="sign")
+    ways = (
+        [layers.Dense(3, name="d"), layers.TimeDistributed(layers.TimeDistributed(step))],
+        [layers.TimeDistributed(ck.Sequential([layers.Dense(3, name="d"), step]))],
+        [layers.Dense(3, name="d"), layers.TimeDistributed(layers.Activation("step", name="sign"))],
+        [layers.TimeDistributed(layers.Dense(3, "step", name="d"))],
+    )
+    for way in ways:
+        model = ck.Sequential([ck.Input((2, 6, 4)), *way, layers.Dense(2)])
+        with pytest.raises(ValueError, match=r"'(sign|d)' .* weights of layer 'd' before it"):
+            model.compile("sgd", "mse")
+    # Before the weights it is no obstacle.
+    inner = ck.Sequential([step, layers.Dense(2)])
+    model = ck.Sequential([ck.Input((6, 4)), layers.TimeDistributed(inner)])
+    model.compile(ck.optimizers.SGD(1.0), "mse")
+    kernel, bias = model.get_weights()
+    x = sequences(3, 6, 4)
+    slope = np.sign(x) @ kernel + bias
+    model.fit(x, np.zeros((3, 6, 2)), batch_size=3, verbose=0)
+    moved = kernel - np.tensordot(np.sign(x), slope, ([0, 1], [0, 1])) / 18
+    np.testing.assert_allclose(model.get_weights()[0], moved, atol=1e-6)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import initializers
+from convkit.activations import ActivationFunction
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
 from convkit.layers.parameter import Parameter
@@ -205,9 +206,20 @@ class Layer:
         return f"layer {self.name!r} ({type(self).__name__})"
 
     @property
+    def sequence(self) -> list[Layer]:
+        """The layers that this one consists of, one after the other: itself, but of a wrapper."""
+        return [self]
+
+    @property
+    def own_activation(self) -> ActivationFunction | None:
+        """The activation at the layer's end."""
+        found = getattr(self, "activation", None)  # a layer of one's own may hold anything there
+        return found if isinstance(found, ActivationFunction) else None
+
+    @property
     def differentiable(self) -> bool:
         """Whether weights of layers before this one can be trained."""
-        return True
+        return self.own_activation is None or self.own_activation.differentiable
 
     @property
     def uses_batch_statistics(self) -> bool:

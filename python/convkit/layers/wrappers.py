@@ -273,6 +273,10 @@ class TimeDistributed(_Wrapper):
     def inner(self) -> list[Layer]:
         return self.chain
 
+    @property
+    def sequence(self) -> list[Layer]:
+        return [part for member in self.chain for part in member.sequence]
+
     def check_input(self, shape: Shape) -> None:
         if len(shape) < 3:
             raise ValueError(f"{self.title} expects sequences (N, T, ...), got {shape}")
