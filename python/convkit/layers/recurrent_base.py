@@ -57,7 +57,9 @@ class Recurrent(Layer):
         Whether a batch begins with the state in which the one before ended. The model's input then
         has a ``batch_size``, and `reset_states` goes back to zeros. There is one state: threads
         that predict with the model take turns, batch by batch, and each goes on where the one
-        before it ended.
+        before it ended. The state is a weight, not trained, ``state_h`` of shape (batch_size,
+        units) for example, so `get_weights` of a layer without one does not fit: copy
+        `trainable_weights` one by one, by name, as in `convkit.models.char_rnn`.
     truncate : int, optional
         Train by truncated backpropagation through time: gradients do not flow from step k to step
         k - 1, 2 k to 2 k - 1 and so on, counted from 0. By default they flow through all steps.
