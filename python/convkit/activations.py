@@ -56,6 +56,11 @@ class ActivationFunction:
             raise ValueError(f"[{kind}] {parameter} must be finite and at least 0, got {alpha}")
         self.__name__ = kind
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether there is a derivative to train by; that of step is 0 wherever it has one."""
+        return self.kind != "step"
+
     def __call__(self, x: ArrayLike, alpha: float | None = None, **options: Any) -> Any:
         """Apply the function to an array, or to a node of a functional model.
 

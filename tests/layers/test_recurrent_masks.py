@@ -199,3 +199,118 @@ def test_a_weighted_loss_among_the_metrics_is_refused_under_a_mask():
     x, y, _ = words()
     with pytest.raises(ValueError, match="cannot have sample weights and a mask"):
         model.fit(x, y, sample_weight=np.ones(5), verbose=0)
+
+
+def counted_loss(outputs, nodes, x, mask):
+    """The squared error against 0 and its closed form over the steps that `mask` has."""
+    model = ck.Model(nodes, outputs)
+    shake(model)
+    model.compile("sgd", "mse")
+    y = model.predict(x)
+    loss = model.evaluate(x, np.zeros_like(y), batch_size=len(y), verbose=0)
+    return loss, pytest.approx((y.astype("float64") ** 2).mean(-1)[mask].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("join", [layers.add, layers.concatenate])
+def test_merging_layers_keep_the_mask_of_their_inputs(join):
+    x, mask = padded()
+    node = ck.Input((6, 4))
+    masked = layers.Masking()(node)
+    loss, expected = counted_loss(
+        join([masked, layers.LSTM(4, return_sequences=True)(masked)]), node, x, mask
+    )
+    assert loss == expected
+
+
+@pytest.mark.parametrize("join", [layers.add, layers.concatenate])
+def test_a_step_counts_that_counts_in_any_input(join):
+    (x, first), (z, second) = padded(), padded(left=True)
+    nodes = [ck.Input((6, 4)), ck.Input((6, 4)), ck.Input((6, 4))]
+    dense = [layers.Dense(3)(layers.Masking()(n)) for n in nodes]
+    second[1:] &= np.arange(6) > 3
+    z = np.where(second[..., None], z, 0)
+    third = np.zeros_like(first)
+    third[3, 2] = True
+    w = np.where(third[..., None], sequences(4, 6, 4), 0)
+    union = first | second | third
+    assert 0 < union.sum() < union.size and (union != first).any()
+    loss, expected = counted_loss(join(dense), nodes, [x, z, w], union)
+    assert loss == expected
+    # Without a mask all of an input's steps count.
+    plain = [dense[0], layers.Dense(3)(nodes[1])]
+    loss, expected = counted_loss(join(plain), nodes[:2], [x, z], np.ones_like(union))
+    assert loss == expected
+
+
+def test_masks_are_joined_in_time():
+    x, mask = padded()
+    nodes = [ck.Input((6, 4)), ck.Input((6, 4))]
+    masked = layers.Masking()(nodes[0])
+    both = layers.concatenate([masked, nodes[1], layers.Dense(4)(masked)], axis=1)
+    every = np.concatenate([mask, np.ones_like(mask), mask], axis=1)
+    loss, expected = counted_loss(both, nodes, [x, sequences(4, 6, 4)], every)
+    assert loss == expected
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.LocalResponseNormalization(3),
+        layers.Reshape((6, 4)),
+        layers.Reshape((-1, 2, 2)),
+        layers.Permute((1, 2)),
+        layers.Lambda(lambda a: a[..., ::-1]),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_layers_that_keep_the_steps_keep_the_mask(layer):
+    x, mask = padded()
+    node = ck.Input((6, 4))
+    y = layers.Reshape((6, 4))(layer(layers.Dense(4)(layers.Masking()(node))))
+    if layer.differentiable:
+        y = layers.Dense(2)(y)
+    model = ck.Model(node, y)
+    shake(model)
+    weight = mask / mask.sum()
+    values = model.predict(x).astype("float64")
+    if not layer.differentiable:
+        model.layers[2].trainable = False
+    model.compile("sgd", "mse")
+    loss = model.evaluate(x, np.zeros_like(values), batch_size=4, verbose=0)
+    assert loss == pytest.approx(((values**2).mean(-1) * weight).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (layers.Lambda(lambda a: a.mean(1)), (4,)),
+        (layers.Lambda(lambda a: a[:, ::2]), (3, 4)),
+        (layers.Permute((2, 1)), (4, 6)),
+        (layers.Reshape((12, 2)), (12, 2)),
+        (layers.Flatten(), (24,)),
+    ],
+)
+def test_layers_that_change_the_steps_drop_the_mask(layer, shape):
+    x, _ = padded()
+    model = ck.Sequential([ck.Input((6, 4)), layers.Masking(), layer, layers.Dense(2)])
+    model.compile("sgd", "mse")
+    y = model.predict(x).astype("float64")
+    assert y.shape == (4, *shape[:-1], 2)
+    assert model.evaluate(x, 0 * y, batch_size=4, verbose=0) == pytest.approx((y**2).mean())
+    model.fit(x, 0 * y, batch_size=4, verbose=0)
+    # Not even where there happen to be as many features as steps.
+    square = ck.Sequential([ck.Input((6, 6)), layers.Masking(), layers.Permute((2, 1))])
+    square.compile("sgd", "mse")
+    x, _ = padded(c=6)
+    loss = square.evaluate(x, 0 * x, batch_size=4, verbose=0)
+    assert loss == pytest.approx((x.astype("float64") ** 2).mean())
+
+
+def test_a_mask_that_would_get_lost_is_refused():
+    node = ck.Input((6, 4, 3))
+    model = ck.Model(node, layers.Conv2D(2, 3, padding="same", name="c")(layers.Masking()(node)))
+    with pytest.raises(ValueError, match=r"'c' \(Conv2D\) would lose the mask .*\(4, 6, 4, 2\)"):
+        model.predict(np.zeros((4, 6, 4, 3), "float32"))
+    steps = layers.Masking()(node)
+    inside = layers.TimeDistributed(layers.Reshape((2, 6)))(steps)
+    assert ck.Model(node, inside).predict(np.zeros((4, 6, 4, 3), "float32")).shape == (4, 6, 2, 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -256,3 +257,18 @@ def test_the_rest_of_a_split_must_fit():
     model.fit(x, y, validation_split=0.33, shuffle=False, verbose=0)
     with pytest.raises(ValueError, match="samples do not make whole batches"):
         model.fit(x, y, validation_split=0.5, shuffle=False, verbose=0)
+
+
+def test_threads_take_turns_with_the_state():
+    layer = layers.SimpleRNN(
+        32, "relu", stateful=True, kernel_initializer="zeros", bias_initializer="ones",
+        recurrent_initializer=ck.initializers.Constant(np.eye(32)),
+    )  # fmt: skip
+    model = copy.deepcopy(ck.Sequential([ck.Input((2000, 4), batch_size=2), layer]))
+    x = np.zeros((10, 2000, 4), "float32")
+    model.predict(x, batch_size=2, verbose=0)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: model.predict(x, batch_size=2, verbose=0), range(40)))
+    # It counts steps: each batch ends 2000 after another one, and none is left out.
+    ends = np.sort(np.concatenate(results)[:, 0])
+    np.testing.assert_array_equal(ends, np.repeat(np.arange(6, 206) * 2000, 2))

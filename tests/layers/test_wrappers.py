@@ -252,3 +252,88 @@ def test_two_inner_layers_of_one_name():
 
     with pytest.raises(ValueError, match=r"2 weights 'same.kernel'"):
         ck.Sequential([ck.Input((6, 4)), inner(), inner()])
+
+
+@pytest.mark.parametrize("when", ["before", "after", "argument"])
+def test_a_frozen_wrapper_keeps_its_averages(when):
+    options = {"trainable": False} if when == "argument" else {}
+    inner = ck.Sequential([layers.Dense(3), layers.BatchNormalization(momentum=0.5)])
+    steps = layers.TimeDistributed(inner, **options)
+    if when == "before":
+        steps.trainable = False
+    model = ck.Sequential([ck.Input((2, 6, 4)), layers.TimeDistributed(steps), layers.Dense(2)])
+    if when == "after":
+        model.layers[0].trainable = False
+    assert not steps.chain[1].trainable
+    model.compile("sgd", "mse")
+    before = steps.get_weights()
+    x = sequences(6, 6, 4).reshape(3, 2, 6, 4) + 5
+    model.fit(x, np.zeros((3, 2, 6, 2)), batch_size=3, verbose=0)
+    for old, new in zip(before, steps.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    steps.trainable = True
+    model.compile(ck.optimizers.SGD(0.0), "mse")
+    model.fit(x, np.zeros((3, 2, 6, 2)), batch_size=3, verbose=0)
+    kernel, bias, _, _, mean, _ = steps.get_weights()
+    np.testing.assert_allclose(mean, 0.5 * (x @ kernel + bias).mean((0, 1, 2)), rtol=1e-5)
+
+
+def test_statistics_do_not_take_in_masked_steps():
+    inner = ck.Sequential([layers.Dense(3), layers.BatchNormalization(name="norm")])
+    steps = layers.TimeDistributed(layers.TimeDistributed(inner), name="steps")
+    start = ck.Input((6, 2, 4))
+    model = ck.Model(start, layers.Flatten()(steps(layers.Masking()(start))))
+    model.compile("sgd", "mse")
+    x, y = np.ones((3, 6, 2, 4), "float32"), np.zeros((3, 36))
+    assert model.predict(x).shape == y.shape
+    with pytest.raises(ValueError, match="cannot leave masked steps out of the statistics"):
+        model.fit(x, y, verbose=0)
+    steps.trainable = False  # now it normalises by the averages: mean 0, variance 1
+    model.compile("sgd", "mse")
+    loss = model.fit(x, y, verbose=0).history["loss"][0]
+    assert loss == pytest.approx((model.predict(x).astype("float64") ** 2).mean(), rel=1e-5)
+
+
+def test_a_failed_connection_leaves_no_weights():
+    lstm = layers.LSTM(2, stateful=True)
+    norm = layers.BatchNormalization()
+    chain = layers.TimeDistributed(ck.Sequential([norm, layers.Conv2D(2, 3)]))
+    other = layers.LSTM(3, go_backwards=True)
+    sides = layers.Bidirectional(layers.LSTM(2), "sum", backward_layer=other)
+    for layer, shape, message in (
+        (lstm, (6, 3), "needs a fixed batch size"),
+        (layers.TimeDistributed(sides), (2, 6, 3), "needs outputs of one shape"),
+        (chain, (6, 3), "expects rank 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer(ck.Input(shape))
+        assert not layer.built and layer.count_params() == 0
+    assert lstm(ck.Input((6, 5), batch_size=2)).shape == (None, 2)
+    assert [p.shape for p in lstm.weights] == [(5, 8), (2, 8), (8,), (2, 2), (2, 2)]
+    with pytest.raises(ValueError, match="needs outputs of one shape"):
+        sides(ck.Input((6, 5)))
+    assert norm(ck.Input((7,))).shape == (None, 7)
+
+
+def test_what_cannot_be_trained_through_is_refused_inside_a_wrapper():
+    step = layers.Lambda(np.sign, name="sign")
+    ways = (
+        [layers.Dense(3, name="d"), layers.TimeDistributed(layers.TimeDistributed(step))],
+        [layers.TimeDistributed(ck.Sequential([layers.Dense(3, name="d"), step]))],
+        [layers.Dense(3, name="d"), layers.TimeDistributed(layers.Activation("step", name="sign"))],
+        [layers.TimeDistributed(layers.Dense(3, "step", name="d"))],
+    )
+    for way in ways:
+        model = ck.Sequential([ck.Input((2, 6, 4)), *way, layers.Dense(2)])
+        with pytest.raises(ValueError, match=r"'(sign|d)' .* weights of layer 'd' before it"):
+            model.compile("sgd", "mse")
+    # Before the weights it is no obstacle.
+    inner = ck.Sequential([step, layers.Dense(2)])
+    model = ck.Sequential([ck.Input((6, 4)), layers.TimeDistributed(inner)])
+    model.compile(ck.optimizers.SGD(1.0), "mse")
+    kernel, bias = model.get_weights()
+    x = sequences(3, 6, 4)
+    slope = np.sign(x) @ kernel + bias
+    model.fit(x, np.zeros((3, 6, 2)), batch_size=3, verbose=0)
+    moved = kernel - np.tensordot(np.sign(x), slope, ([0, 1], [0, 1])) / 18
+    np.testing.assert_allclose(model.get_weights()[0], moved, atol=1e-6)

@@ -257,3 +257,18 @@ def test_weights_that_are_not_finite_are_told():
     model.layers[-1].bias.assign(np.full(5, np.nan))
     with pytest.raises(ValueError, match="not finite: are its weights"):
         models.generate(model, [0], 3)
+
+
+@pytest.mark.parametrize("cell", ["simple", "lstm", "gru"])
+def test_weights_go_into_a_stateful_model_by_name(cell):
+    options = {"vocabulary": 7, "cell": cell, "units": 5, "layers": 2, "steps": 6}
+    trained, writer = models.char_rnn(**options), models.char_rnn(**options, batch_size=3)
+    states = 3 * 5 * 2 * (2 if cell == "lstm" else 1)
+    assert writer.count_params() == trained.count_params() + states
+    values = {p.path: p.numpy() for p in trained.weights}
+    copied = [p for p in writer.weights if p.path in values]
+    assert len(copied) == len(values)
+    for p in copied:
+        p.assign(values[p.path])
+    x = np.random.default_rng(0).integers(0, 7, (3, 6))
+    np.testing.assert_array_equal(writer.predict(x, verbose=0), trained.predict(x, verbose=0))

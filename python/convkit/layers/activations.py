@@ -47,6 +47,10 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.function = activations.get(activation)
 
+    @property
+    def own_activation(self) -> ActivationFunction:
+        return self.function
+
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import initializers
+from convkit.activations import ActivationFunction
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
 from convkit.layers.parameter import Parameter
@@ -74,7 +75,8 @@ class Layer:
 
     expects: tuple[int, str] | None = None  # rank and legend of the input
     takes_list = False  # whether it is called on a list of nodes
-    # Whether steps of a sequence that its input's mask leaves out stay left out in its output.
+    # Whether the steps of its output (N, T, ...) are those of its input, so that a mask stays
+    # right. If not, `emit` says with `Builder.set_mask` what becomes of a mask, or it is refused.
     supports_masking = False
     batch_size: int | None = None  # that an input has, and a layer that keeps a state is bound to
 
@@ -204,9 +206,25 @@ class Layer:
         return f"layer {self.name!r} ({type(self).__name__})"
 
     @property
+    def sequence(self) -> list[Layer]:
+        """The layers that this one consists of, one after the other: itself, but of a wrapper."""
+        return [self]
+
+    @property
+    def own_activation(self) -> ActivationFunction | None:
+        """The activation at the layer's end."""
+        found = getattr(self, "activation", None)  # a layer of one's own may hold anything there
+        return found if isinstance(found, ActivationFunction) else None
+
+    @property
     def differentiable(self) -> bool:
         """Whether weights of layers before this one can be trained."""
-        return True
+        return self.own_activation is None or self.own_activation.differentiable
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether training makes what a sample becomes depend on the other samples of a batch."""
+        return False
 
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True
@@ -307,9 +325,13 @@ class Layer:
             return self.compute_output_shape(shape)
         except Exception:
             if not built:
-                self.parameters.clear()
-                self.built = False
+                self.disconnect()
             raise
+
+    def disconnect(self) -> None:
+        """Forget the weights of a connection that failed."""
+        self.parameters.clear()
+        self.built = False
 
     @property
     def trainable(self) -> bool:

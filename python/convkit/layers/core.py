@@ -129,7 +129,13 @@ class Reshape(Layer):
         Of one sample; one axis may be -1, to be found from the others.
     **kwargs
         Common arguments of `Layer`.
+
+    Notes
+    -----
+    A mask stays where the axis of steps stays: (N, T, ...) becomes (N, T, ...).
     """
+
+    supports_masking = True
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)

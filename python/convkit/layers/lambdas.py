@@ -50,6 +50,11 @@ class Lambda(Layer):
         When the layer is connected: if the function returns another dtype or shape, mixes samples,
         or has another gradient.
 
+    Notes
+    -----
+    A mask of sequences (N, T, ...) goes with a result (N, T, ...): the function is taken to leave
+    the steps where they are.
+
     Examples
     --------
     >>> import numpy as np

@@ -25,6 +25,20 @@ _LRN_NAMES = {
 }
 
 
+def check_unmasked(builder: Builder, layer: Layer) -> None:
+    """Refuse to train on masked steps with a layer that would count them in its statistics.
+
+    Raises
+    ------
+    ValueError
+    """
+    if builder.training and layer.uses_batch_statistics:
+        raise ValueError(
+            f"{layer.title} cannot leave masked steps out of the statistics of a batch; put it "
+            "before the masking layer, or train without a mask"
+        )
+
+
 class BatchNormalization(Layer):
     """Give every channel mean 0 and variance 1 over the batch, then scale and shift it.
 
@@ -124,11 +138,15 @@ class BatchNormalization(Layer):
                 f"{self.title}: axis={self.axis} is not supported, channels are on the last axis "
                 f"(input {shape}); leave axis out"
             )
-        if self.moving_mean is not None and shape[-1:] != self.moving_mean.shape:
+        if self.built and self.moving_mean is not None and shape[-1:] != self.moving_mean.shape:
             raise ValueError(
                 f"{self.title} has weights for {self.moving_mean.shape[0]} channels, got "
                 f"{shape[-1]} (input {shape})"
             )
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        return self.trainable
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
@@ -138,15 +156,12 @@ class BatchNormalization(Layer):
         x, moving = inputs[0], [self.moving_mean, self.moving_variance]
         kept = [builder.parameter(p) for p in moving]
         affine = [None if p is None else builder.parameter(p) for p in (self.gamma, self.beta)]
-        if not (builder.training and self.trainable):
+        if not (builder.training and self.uses_batch_statistics):
             y = builder.emit("batch_norm", "inference", [x, *kept, *affine], self._params)[0]
             assert y is not None
             return y
         if builder.mask(x) is not None:
-            raise ValueError(
-                f"{self.title} cannot leave masked steps out of the statistics of a batch; put it "
-                "before the masking layer, or train without a mask"
-            )
+            check_unmasked(builder, self)
         y, *batch = builder.emit("batch_norm", "forward", [x, *affine], self._params)
         builder.after_step("batch_norm", "update_moving", [*batch, *kept], self._params)
         assert y is not None
@@ -199,6 +214,7 @@ class LocalResponseNormalization(Layer):
             )
         self.size, self.alpha, self.beta, self.k = int(size), float(alpha), float(beta), float(k)
         self.alpha_per, self.norm_region = alpha_per, norm_region
+        self.supports_masking = norm_region == "across_channels"  # within one it mixes steps
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.infer("lrn", "forward", [input_shape], self._params)

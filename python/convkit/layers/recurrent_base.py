@@ -55,7 +55,11 @@ class Recurrent(Layer):
         Whether steps are taken from the last to the first; sequences come out in that order.
     stateful : bool
         Whether a batch begins with the state in which the one before ended. The model's input then
-        has a ``batch_size``, and `reset_states` goes back to zeros.
+        has a ``batch_size``, and `reset_states` goes back to zeros. There is one state: threads
+        that predict with the model take turns, batch by batch, and each goes on where the one
+        before it ended. The state is a weight, not trained, ``state_h`` of shape (batch_size,
+        units) for example, so `get_weights` of a layer without one does not fit: copy
+        `trainable_weights` one by one, by name, as in `convkit.models.char_rnn`.
     truncate : int, optional
         Train by truncated backpropagation through time: gradients do not flow from step k to step
         k - 1, 2 k to 2 k - 1 and so on, counted from 0. By default they flow through all steps.
@@ -155,7 +159,7 @@ class Recurrent(Layer):
             elif len(x) == 4:
                 hint = f"; Reshape(({x[1]}, {(x[2] or 1) * (x[3] or 1)})) makes rows steps"
             raise ValueError(f"{self.title} expects sequences (N, T, C), got {x}{hint}")
-        if self.kernel is not None and x[2] != self.kernel.shape[0]:
+        if self.built and self.kernel is not None and x[2] != self.kernel.shape[0]:
             raise ValueError(
                 f"{self.title} has weights for {self.kernel.shape[0]} features, got {x[2]} "
                 f"(input {x})"

@@ -131,6 +131,10 @@ class Permute(_OneOp):
         exchanges the two axes of a sample.
     **kwargs
         Common arguments of `Layer`.
+
+    Notes
+    -----
+    A mask stays where the axis of steps does, the first of `dims` being 1; otherwise it is dropped.
     """
 
     op = "transpose"
@@ -155,3 +159,8 @@ class Permute(_OneOp):
                 f"{self.title}: dims {self.dims} is for samples of {len(self.dims)} axes, got "
                 f"input {shape}; name each of its {len(shape) - 1} axes once, from 1"
             )
+
+    def emit(self, builder: Builder, inputs: list[Value]) -> Value:
+        y = super().emit(builder, inputs)
+        builder.set_mask(y, builder.mask(inputs[0]) if self.dims[0] == 1 else None)
+        return y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
 from convkit.layers.base import Layer, check_weights
+from convkit.layers.normalization import check_unmasked
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -22,7 +24,51 @@ __all__ = ["Bidirectional", "TimeDistributed"]
 MODES = ("concat", "sum", "ave", None)
 
 
-class Bidirectional(Layer):
+class _Wrapper(Layer):
+    """A layer around others, which are frozen with it and connected with it."""
+
+    @property
+    def inner(self) -> list[Layer]:
+        """The layers in it."""
+        raise NotImplementedError
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes weights of the layers in it; a change goes on to them."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self.inner:
+            layer.trainable = value
+
+    @property
+    def differentiable(self) -> bool:
+        return all(layer.differentiable for layer in self.inner)
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        return any(layer.uses_batch_statistics for layer in self.inner)
+
+    def connect(self, shape: Any) -> Any:
+        fresh = [layer for layer in self._all() if not layer.built]
+        try:
+            return super().connect(shape)
+        except Exception:
+            if not self.built:
+                for layer in fresh:
+                    layer.disconnect()
+            raise
+
+    def _all(self) -> Iterator[Layer]:
+        for layer in self.inner:
+            yield layer
+            if isinstance(layer, _Wrapper):
+                yield from layer._all()
+
+
+class Bidirectional(_Wrapper):
     """A recurrent layer over both directions of time (Schuster and Paliwal 1997).
 
     Parameters
@@ -79,6 +125,12 @@ class Bidirectional(Layer):
             each.name = f"{self.name}.{way}"
             each._in_time = True
         self._initial_weights = weights
+        if not self.trainable:
+            self.trainable = False  # the layers in it too
+
+    @property
+    def inner(self) -> list[Layer]:
+        return list(self._both)
 
     @property
     def _both(self) -> tuple[Recurrent, Recurrent]:
@@ -111,8 +163,6 @@ class Bidirectional(Layer):
         for layer, part in zip(self._both, self._parts(given)):
             layer.connect(part)
             self.parameters += layer.parameters
-        for parameter in self.parameters:
-            parameter.frozen = parameter.frozen or not self.trainable
         if self._initial_weights is not None:
             for p, values in check_weights(self.title, self.parameters, self._initial_weights):
                 p.initializer = Constant(values)
@@ -217,7 +267,7 @@ class Bidirectional(Layer):
     reset_state = reset_states
 
 
-class TimeDistributed(Layer):
+class TimeDistributed(_Wrapper):
     """A layer, or a Sequential model, at each step of a sequence, with the same weights.
 
     Parameters
@@ -245,6 +295,16 @@ class TimeDistributed(Layer):
         if not chain:
             raise ValueError(f"{self.title}: the model in it has no layers")
         self.chain: list[Layer] = list(chain)
+        if not self.trainable:
+            self.trainable = False  # the layers in it too
+
+    @property
+    def inner(self) -> list[Layer]:
+        return self.chain
+
+    @property
+    def sequence(self) -> list[Layer]:
+        return [part for member in self.chain for part in member.sequence]
 
     def check_input(self, shape: Shape) -> None:
         if len(shape) < 3:
@@ -257,8 +317,6 @@ class TimeDistributed(Layer):
         self._connect(input_shape)
         found = dict.fromkeys(p for member in self.chain for p in member.parameters)
         self.parameters = list(found)
-        for parameter in self.parameters:
-            parameter.frozen = parameter.frozen or not self.trainable
 
     def _connect(self, input_shape: Any) -> Any:
         """The shape of a step's output."""
@@ -273,6 +331,9 @@ class TimeDistributed(Layer):
         return (None, input_shape[1], *self._connect(input_shape)[1:])
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
+        if builder.mask(inputs[0]) is not None:
+            for member in self.chain:
+                check_unmasked(builder, member)
         n, t, *step = inputs[0].spec.shape
         value = builder.view(inputs[0], (n * t, *step))
         for member in self.chain:

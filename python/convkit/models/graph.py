@@ -144,13 +144,21 @@ def check_differentiable(calls: Sequence[Call]) -> None:
     trained: dict[int, str] = {}  # a node, and the first layer with trainable weights before it
     for call in calls:
         before = next((trained[id(n)] for n in call.inputs if id(n) in trained), None)
-        if before is not None and not call.layer.differentiable:
-            raise ValueError(
-                f"{call.layer.title} has no gradient, and the weights of layer {before!r} before "
-                "it are to be trained; give it gradient=, move it before all layers with weights, "
-                "or set trainable = False on those"
-            )
-        if before is None and call.layer.trainable_weights:
-            before = call.layer.name
+        for layer in call.layer.sequence:
+            own = layer.name if layer.trainable_weights else None
+            activation = layer.own_activation
+            if activation is not None and not activation.differentiable and (before or own):
+                raise ValueError(
+                    f"{layer.title}: {activation.kind} has no derivative to train by, and the "
+                    f"weights of layer {before or own!r} before it are to be trained; set "
+                    "trainable = False on those, or use sigmoid, or models.Perceptron"
+                )
+            if before is not None and not layer.differentiable:
+                raise ValueError(
+                    f"{layer.title} has no gradient, and the weights of layer {before!r} before "
+                    "it are to be trained; give it gradient=, move it before all layers with "
+                    "weights, or set trainable = False on those"
+                )
+            before = before or own
         if before is not None:
             trained.update((id(n), before) for n in call.outputs)

@@ -118,13 +118,19 @@ def char_rnn(
         Length of trained vectors for the characters, in place of one-hot rows.
     batch_size : int, optional
         Carry the state from each batch to the next: they have this size, and sequence i of one goes
-        on where sequence i of the one before ended.
+        on where sequence i of the one before ended. The states count among the weights; see Notes.
     name : str
 
     Returns
     -------
     Sequential
         From character numbers (N, steps) to probabilities (N, steps, vocabulary).
+
+    Notes
+    -----
+    With a `batch_size` the states are weights that are not trained, ``state_h`` for example, so
+    `count_params`, `get_weights` and weights files have more than those of the model without one.
+    Copy from one to the other by name, as below.
 
     Examples
     --------
@@ -133,6 +139,11 @@ def char_rnn(
     329793
     >>> models.char_rnn(cell="lstm", units=256, layers=2).count_params()
     874049
+    >>> trained, writer = models.char_rnn(), models.char_rnn(batch_size=1)
+    >>> values = {p.path: p.numpy() for p in trained.weights}
+    >>> for p in writer.weights:
+    ...     if p.path in values:  # a state is not
+    ...         p.assign(values[p.path])
     """
     options: dict[str, Any] = {"return_sequences": True, "stateful": batch_size is not None}
     if cell != "gru":  # which has two biases in any case

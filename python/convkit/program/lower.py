@@ -9,6 +9,7 @@ from convkit.ops.registry import Spec
 from convkit.program.program import Builder, Value
 
 if TYPE_CHECKING:
+    from convkit.layers.base import Layer
     from convkit.models.model import Model
 
 
@@ -50,6 +51,36 @@ def gather(
     params = {"scale": scale, "offset": offset}
     builder.emit("gather_rows", "forward", [source, index], params, out=[out])
     return builder.view(out, (batch, *shape))
+
+
+def pass_masks(
+    builder: Builder, layer: Layer, inputs: Sequence[Value], outputs: Sequence[Value]
+) -> None:
+    """Pass the mask of a layer's inputs on to those outputs that have the same steps.
+
+    A layer that changes the steps says itself, by `Builder.set_mask`, which of them count.
+
+    Raises
+    ------
+    ValueError
+        If an output keeps the steps and the layer does not know masks: losses and the layers
+        behind it would count the padding.
+    """
+    masks = [mask for mask in map(builder.mask, inputs) if mask is not None]
+    if not masks:
+        return
+    for value in outputs:
+        shape = value.spec.shape
+        if builder.says_mask(value) or len(shape) < 3 or shape[:2] != masks[0].spec.shape:
+            continue
+        if not layer.supports_masking:
+            raise ValueError(
+                f"{layer.title} would lose the mask of its input, and padding would count as "
+                f"steps of its output {shape}; put it before the layer that masks, into "
+                "TimeDistributed where it is to treat steps one by one, or set supports_masking = "
+                "True in a layer of one's own whose output has the same steps"
+            )
+        builder.set_mask(value, masks[0])
 
 
 def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bool) -> list[Value]:
@@ -99,9 +130,6 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         emitted = call.layer.emit(builder, given)
         outputs = emitted if isinstance(emitted, list) else [emitted]
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
-        mask = builder.mask(given[0]) if call.layer.supports_masking else None
-        if mask is not None and builder.mask(outputs[0]) is None:
-            builder.set_mask(outputs[0], mask)
+        pass_masks(builder, call.layer, given, outputs)
     builder.layer, builder.training = "", builder.differentiated
     return [values[id(node)] for node in model.outputs]
-

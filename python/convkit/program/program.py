@@ -263,7 +263,7 @@ class Builder:
         self.differentiated = self.training = training
         self.layer = ""
         self._parameters: dict[int, Value] = {}
-        self._masks: dict[Value, Value] = {}
+        self._masks: dict[Value, Value | None] = {}
         self._count = 0
 
     def name(self, prefix: str) -> str:
@@ -307,9 +307,13 @@ class Builder:
         """Which steps of a sequence count: uint8 of shape (N, T), 1 for those that do."""
         return self._masks.get(value)
 
-    def set_mask(self, value: Value, mask: Value) -> None:
-        """Say which steps of a sequence count."""
+    def set_mask(self, value: Value, mask: Value | None) -> None:
+        """Say which steps of a sequence count; None for all of them."""
         self._masks[value] = mask
+
+    def says_mask(self, value: Value) -> bool:
+        """Whether `set_mask` said anything about a value."""
+        return value in self._masks
 
     def found_mask(self, value: Value, padding: float = 0.0) -> Value:
         """The mask that leaves out the steps of sequences (N, T, ...) that are nothing else."""
@@ -317,6 +321,14 @@ class Builder:
         (mask,) = self.emit("mask", "find", [value], params, prefix="mask")
         assert mask is not None
         return mask
+
+    def mask_numbers(self, mask: Value) -> Value:
+        """A mask in the program's dtype, 1 for the steps that count, for ops to compute with."""
+        spec = Spec(mask.spec.shape, self.program.dtype)
+        params: Params = {"value": 0.0, "mean": 0}
+        (ones,) = self.emit("mask", "weight", [mask, None], params, out=[spec], prefix="w")
+        assert ones is not None
+        return ones
 
     def masked_weight(
         self, prediction: Value, weight: Value | None, *, mean: bool = False

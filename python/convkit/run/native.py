@@ -28,8 +28,9 @@ from convkit.run.store import Store, flat
 class NativeExecutor:
     """Runs a program whose rows are all native. See `convkit.run.executor.Executor`.
 
-    Threads may run it at the same time, as far as the program leaves the parameters alone: each
-    has an arena and a native half of its own, and `read` gives what the calling thread ran.
+    Threads may run it at the same time unless it trains: each has an arena and a native half of
+    its own, and `read` gives what the calling thread ran. Where a program carries a state from
+    step to step they take turns, a run each.
     """
 
     def __init__(self, program: Program, store: Store) -> None:
@@ -57,6 +58,8 @@ class NativeExecutor:
             program.commit,
             program.batch,
         )
+        # Training is nobody's to share in any case.
+        self._carries = program.mode != "train" and program.commit < len(program.instructions)
         # A program that outlives a change of its model must not write past the new buffers.
         self._needs: dict[str, int] = {}
         for v in program.values():
@@ -102,7 +105,7 @@ class NativeExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
-        with self.store.running():
+        with self.store.running(alone=self._carries):
             done, status, after, error = self._mine().run(
                 self._buffers(data),
                 steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,16 @@ class _Arena(threading.local):
 
     def __reduce__(self) -> tuple[type[_Arena], tuple[()]]:
         return _Arena, ()  # a copy of a model starts without
+
+
+class _Turn:
+    """A lock for what the threads of a model must do one after the other."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[_Turn], tuple[()]]:
+        return _Turn, ()  # a copy of a model has its own
 
 
 class Store:
@@ -69,6 +79,7 @@ class Store:
         self.gradients = flat(offset, dtype)
         self.slots = np.zeros((0, offset), dtype)
         self._arena = _Arena()
+        self._turn = _Turn()
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
@@ -108,8 +119,14 @@ class Store:
         return self._arena.memory
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self, *, alone: bool = False) -> Iterator[None]:
         """Hold this thread's arena for a run.
+
+        Parameters
+        ----------
+        alone : bool
+            Let no other thread run with `alone` at the same time: it would read a state that this
+            one is about to change.
 
         Raises
         ------
@@ -124,7 +141,8 @@ class Store:
             )
         self._arena.busy = True
         try:
-            yield
+            with self._turn.lock if alone else nullcontext():
+                yield
         finally:
             self._arena.busy = False
 
@@ -141,4 +159,5 @@ class Store:
         other.reserve_slots(len(self.slots))
         other.slots[...] = self.slots
         other._arena = _Arena()
+        other._turn = _Turn()
         return other
