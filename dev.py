@@ -140,6 +140,9 @@ def build(state: dict[str, Any]) -> None:
             if file.is_file():
                 digest.update(f"{file.relative_to(ROOT)}\0".encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
+    # An editable installation knows the packages that there were when it was made.
+    packages = sorted(p.parent.relative_to(ROOT) for p in ROOT.glob("python/**/__init__.py"))
+    digest.update(repr([str(p) for p in packages]).encode())
     variables = [f"{name}={os.environ[name]}" for name in BUILD_VARIABLES if os.environ.get(name)]
     digest.update(repr(variables).encode())
     if state.get("build") == digest.hexdigest():

@@ -5,6 +5,7 @@ import pytest
 
 import convkit as ck
 from convkit import losses, metrics
+from convkit.metrics.names import resolve
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
 from convkit.program.fuse import PATTERNS
@@ -147,7 +148,7 @@ def trained(model, loss, metric):
     shape = tuple(model.outputs[0].shape[1:])
     loss = losses.get(loss)
     target = Spec(shape[:-1], "int32") if loss.sparse else Spec(shape)
-    chosen = metrics.resolve([metrics.get(metric)], [], loss.sparse, shape[-1])
+    chosen = resolve([metrics.get(metric)], [], loss.sparse, shape[-1])
     return compile_program(
         model, "train", 2, inputs=[Spec((4,))], target=target, indexed=False, loss=loss,
         metrics=chosen,

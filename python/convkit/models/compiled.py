@@ -11,6 +11,7 @@ from convkit import losses, metrics, optimizers
 from convkit.errors import did_you_mean
 from convkit.losses import Loss
 from convkit.metrics import Metric
+from convkit.metrics.names import resolve
 from convkit.optimizers import Optimizer
 from convkit.program.program import Program
 
@@ -85,7 +86,7 @@ class Compiled:
 
     def resolve(self, outputs: int) -> list[Metric]:
         """The metrics for an output of this width, with unique names."""
-        return metrics.resolve(self.metrics, self.weighted_metrics, self.loss.sparse, outputs)
+        return resolve(self.metrics, self.weighted_metrics, self.loss.sparse, outputs)
 
 
 class Totals:

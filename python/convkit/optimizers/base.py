@@ -1,8 +1,4 @@
-"""Optimizers: how a gradient changes the weights, as objects or by Keras's names.
-
-The state of an optimizer (momentum, moments) lies in the model's flat buffers; the object holds
-the hyperparameters and the number of steps done. Formulas: csrc/ops/update/update.h.
-"""
+"""The base of the optimizers."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit import schedules
 from convkit.errors import did_you_mean, refuse_options
 from convkit.schedules import LearningRateSchedule
 
@@ -21,10 +16,9 @@ if TYPE_CHECKING:
     from convkit.ops.registry import Params
     from convkit.program.program import Builder, Value
 
-__all__ = ["SGD", "Adam", "Optimizer", "get", "schedules"]
 
 # Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
-_HARMLESS: dict[str, Any] = {
+HARMLESS: dict[str, Any] = {
     "clipnorm": None,
     "clipvalue": None,
     "use_ema": False,
@@ -33,6 +27,7 @@ _HARMLESS: dict[str, Any] = {
     "loss_scale_factor": None,
     "gradient_accumulation_steps": None,
 }
+
 
 Rate = float | LearningRateSchedule | Callable[[int], float]
 
@@ -69,17 +64,17 @@ class Optimizer:
                 f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?"
             )
         own = {k: v for k, v in options.items() if k != "global_clipnorm"}
-        refuse_options(owner, own, {**_HARMLESS, **(harmless or {})})
+        refuse_options(owner, own, {**HARMLESS, **(harmless or {})})
         self.name = name
         self.learning_rate = learning_rate
-        self.weight_decay = _at_least_zero(owner, "weight_decay", weight_decay or 0.0)
+        self.weight_decay = at_least_zero(owner, "weight_decay", weight_decay or 0.0)
         self.decoupled = bool(decoupled)
         clip = options.get("global_clipnorm")
-        if clip is not None and not _at_least_zero(owner, "global_clipnorm", clip):
+        if clip is not None and not at_least_zero(owner, "global_clipnorm", clip):
             raise ValueError(f"{owner}: global_clipnorm is {clip}, expected a number above 0")
         self.global_clipnorm = None if clip is None else float(clip)
         self.iterations = 0
-        self._owner: Callable[[], object] = _nobody
+        self._owner: Callable[[], object] = nobody
 
     @property
     def slots(self) -> int:
@@ -105,7 +100,7 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         if not callable(value):
-            value = _at_least_zero(type(self).__name__, "learning_rate", value)
+            value = at_least_zero(type(self).__name__, "learning_rate", value)
         self._learning_rate = value
 
     def rates(self, first: int, count: int) -> NDArray[np.float64]:
@@ -118,7 +113,7 @@ class Optimizer:
         return np.full(count, rate, np.float64)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_owner": _nobody}  # a copy's model claims it
+        return {**self.__dict__, "_owner": nobody}  # a copy's model claims it
 
     def claim(self, model: object) -> bool:
         """Make the model the one whose state this is; tells whether it was not before.
@@ -180,121 +175,11 @@ class Optimizer:
         return f"<{type(self).__name__} learning_rate={self._learning_rate}>"
 
 
-class SGD(Optimizer):
-    """Gradient descent, with momentum ``v = momentum*v - eta*g; w += v`` if asked for.
-
-    Parameters
-    ----------
-    learning_rate : float, LearningRateSchedule or callable
-    momentum : float
-    nesterov : bool
-    weight_decay : float, optional
-    decoupled : bool
-        True: ``w -= eta * weight_decay * w``, as Keras. False: ``g += weight_decay * w``, the L2
-        regularisation of Caffe.
-    name : str
-    **options
-        ``global_clipnorm``: see `Optimizer`.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Rate = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float | None = None,
-        *,
-        decoupled: bool = True,
-        name: str = "SGD",
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, decoupled, name, options)
-        self.momentum = momentum
-        self.nesterov = bool(nesterov)
-        self._seal(SGD)
-
-    @property
-    def momentum(self) -> float:
-        """Share of the velocity that a step keeps; a change counts from the next epoch on."""
-        return self._momentum
-
-    @momentum.setter
-    def momentum(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise ValueError(f"SGD: momentum is {value}, expected 0 to 1")
-        self._momentum = float(value)
-        make_room = getattr(self._owner(), "_make_room", None)
-        if make_room is not None:
-            make_room(self)
-
-    @property
-    def slots(self) -> int:
-        return 1 if self._momentum else 0
-
-    def params(self) -> dict[str, int | float | str]:
-        return {**super().params(), "momentum": self.momentum, "nesterov": int(self.nesterov)}
-
-    def emit(
-        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
-    ) -> None:
-        self._emit(builder, "sgd", [gradient, slots[0] if slots else None, weight])
-
-
-class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015).
-
-    Parameters
-    ----------
-    learning_rate : float, LearningRateSchedule or callable
-    beta_1, beta_2 : float
-    epsilon : float
-        Outside the square root, as in Keras.
-    weight_decay : float, optional
-        Decoupled (AdamW): ``w -= eta * weight_decay * w``.
-    name : str
-    **options
-        ``global_clipnorm``: see `Optimizer`.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Rate = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        weight_decay: float | None = None,
-        *,
-        name: str = "adam",
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, True, name, options, {"amsgrad": False})
-        for key, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Adam: {key} is {beta}, expected at least 0 and below 1")
-        self.beta_1 = float(beta_1)
-        self.beta_2 = float(beta_2)
-        self.epsilon = _at_least_zero("Adam", "epsilon", epsilon)
-        self._seal(Adam)
-
-    @property
-    def slots(self) -> int:
-        return 2
-
-    def params(self) -> dict[str, int | float | str]:
-        own = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon}
-        return {**super().params(), **own}
-
-    def emit(
-        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
-    ) -> None:
-        self._emit(builder, "adam", [gradient, *slots, weight])
-
-
-def _nobody() -> None:
+def nobody() -> None:
     """The owner of an optimizer that trains no model."""
 
 
-def _at_least_zero(owner: str, name: str, value: Any) -> float:
+def at_least_zero(owner: str, name: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -302,37 +187,3 @@ def _at_least_zero(owner: str, name: str, value: Any) -> float:
     if not 0 <= number < np.inf:
         raise ValueError(f"{owner}: {name} is {value}, expected a number of at least 0")
     return number
-
-
-NAMES: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
-
-
-def get(identifier: object) -> Optimizer:
-    """Return an optimizer by name (in any case) or object.
-
-    Parameters
-    ----------
-    identifier : str, Optimizer or Optimizer class
-
-    Returns
-    -------
-    Optimizer
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the message suggests the nearest one.
-    TypeError
-        If it is neither a name nor an optimizer.
-    """
-    if isinstance(identifier, Optimizer):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        return identifier()  # type: ignore[call-arg]
-    if isinstance(identifier, str):
-        if identifier.lower() in NAMES:
-            return NAMES[identifier.lower()]()
-        raise ValueError(f"unknown optimizer {identifier!r}{did_you_mean(identifier, NAMES)}")
-    raise TypeError(
-        f"optimizer must be a name or an object of ck.optimizers, not {type(identifier).__name__}"
-    )

@@ -1,0 +1,80 @@
+"""Losses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from convkit.errors import did_you_mean
+from convkit.losses.base import Loss
+from convkit.losses.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    binary_crossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)
+from convkit.losses.discriminative import DiscriminativeMAP
+from convkit.losses.regression import MeanSquaredError, mean_squared_error
+
+_CLASSES = (
+    SparseCategoricalCrossentropy,
+    CategoricalCrossentropy,
+    BinaryCrossentropy,
+    DiscriminativeMAP,
+    MeanSquaredError,
+)
+
+
+# Every name that Keras knows for these losses; the first alias is the function-style name.
+NAMES: dict[str, Callable[..., Loss]] = {
+    name: cls for cls in _CLASSES for name in (*cls.aliases, cls.__name__)
+}
+NAMES["MSE"] = MeanSquaredError
+NAMES["BCE"] = BinaryCrossentropy
+
+
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., Loss]] = {
+    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
+    categorical_crossentropy: CategoricalCrossentropy,
+    binary_crossentropy: BinaryCrossentropy,
+    mean_squared_error: MeanSquaredError,
+}
+
+
+def get(identifier: object) -> Loss:
+    """Return a loss by name or object.
+
+    Parameters
+    ----------
+    identifier : str, Loss, Loss class or one of this module's functions
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message suggests the nearest one.
+    TypeError
+        If it is neither a name nor a loss.
+    """
+    if isinstance(identifier, Loss):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()  # type: ignore[call-arg]
+    if isinstance(identifier, str):
+        if identifier in NAMES:
+            return NAMES[identifier]()
+        near = did_you_mean(identifier, [name for name in NAMES if name.islower()])
+        raise ValueError(f"unknown loss {identifier!r}{near}")
+    if callable(identifier):
+        if identifier in _FUNCTIONS:
+            return _FUNCTIONS[identifier]()
+        raise TypeError(
+            "a Python function as loss is not supported; use a name or an object of ck.losses: "
+            + ", ".join(cls.__name__ for cls in _CLASSES)
+        )
+    raise TypeError(f"loss must be a name or a Loss, not {type(identifier).__name__}")

@@ -1,0 +1,19 @@
+"""Optimizers: how a gradient changes the weights, as objects or by Keras's names.
+
+The state of an optimizer (momentum, moments) lies in the model's flat buffers; the object holds
+the hyperparameters and the number of steps done. Formulas: csrc/ops/update/update.h.
+"""
+
+from convkit import schedules
+from convkit.optimizers.adam import Adam
+from convkit.optimizers.base import Optimizer
+from convkit.optimizers.names import get
+from convkit.optimizers.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Optimizer",
+    "get",
+    "schedules",
+]

@@ -1,0 +1,41 @@
+"""Optimizers by name."""
+
+from __future__ import annotations
+
+from convkit.errors import did_you_mean
+from convkit.optimizers.adam import Adam
+from convkit.optimizers.base import Optimizer
+from convkit.optimizers.sgd import SGD
+
+NAMES: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+
+
+def get(identifier: object) -> Optimizer:
+    """Return an optimizer by name (in any case) or object.
+
+    Parameters
+    ----------
+    identifier : str, Optimizer or Optimizer class
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message suggests the nearest one.
+    TypeError
+        If it is neither a name nor an optimizer.
+    """
+    if isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        return identifier()  # type: ignore[call-arg]
+    if isinstance(identifier, str):
+        if identifier.lower() in NAMES:
+            return NAMES[identifier.lower()]()
+        raise ValueError(f"unknown optimizer {identifier!r}{did_you_mean(identifier, NAMES)}")
+    raise TypeError(
+        f"optimizer must be a name or an object of ck.optimizers, not {type(identifier).__name__}"
+    )
