@@ -27,6 +27,7 @@
   X(scatter)       \
   X(embedding)     \
   X(mask)          \
+  X(penalty)       \
   X(update)
 
 namespace convkit {

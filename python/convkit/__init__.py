@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         nn,
         ops,
         optimizers,
+        regularizers,
         schedules,
         testing,
         utils,
@@ -60,6 +61,7 @@ __all__ = [
     "nn",
     "ops",
     "optimizers",
+    "regularizers",
     "schedules",
     "set_num_threads",
     "set_seed",
@@ -72,7 +74,7 @@ _MODULES = frozenset(
     {
         "activations", "bench", "callbacks", "cli", "data", "datasets", "errors", "initializers",
         "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
-        "reference", "run", "schedules", "testing", "utils", "viz",
+        "reference", "regularizers", "run", "schedules", "testing", "utils", "viz",
     }
 )  # fmt: skip
 _OBJECTS = {

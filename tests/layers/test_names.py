@@ -5,7 +5,7 @@ import pytest
 
 import convkit as ck
 from convkit import layers
-from convkit.layers.base import snake_case
+from convkit.layers.names import snake_case
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def problem(case: Case, dtype: str) -> Problem:
     """Solve a case with the float64 reference."""
     p = registry.get(case.op)[case.pass_name]
     inputs, out = case.arrays(dtype), case.out_at(dtype)
-    context = Context(case.params, out, case.step)
+    context = Context(case.params, out, case.step, dtype)
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in inputs]
     with np.errstate(all="ignore"):
         expected = list(p.reference(context, *wide))

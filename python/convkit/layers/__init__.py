@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
-from convkit.layers.base import Layer, reset_names
+from convkit.layers.base import Layer
 from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
 from convkit.layers.core import Dense, Flatten, Rescaling, Reshape
@@ -13,6 +13,7 @@ from convkit.layers.embedding import CategoryEncoding, Embedding
 from convkit.layers.input import Input, InputLayer
 from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
+from convkit.layers.names import reset_names
 from convkit.layers.normalization import BatchNormalization, LocalResponseNormalization
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (

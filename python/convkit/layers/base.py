@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,42 +13,23 @@ from convkit import initializers
 from convkit.activations import ActivationFunction
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
-from convkit.layers.parameter import Parameter
+from convkit.layers.names import snake_case, unique_name
+from convkit.layers.parameter import Parameter, assign
+from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
+from convkit.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
     from convkit.program.program import Builder, Value
 
-_names: dict[str, int] = {}
-
 # Keras's arguments that mean something only with a value that convkit does not support.
 _UNSUPPORTED = (
-    "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
-    "bias_constraint", "depthwise_regularizer", "depthwise_constraint", "pointwise_regularizer",
-    "pointwise_constraint", "beta_regularizer", "gamma_regularizer", "beta_constraint",
-    "gamma_constraint", "recurrent_regularizer", "recurrent_constraint", "embeddings_regularizer",
-    "embeddings_constraint", "lora_rank", "lora_alpha", "quantization_config",
+    "kernel_constraint", "bias_constraint", "depthwise_constraint", "pointwise_constraint",
+    "beta_constraint", "gamma_constraint", "recurrent_constraint", "embeddings_constraint",
+    "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
-
-
-def snake_case(name: str) -> str:
-    """Keras's automatic name for a class: MaxPooling2D gives max_pooling2d."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def unique_name(prefix: str) -> str:
-    """Return `prefix`, then `prefix_1`, ... for each further call with the same prefix."""
-    count = _names.get(prefix, 0)
-    _names[prefix] = count + 1
-    return prefix if count == 0 else f"{prefix}_{count}"
-
-
-def reset_names() -> None:
-    """Begin the automatic names anew: the next Dense is "dense" again."""
-    _names.clear()
 
 
 class Layer:
@@ -71,6 +51,9 @@ class Layer:
         The same for one axis.
     batch_input_shape : tuple, optional
         The same with the batch axis; its size is None but in models that keep a state.
+    **regularizers
+        ``kernel_regularizer=`` and the like, for the layer's weights by Keras's names, and
+        ``activity_regularizer=`` for its output: see `convkit.regularizers`.
     """
 
     expects: tuple[int, str] | None = None  # rank and legend of the input
@@ -93,14 +76,14 @@ class Layer:
     ) -> None:
         kind = type(self).__name__
         self.name = unique_name(snake_case(kind)) if name is None else str(name)
+        self._regularizers = take_regularizers(unknown)
         for argument, value in unknown.items():
             if argument not in _UNSUPPORTED:
                 known = did_you_mean(argument, _arguments(type(self)))
                 raise TypeError(f"layer {kind} has no argument {argument!r}{known}")
             if value is not None:
                 raise ValueError(
-                    f"layer {self.name!r} ({kind}): {argument} is not supported; leave it out "
-                    "(for L2 regularisation, use the optimizer's weight_decay)"
+                    f"layer {self.name!r} ({kind}): {argument} is not supported; leave it out"
                 )
         if dtype not in (None, "float32"):
             raise ValueError(
@@ -222,6 +205,11 @@ class Layer:
         return self.own_activation is None or self.own_activation.differentiable
 
     @property
+    def activity_regularizer(self) -> Regularizer | None:
+        """What the size of the layer's output adds to the loss."""
+        return self._regularizers.get("activity")
+
+    @property
     def uses_batch_statistics(self) -> bool:
         """Whether training makes what a sample becomes depend on the other samples of a batch."""
         return False
@@ -246,6 +234,7 @@ class Layer:
             name, tuple(shape), initializers.get(initializer), layer=self.name, trainable=trainable
         )
         parameter.frozen = not self._trainable
+        parameter.regularizer = self._regularizers.get(name)
         self.parameters.append(parameter)
         return parameter
 
@@ -322,6 +311,7 @@ class Layer:
             if not built:
                 self.build(shape)
                 self.built = True
+                check_regularizers(self)
             return self.compute_output_shape(shape)
         except Exception:
             if not built:
@@ -376,34 +366,6 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
-
-
-def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]) -> None:
-    """Set parameters from arrays; all shapes are checked before anything changes."""
-    for p, array in check_weights(title, parameters, weights):
-        p.assign(array)
-
-
-def check_weights(
-    title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]
-) -> list[tuple[Parameter, NDArray[Any]]]:
-    """Each parameter with the array that is to be its value.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If number, a shape or a dtype does not fit.
-    """
-    arrays = [np.asarray(w) for w in weights]
-    if len(arrays) != len(parameters):
-        each = ", ".join(f"{p.path} {p.shape}" for p in parameters)
-        raise ValueError(f"{title} has {len(parameters)} weights, got {len(arrays)}; it has {each}")
-    for p, array in zip(parameters, arrays, strict=True):
-        if array.shape != p.shape:
-            raise ValueError(f"layer {p.layer!r}: {p.name} has shape {p.shape}, got {array.shape}")
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
-    return list(zip(parameters, arrays, strict=True))
 
 
 def check_shape(shape: Any, argument: str) -> tuple[int, ...]:

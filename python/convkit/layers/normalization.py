@@ -60,7 +60,8 @@ class BatchNormalization(Layer):
         Whether there is a beta, a gamma.
     beta_initializer, gamma_initializer : str or Initializer
     moving_mean_initializer, moving_variance_initializer : str or Initializer
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : None
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : None
         Not supported.
     synchronized : bool
         Whether the batch is spread over devices; there is one, so only False.
@@ -81,8 +82,8 @@ class BatchNormalization(Layer):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
-        beta_regularizer: None = None,
-        gamma_regularizer: None = None,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
         beta_constraint: None = None,
         gamma_constraint: None = None,
         synchronized: bool = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from convkit.initializers import Initializer
+    from convkit.regularizers import Regularizer
     from convkit.run.store import Store
 
 
@@ -38,6 +39,8 @@ class Parameter:
         The buffers; None until a model builds.
     frozen : bool
         Whether its layer is not trainable.
+    regularizer : Regularizer or None
+        What its size adds to the loss; compile again after a change.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Parameter:
         self.initializer = initializer
         self.layer = layer
         self.frozen = False
+        self.regularizer: Regularizer | None = None
         self.offset = 0
         self.store: Store | None = None
         self.build: Callable[[], None] | None = None  # of the model that it belongs to
@@ -134,3 +138,31 @@ class Parameter:
     def __repr__(self) -> str:
         frozen = "" if self.trainable else ", not trainable"
         return f"<Parameter {self.path} {self.shape}{frozen}>"
+
+
+def assign(title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]) -> None:
+    """Set parameters from arrays; all shapes are checked before anything changes."""
+    for p, array in check_weights(title, parameters, weights):
+        p.assign(array)
+
+
+def check_weights(
+    title: str, parameters: Sequence[Parameter], weights: Sequence[ArrayLike]
+) -> list[tuple[Parameter, NDArray[Any]]]:
+    """Each parameter with the array that is to be its value.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If number, a shape or a dtype does not fit.
+    """
+    arrays = [np.asarray(w) for w in weights]
+    if len(arrays) != len(parameters):
+        each = ", ".join(f"{p.path} {p.shape}" for p in parameters)
+        raise ValueError(f"{title} has {len(parameters)} weights, got {len(arrays)}; it has {each}")
+    for p, array in zip(parameters, arrays, strict=True):
+        if array.shape != p.shape:
+            raise ValueError(f"layer {p.layer!r}: {p.name} has shape {p.shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
+    return list(zip(parameters, arrays, strict=True))

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
-from convkit.layers.base import Layer, check_weights
+from convkit.layers.base import Layer
 from convkit.layers.normalization import check_unmasked
+from convkit.layers.parameter import check_weights
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -52,6 +53,12 @@ class _Wrapper(Layer):
         return any(layer.uses_batch_statistics for layer in self.inner)
 
     def connect(self, shape: Any) -> Any:
+        for layer in self._all():
+            if layer.activity_regularizer is not None:
+                raise ValueError(
+                    f"{self.title}: activity_regularizer of {layer.title} in it is not supported; "
+                    f"give it to the {type(self).__name__}"
+                )
         fresh = [layer for layer in self._all() if not layer.built]
         try:
             return super().connect(shape)

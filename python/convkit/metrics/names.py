@@ -20,6 +20,7 @@ from convkit.metrics.from_loss import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from convkit.program.program import REGULARIZATION
 
 _CLASSES: tuple[Callable[..., Metric], ...] = (
     Accuracy,
@@ -108,7 +109,7 @@ def resolve(
         Fresh copies.
     """
     resolved: list[Metric] = []
-    taken = {"loss"}
+    taken = {"loss", "error", REGULARIZATION}
     for metric, counts in [*((m, False) for m in metrics), *((m, True) for m in weighted)]:
         name = metric.name
         if name in taken and counts:

@@ -65,6 +65,8 @@ class Compilable:
         steps_per_execution: int | str = 1,
         jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
+        *,
+        regularizer: Any = None,
         **unknown: Any,
     ) -> None:
         """Choose loss, optimizer and metrics.
@@ -82,6 +84,8 @@ class Compilable:
             Metrics to which sample weights apply.
         run_eagerly : bool
             Whether Python runs kernel by kernel, with every value visible, instead of C++.
+        regularizer : str or Regularizer, optional
+            Of all weights of two axes and more that have none of their own: of the kernels.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
 
@@ -93,7 +97,7 @@ class Compilable:
         reject_unknown(Compilable.compile, unknown)
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
         check_differentiable(self.calls)
-        self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics)
+        self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics, regularizer)
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()
 
@@ -228,6 +232,7 @@ class Compilable:
                 "target": Spec(output[:-1], "int32") if sparse else Spec(output, "float32"),
                 "loss": compiled.loss,
                 "metrics": self.metrics,
+                "regularizer": compiled.regularizer,
             }
             if mode == "train":
                 self._claim(compiled)

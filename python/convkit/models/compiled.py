@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convkit import losses, metrics, optimizers
+from convkit import losses, metrics, optimizers, regularizers
 from convkit.errors import did_you_mean
 from convkit.losses import Loss
 from convkit.metrics import Metric
 from convkit.metrics.names import resolve
 from convkit.optimizers import Optimizer
-from convkit.program.program import Program
+from convkit.program.program import TERM, Program
+from convkit.regularizers import Regularizer
 
 __all__ = ["Compiled", "Totals", "reject_unknown"]
 
@@ -53,15 +54,20 @@ class Compiled:
     loss : Loss
     metrics, weighted_metrics : list of Metric
         As the user gave them.
+    regularizer : Regularizer or None
+        Of the kernels that have none of their own.
     """
 
     optimizer: Optimizer
     loss: Loss
     metrics: list[Metric]
     weighted_metrics: list[Metric]
+    regularizer: Regularizer | None = None
 
     @classmethod
-    def make(cls, optimizer: Any, loss: Any, metrics: Any, weighted_metrics: Any) -> Compiled:
+    def make(
+        cls, optimizer: Any, loss: Any, metrics: Any, weighted_metrics: Any, regularizer: Any = None
+    ) -> Compiled:
         """Resolve the arguments of ``compile``.
 
         Raises
@@ -82,6 +88,7 @@ class Compiled:
             losses.get(loss),
             _many(metrics, "metrics"),
             _many(weighted_metrics, "weighted_metrics"),
+            regularizers.get(regularizer),
         )
 
     def resolve(self, outputs: int) -> list[Metric]:
@@ -93,7 +100,8 @@ class Totals:
     """Sums of loss and metrics over steps, and the means that the logs show.
 
     As in Keras the loss shown is the sum over all rows divided by their number, also where sample
-    weights multiply the rows' losses.
+    weights multiply the rows' losses. To this error come the terms of the loss, each the mean over
+    the batches, which count by their samples; the logs then have "error" and the terms apart too.
 
     Parameters
     ----------
@@ -107,9 +115,10 @@ class Totals:
         self.metrics = list(metrics)
         self.sums: dict[str, Any] = {}
         self.rows = 0
+        self.samples = 0
         self.weight = 0.0
 
-    def add(self, program: Program, sums: Any, rows: int, weight: float) -> None:
+    def add(self, program: Program, sums: Any, samples: int, rows: int, weight: float) -> None:
         """Add what a run summed.
 
         Parameters
@@ -117,8 +126,8 @@ class Totals:
         program : Program
         sums : ndarray of float64
             In the order of the program's readouts.
-        rows : int
-            That went in.
+        samples, rows : int
+            That went in; a sample of a sequence has several rows.
         weight : float
             Sum of their sample weights.
         """
@@ -126,9 +135,10 @@ class Totals:
         for name, value in program.readouts.items():
             part = sums[at : at + value.spec.size].copy()
             at += value.spec.size
-            if name == "loss" and self.loss.reduction == "sum":
+            if name.startswith(TERM) or (name == "loss" and self.loss.reduction == "sum"):
                 part *= program.batch  # a batch counts as often as it has samples
             self.sums[name] = self.sums[name] + part if name in self.sums else part
+        self.samples += samples
         self.rows += rows
         self.weight += weight
 
@@ -136,7 +146,15 @@ class Totals:
         """Loss and metrics so far, by name in alphabetical order."""
         if not self.rows:
             return {}
-        values = {"loss": float(self.sums["loss"][0] / self.rows)}
+        error = float(self.sums["loss"][0] / self.rows)
+        terms: dict[str, float] = {}
+        for name, sums in self.sums.items():
+            if name.startswith(TERM):
+                term = name.partition(":")[2].partition(":")[2]
+                terms[term] = terms.get(term, 0.0) + float(sums[0] / self.samples)
+        values = {"loss": error + sum(terms.values())}
+        if terms:
+            values |= {"error": error, **terms}
         for metric in self.metrics:
             rows = self.weight if metric.weighted else float(self.rows)
             values[metric.name] = metric.result(self.sums[metric.name], rows)

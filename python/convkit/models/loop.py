@@ -64,6 +64,7 @@ class Loop:
                 "weighted": samples.weighted,
                 "loss": compiled.loss,
                 "metrics": compiled.resolve(self.model.outputs[0].shape[-1]),
+                "regularizer": compiled.regularizer,
             }
         if mode == "train" and compiled is not None:
             optimizer = compiled.optimizer
@@ -137,7 +138,7 @@ class Loop:
                 result = self._some(executor, mode, data, count, first, compiled, sums)
                 position = first + result.steps * segment.batch
                 rows, weight = _rows(segment, position - first), _weight(segment, first, position)
-                totals.add(executor.program, sums, rows, weight)
+                totals.add(executor.program, sums, position - first, rows, weight)
                 first, left, done = position, left - result.steps, done + result.steps
                 _raise_interruption(result)
                 if result.status == "not_finite":

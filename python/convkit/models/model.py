@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
-from convkit.layers.base import Layer, assign, snake_case, unique_name
-from convkit.layers.parameter import Parameter
+from convkit.layers.base import Layer
+from convkit.layers.names import snake_case, unique_name
+from convkit.layers.parameter import Parameter, assign
 from convkit.models import graph
 from convkit.models.graph import Call, Node, Shape
 from convkit.models.trainer import Trainer

@@ -59,6 +59,7 @@ from convkit.ops.mask import (
     reverse_mask,
 )
 from convkit.ops.pad2d import crop2d, pad2d
+from convkit.ops.penalty import penalty, penalty_backward
 from convkit.ops.pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -151,6 +152,8 @@ __all__ = [
     "max_pool2d_backward",
     "ops",
     "pad2d",
+    "penalty",
+    "penalty_backward",
     "rbf_distance",
     "rbf_distance_backward_input",
     "rbf_distance_backward_weight",

@@ -65,11 +65,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Context:
-    """What a reference sees beside its arrays: parameters, output specs and the step."""
+    """What a reference sees beside its arrays: parameters, output specs and the step.
+
+    A bound sees also the dtype that the kernel works in.
+    """
 
     params: Params
     out: Sequence[Spec | None]
     step: Step = field(default_factory=Step)
+    dtype: str = "float32"
 
     def __getitem__(self, name: str) -> Any:
         return self.params[name]

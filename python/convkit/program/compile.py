@@ -11,13 +11,22 @@ from convkit.program.choose import choose
 from convkit.program.differentiate import differentiate
 from convkit.program.fuse import fuse
 from convkit.program.lower import gather, lower
-from convkit.program.program import GRADIENTS, PARAMETERS, SLOTS, Builder, Program, Value
+from convkit.program.program import (
+    GRADIENTS,
+    PARAMETERS,
+    REGULARIZATION,
+    SLOTS,
+    Builder,
+    Program,
+    Value,
+)
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
     from convkit.metrics import Metric
     from convkit.models.model import Model
     from convkit.optimizers import Optimizer
+    from convkit.regularizers import Regularizer
 
 MODES = ("train", "evaluate", "predict")
 
@@ -36,6 +45,47 @@ def _targets(
         source = Spec(tuple(rows[1:]), "float32")  # what the check of the data makes of them
         weight = gather(builder, "weight", source, builder.program.dtype, rows[1:], indexed=indexed)
     return t, weight
+
+
+def _seeds(builder: Builder) -> list[tuple[Value, Value]]:
+    """Where differentiation begins; fusing may have given a loss the logits in place of p."""
+    makers = {dp: i for i in builder.program.instructions for dp in i.outputs if dp is not None}
+    seeds = []
+    for value, gradient in builder.seeds:
+        maker = makers[gradient]
+        seeds.append((maker.inputs[0] or value if maker.op == "loss" else value, gradient))
+    return seeds
+
+
+def _penalise(builder: Builder, model: Model, regularizer: Regularizer | None) -> None:
+    """Append the penalties of the weights that training changes, onto their gradients."""
+    written = {
+        v.parameter
+        for i in builder.program.instructions
+        for v in i.outputs
+        if v is not None and v.buffer == GRADIENTS
+    }
+    for p in model.parameters:
+        rule = p.regularizer
+        if rule is None and len(p.shape) > 1:
+            rule = regularizer
+        if rule is None or not p.trainable:
+            continue
+        builder.layer = p.layer
+        weight = builder.parameter(p)
+        params = {"l1": rule.l1, "l2": rule.l2, "scale": builder.share}
+        gradient = Value(f"d.{p.path}", weight.spec, GRADIENTS, weight.offset, parameter=p)
+        total: Value | None
+        if not builder.differentiated:
+            (total,) = builder.emit("penalty", "forward", [weight], params, prefix="r")
+        elif p in written:
+            (total,) = builder.emit("penalty", "accumulate", [weight, gradient], params, prefix="r")
+        else:
+            out: list[Spec | Value | None] = [Spec((1,), "float64"), gradient]
+            total = builder.emit("penalty", "backward", [weight], params, out=out, prefix="r")[0]
+        assert total is not None
+        builder.add_term(REGULARIZATION, total)
+    builder.layer = ""
 
 
 def _update(builder: Builder, model: Model, optimizer: Optimizer) -> None:
@@ -70,7 +120,9 @@ def compile_program(
     indexed: bool = True,
     loss: Loss | None = None,
     metrics: Sequence[Metric] = (),
+    regularizer: Regularizer | None = None,
     optimizer: Optimizer | None = None,
+    share: float = 1.0,
 ) -> Program:
     """Make the program of a model for one batch size and one mode.
 
@@ -95,8 +147,12 @@ def compile_program(
     loss : Loss, optional
         In modes "train" and "evaluate".
     metrics : sequence of Metric
+    regularizer : Regularizer, optional
+        Of the weights of two axes and more that have none of their own.
     optimizer : Optimizer, optional
         In mode "train"; without one the program computes gradients and changes nothing.
+    share : float
+        See `Builder.share`.
 
     Returns
     -------
@@ -108,7 +164,7 @@ def compile_program(
         If a shape does not fit; the message names the layer.
     """
     program = Program(model.name, mode, batch, dtype)
-    builder = Builder(program, training=mode == "train")
+    builder = Builder(program, training=mode == "train", share=share)
     program.output = lower(model, builder, inputs, indexed=indexed)
     if mode == "predict":
         fuse(program)
@@ -120,17 +176,19 @@ def compile_program(
     t, weight = _targets(builder, prediction, target, weighted, indexed)
     mean = loss.reduction != "sum"
     counted = builder.masked_weight(prediction, weight, mean=mean)
-    program.total, _ = loss.emit(builder, prediction, t, counted, gradient=mode == "train")
-    loss_at = program.instructions[-1]
+    program.total, dp = loss.emit(builder, prediction, t, counted, gradient=mode == "train")
+    if dp is not None:
+        p = program.instructions[-1].inputs[0]
+        assert p is not None
+        builder.seeds.append((p, dp))
     program.readouts["loss"] = program.total
     for metric in metrics:
         program.readouts[metric.name] = metric.emit(builder, prediction, t, weight)
     program.output = []  # nobody reads the predictions of these modes
     fuse(program)
     if mode == "train":
-        p, dp = loss_at.inputs[0], loss_at.outputs[-1]
-        assert p is not None and dp is not None
-        differentiate(builder, list(program.instructions), [(p, dp)])
+        differentiate(builder, list(program.instructions), _seeds(builder))
+    _penalise(builder, model, regularizer)
     if mode == "train" and optimizer is None:
         program.deferred.clear()  # it changes nothing
     _commit(program)

@@ -10,6 +10,7 @@ import numpy as np
 
 from convkit.ops import registry
 from convkit.ops.registry import Array, Params, Row, Spec
+from convkit.program.listing import listed
 from convkit.run.store import ALIGNMENT
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # run ("x", "y", "weight", "index").
 ARENA, PARAMETERS, GRADIENTS, SLOTS = "arena", "parameters", "gradients", "slots"
 CONSTANTS = "constants"  # of the program itself: tables that its layers bring along
+TERM = "term:"  # begins the names of readouts that are terms of the loss
+REGULARIZATION = "regularization"  # the term that the penalties of weights and activations make
 OWNED = (ARENA, PARAMETERS, GRADIENTS, SLOTS, CONSTANTS)
 
 
@@ -109,7 +112,7 @@ class Instruction:
             targets = [v for v in self.inputs[len(self.inputs) - updates :] if v is not None]
         left = ", ".join(repr(v) for v in targets)
         names = ", ".join("-" if v is None else v.name for v in self.inputs)
-        params = _listed(self.op, self.pass_name, self.params)
+        params = listed(self.op, self.pass_name, self.params)
         call = f"{self.op}.{self.pass_name}({names}{'; ' + params if params else ''})"
         activation = self.params.get("activation", "linear")
         fused = f" +{activation}" if self.op != "activation" and activation != "linear" else ""
@@ -118,45 +121,6 @@ class Instruction:
         row = (self.row.name if self.row else "") + fused
         work = f"{self.flops / 1e6:.3g} MFLOP" if self.flops else ""
         return left, call, row, work
-
-
-# Parameters that go without saying where they have these values.
-_USUAL = {
-    "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
-    "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
-    "stride": "1", "padding": "0", "dilation": "1", "window": "",
-    "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
-    "max_norm": float("inf"), "value": 0.0, "mean": 0,
-    "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
-    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
-}  # fmt: skip
-_GROUPS = {
-    "window": ("window_h", "window_w"),
-    "stride": ("stride_h", "stride_w"),
-    "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
-    "dilation": ("dilation_h", "dilation_w"),
-    "size": ("size_h", "size_w"),
-    "axes": tuple(f"axis{k}" for k in range(6)),
-}
-
-
-def _listed(op: str, pass_name: str, params: Params) -> str:
-    """The parameters that say something, the sides of a window in one word."""
-    left = dict(params)
-    words: dict[str, object] = {}
-    for word, names in _GROUPS.items():
-        if all(name in left for name in names):
-            sides = [str(left.pop(name)) for name in names]
-            words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
-    words |= left
-    if op != "activation":  # stands beside the row's name, and backward passes ignore it
-        words.pop("activation", None)
-        words.pop("alpha", None)
-    return ", ".join(f"{k}={_short(v)}" for k, v in words.items() if _USUAL.get(k) != v)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(eq=False)
@@ -182,6 +146,9 @@ class Program:
         The sum of the per-row losses, float64 of shape (1,).
     readouts : dict of str to Value
         Small float64 vectors that a run sums over its steps.
+    terms : list of (str, Value)
+        What the loss has besides the error, by the name that it is reported under; among the
+        readouts too.
     commit : int
         Index of the first instruction that changes parameters.
     deferred : list of Instruction
@@ -199,6 +166,7 @@ class Program:
     output: list[Value] = field(default_factory=list)
     total: Value | None = None
     readouts: dict[str, Value] = field(default_factory=dict)
+    terms: list[tuple[str, Value]] = field(default_factory=list)
     commit: int = 0
     deferred: list[Instruction] = field(default_factory=list)
     constants: dict[Value, Array] = field(default_factory=dict)
@@ -211,7 +179,12 @@ class Program:
         if not changing or self.total is None or self.mode != "train":
             return []
         read = [v for i in changing for v in i.inputs if v is not None and v.buffer == GRADIENTS]
-        return [self.total, *dict.fromkeys(read)]
+        return [self.total, *(value for _, value in self.terms), *dict.fromkeys(read)]
+
+    @property
+    def objective(self) -> bool:
+        """Whether a loss is computed."""
+        return self.mode != "predict"
 
     @property
     def flops(self) -> int:
@@ -256,10 +229,18 @@ class Builder:
         where it was called with ``training=False``.
     layer : str
         Named in listings and errors.
+    share : float
+        What share of the objective's data a batch is: gradients of the loss, and its terms, are
+        multiplied by it, so that those of an epoch's batches add up. 1 where each batch is an
+        objective of its own.
+    seeds : list of (Value, Value)
+        Values with gradients that the terms of the loss give them.
     """
 
-    def __init__(self, program: Program, *, training: bool) -> None:
+    def __init__(self, program: Program, *, training: bool, share: float = 1.0) -> None:
         self.program = program
+        self.share = share
+        self.seeds: list[tuple[Value, Value]] = []
         self.differentiated = self.training = training
         self.layer = ""
         self._parameters: dict[int, Value] = {}
@@ -395,6 +376,34 @@ class Builder:
         instruction = self._instruction(op, pass_name, inputs, params, out, prefix)
         self.program.instructions.append(instruction)
         return instruction.outputs
+
+    def add_term(self, name: str, total: Value, seeds: Sequence[tuple[Value, Value]] = ()) -> None:
+        """Add a term to the loss, beside the error.
+
+        Parameters
+        ----------
+        name : str
+            That it is reported under; terms of one name are summed.
+        total : Value
+            Its value for the batch, times `share`: float64 of shape (1,).
+        seeds : sequence of (Value, Value)
+            In a differentiated program: values, and the term's gradients with respect to them.
+        """
+        self.program.terms.append((name, total))
+        self.program.readouts[f"{TERM}{len(self.program.terms)}:{name}"] = total
+        self.seeds.extend(seeds)
+
+    def add_penalty(self, value: Value, l1: float, l2: float, scale: float = 1.0) -> None:
+        """Add ``scale * (l1 * sum |x| + l2 * sum x^2)`` to the loss, as regularisation."""
+        params: Params = {"l1": l1, "l2": l2, "scale": scale * self.share}
+        if not self.differentiated:
+            (total,) = self.emit("penalty", "forward", [value], params, prefix="r")
+            assert total is not None
+            self.add_term(REGULARIZATION, total)
+            return
+        total, slope = self.emit("penalty", "backward", [value], params, prefix="r")
+        assert total is not None and slope is not None
+        self.add_term(REGULARIZATION, total, [(value, slope)])
 
     def after_step(
         self,

@@ -185,6 +185,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "lrn": awkward_lrn,
     "mask": awkward_mask,
     "pad2d": awkward_pad2d,
+    "penalty": lambda: [calls.penalty(f"{n} values", n) for n in (0, 1, 15, 16, 33, 1009)],
     "pool2d": _pool2d,
     "rbf": awkward_rbf,
     "rnn": awkward_rnn,

@@ -15,6 +15,7 @@ from convkit.ops.activation_formulas import FROM_OUTPUT, activation_params
 from convkit.ops.conv2d import conv2d_params
 from convkit.ops.dropout import dropout_params
 from convkit.ops.loss import LABEL_LOSSES, loss_params
+from convkit.ops.penalty import penalty_params
 from convkit.ops.pool2d import pool2d_params
 from convkit.ops.registry import Array, Context, Spec, Step
 from convkit.ops.update import update_params
@@ -276,6 +277,16 @@ def gather_rows(
     params, out = {"scale": scale, "offset": offset}, (Spec((count, *shape[1:]), target),)
     step = Step(sample=sample or 0)
     return [Call(name, "gather_rows", "forward", specs, params, out, step, fill)]
+
+
+def penalty(name: str, n: int) -> list[Call]:
+    """All passes of the elastic net on n values."""
+    x, params = Spec((n,)), penalty_params(1e-3, 1e-2, 0.5)
+    return [
+        Call(name, "penalty", "forward", (x,), params),
+        Call(name, "penalty", "backward", (x,), params),
+        Call(name, "penalty", "accumulate", (x, x), params),
+    ]
 
 
 def update(name: str, n: int) -> list[Call]:

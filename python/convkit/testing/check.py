@@ -141,13 +141,14 @@ class _Problem:
             a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a
             for a in self.inputs
         ]
-        context = Context(call.params, self.out, call.step)
+        working = _working(self.inputs, self.out)
+        context = Context(call.params, self.out, call.step, working)
         with np.errstate(all="ignore"):
             self.expected = list(rule.reference(context, *wide))
             bounds = list(rule.bound(context, *wide))
         # The kernel may be off by eps * bound, the reference by as much in float64; and what is
         # computed may pass through a few values that flush to zero.
-        info = np.finfo(_working(self.inputs, self.out))
+        info = np.finfo(working)
         eps = (float(info.eps) + float(np.finfo(np.float64).eps)) / 2
         self.tolerance: list[Array] = []
         for r, bound in zip(self.expected, bounds, strict=True):

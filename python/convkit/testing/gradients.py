@@ -66,12 +66,12 @@ class _Loss:
         self.job = job
         self.store = job.store
         self.executor: Executor = make_executor(kind, job.program, job.store)
-        self.scale = job.loss_scale
+        self.objective = job.objective
 
     def __call__(self) -> float:
         sums = np.zeros(sum(v.spec.size for v in self.job.program.readouts.values()))
         self.executor.run(self.job.data, 1, self.job.step, None, sums)
-        return float(sums[0]) * self.scale
+        return self.objective(sums)
 
 
 def check_gradients(

@@ -209,12 +209,12 @@ def _gather_rows(small: bool) -> list[Call]:
     return found
 
 
-def _update(small: bool) -> list[Call]:
+def _flat(make: Callable[[str, int], list[Call]], small: bool) -> list[Call]:
     """The parameters of whole networks and of a large layer."""
     sizes = {"lenet5": 61_706, "mlp 784-128-10": 101_770, "alexnet.fc7": 4096 * 4097}
     found = []
     for name, n in sizes.items():
-        found += calls.update(name, min(n, ELEMENTS) if small else n)
+        found += make(name, min(n, ELEMENTS) if small else n)
     return found
 
 
@@ -235,12 +235,13 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "lrn": named_lrn,
     "mask": named_mask,
     "pad2d": lambda small: named_pad2d(lambda layer: _map(layer, small)),
+    "penalty": lambda small: _flat(calls.penalty, small),
     "pool2d": _pool2d,
     "rbf": named_rbf,
     "rnn": named_rnn,
     "scatter": named_scatter,
     "softmax": _softmax,
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
-    "update": _update,
+    "update": lambda small: _flat(calls.update, small),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }

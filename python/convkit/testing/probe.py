@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convkit.models.data import check_samples
 from convkit.ops.registry import Array, Step
 from convkit.program import compile_program
-from convkit.program.program import Program
+from convkit.program.program import TERM, Program
 from convkit.random import current_seed
 from convkit.run.store import Store
 
@@ -29,7 +29,7 @@ class Probe:
     data : mapping of str to ndarray
     step : Step
     loss_scale : float
-        The total of the loss times this is what the gradients are of.
+        The total of the error times this, and the terms of the loss, are what the gradients are of.
     """
 
     program: Program
@@ -37,6 +37,17 @@ class Probe:
     data: Mapping[str, Array]
     step: Step
     loss_scale: float
+
+    def objective(self, sums: Array) -> float:
+        """What the gradients are of, from the readouts of one step."""
+        total, at = 0.0, 0
+        for name, value in self.program.readouts.items():
+            if name == "loss":
+                total += float(sums[at]) * self.loss_scale
+            elif name.startswith(TERM):
+                total += float(sums[at])
+            at += value.spec.size
+        return total
 
 
 def probe(
@@ -85,12 +96,13 @@ def probe(
         weighted=samples.weighted,
         indexed=False,
         loss=compiled.loss,
+        regularizer=compiled.regularizer,
         optimizer=optimizer if update else None,
     )
     store = model.store.copy_as(dtype)
     if update and len(store.slots) != optimizer.slots:
         store.reserve_slots(optimizer.slots)
-    loss = next(i for i in program.instructions if i.op == "loss")
+    loss = next(i for i in program.instructions if program.total in i.outputs)
     rate = float(optimizer.rates(optimizer.iterations, 1)[0])
     step = Step(optimizer.iterations, 0, rate, current_seed())
     return Probe(program, store, samples.arrays, step, float(loss.params["scale"]))

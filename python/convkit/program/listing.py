@@ -1,0 +1,45 @@
+"""Parameters of an instruction, as a listing shows them."""
+
+from __future__ import annotations
+
+from convkit.ops.registry import Params
+
+__all__ = ["listed"]
+
+# Parameters that go without saying where they have these values.
+_USUAL = {
+    "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
+    "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
+    "stride": "1", "padding": "0", "dilation": "1", "window": "",
+    "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
+    "max_norm": float("inf"), "value": 0.0, "mean": 0,
+    "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
+    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
+}  # fmt: skip
+_GROUPS = {
+    "window": ("window_h", "window_w"),
+    "stride": ("stride_h", "stride_w"),
+    "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
+    "dilation": ("dilation_h", "dilation_w"),
+    "size": ("size_h", "size_w"),
+    "axes": tuple(f"axis{k}" for k in range(6)),
+}
+
+
+def listed(op: str, pass_name: str, params: Params) -> str:
+    """The parameters that say something, the sides of a window in one word."""
+    left = dict(params)
+    words: dict[str, object] = {}
+    for word, names in _GROUPS.items():
+        if all(name in left for name in names):
+            sides = [str(left.pop(name)) for name in names]
+            words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
+    words |= left
+    if op != "activation":  # stands beside the row's name, and backward passes ignore it
+        words.pop("activation", None)
+        words.pop("alpha", None)
+    return ", ".join(f"{k}={_short(v)}" for k, v in words.items() if _USUAL.get(k) != v)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
