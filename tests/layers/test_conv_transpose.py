@@ -153,8 +153,8 @@ def test_frozen_kernels_need_no_gradient() -> None:
         ("expects rank 4 input", lambda: layers.Conv2DTranspose(2, 3)(ck.Input((4, 4)))),
         ("data_format", lambda: layers.Conv2DTranspose(2, 3, data_format="channels_first")),
         (
-            "kernel_regularizer is not",
-            lambda: layers.Conv2DTranspose(2, 3, kernel_regularizer="l2"),
+            "kernel_constraint is not",
+            lambda: layers.Conv2DTranspose(2, 3, kernel_constraint="max_norm"),
         ),
     ],
 )

@@ -120,8 +120,8 @@ def test_they_train(layer: Any) -> None:
         ("does not fit into an image", lambda: layers.DepthwiseConv2D(9)(ck.Input(SHAPE))),
         ("expects rank 4 input", lambda: layers.SeparableConv2D(3, 3)(ck.Input((4, 4)))),
         (
-            "depthwise_regularizer is not supported",
-            lambda: layers.DepthwiseConv2D(3, depthwise_regularizer="l2"),
+            "depthwise_constraint is not supported",
+            lambda: layers.DepthwiseConv2D(3, depthwise_constraint="l2"),
         ),
     ],
 )

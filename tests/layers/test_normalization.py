@@ -235,7 +235,7 @@ def test_weights_survive_a_file(tmp_path):
         (ValueError, "synchronized=True is not supported", {"synchronized": True}),
         (ValueError, "layer .*epsilon is 0", {"epsilon": 0}),
         (ValueError, "momentum is 2", {"momentum": 2}),
-        (ValueError, "gamma_regularizer is not supported", {"gamma_regularizer": "l2"}),
+        (ValueError, "gamma_constraint is not supported", {"gamma_constraint": "l2"}),
         (ValueError, "beta_constraint is not supported", {"beta_constraint": "max_norm"}),
         (TypeError, "has no argument 'centre'; did you mean 'center'", {"centre": False}),
     ],

@@ -20,10 +20,15 @@ class Callback:
     Attributes
     ----------
     model : Model
-        Set ``model.stop_training = True`` to end training.
+        Call `stop`, or set ``model.stop_training = True``, to end training.
     params : dict
         "epochs", "steps" and "verbose" of the run.
+    reports_only : bool
+        Whether the callback only reports: then it sees the values of the testing part
+        ("test_loss", ...) too, which nothing that has a part in training may see.
     """
+
+    reports_only = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -38,6 +43,11 @@ class Callback:
 
     def set_model(self, model: Trainer) -> None:
         self._model = model
+
+    def stop(self, reason: str) -> None:
+        """End training, and say why in ``History.stopped``."""
+        self.model.stop_training = True
+        self.model.stop_reason = f"{type(self).__name__}: {reason}"
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Before an epoch."""
@@ -149,6 +159,12 @@ class CallbackList:
         """Call a hook of all callbacks."""
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
+
+    def epoch_end(self, epoch: int, logs: dict[str, float], testing: dict[str, float]) -> None:
+        """Call `on_epoch_end`; values of the testing part are for those that only report."""
+        for callback in self.callbacks:
+            seen = {**logs, **testing} if getattr(callback, "reports_only", False) else dict(logs)
+            callback.on_epoch_end(epoch, seen)
 
 
 class LambdaCallback(Callback):

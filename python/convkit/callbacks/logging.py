@@ -20,6 +20,8 @@ class CSVLogger(Callback):
         Whether to go on in an existing file.
     """
 
+    reports_only = True
+
     def __init__(
         self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False
     ) -> None:

@@ -102,7 +102,7 @@ class EarlyStopping(Callback):
             return
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
-            self.model.stop_training = True
+            self.stop(f"{self.monitor} has not improved on {self.best:g} for {self.wait} epochs")
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.verbose and self.stopped_epoch:

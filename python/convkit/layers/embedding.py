@@ -56,7 +56,8 @@ class Embedding(Layer):
     output_dim : int
         Length of the vectors.
     embeddings_initializer : str or Initializer
-    embeddings_regularizer, embeddings_constraint : None
+    embeddings_regularizer : str or Regularizer, optional
+    embeddings_constraint : None
         Not supported.
     mask_zero : bool
         Whether number 0 is padding: recurrent layers after this one pass over it, and losses leave
@@ -74,7 +75,7 @@ class Embedding(Layer):
         input_dim: int,
         output_dim: int,
         embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: None = None,
+        embeddings_regularizer: Any = None,
         embeddings_constraint: None = None,
         mask_zero: bool = False,
         weights: Any = None,

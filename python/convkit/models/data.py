@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,12 +48,15 @@ class Samples:
     target : Spec or None
         Of one sample of y.
     count : int
+    rows : ndarray of int64 or None
+        Which rows of the arrays the samples are; None: all, in order.
     """
 
     arrays: Mapping[str, Array]
     inputs: tuple[Spec, ...]
     count: int
     target: Spec | None = None
+    rows: Array | None = None
 
     @property
     def weighted(self) -> bool:
@@ -63,6 +66,10 @@ class Samples:
         """The samples from `begin` to `end`, without a copy."""
         arrays = {name: array[begin:end] for name, array in self.arrays.items()}
         return Samples(arrays, self.inputs, max(end - begin, 0), self.target)
+
+    def part(self, rows: Array) -> Samples:
+        """Some of the samples, without a copy."""
+        return replace(self, rows=rows, count=len(rows))
 
 
 def is_arrays(x: object) -> bool:
