@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from convkit import random
 from convkit.models.data import Samples
 from convkit.ops.registry import Array
 
-__all__ = ["ArrayFeed", "Feed", "IterableFeed", "Segment", "peek", "split_batch"]
+__all__ = ["ArrayFeed", "Feed", "IterableFeed", "Passes", "Run", "Segment", "peek", "split_batch"]
 
 SHUFFLE = 0x73687566  # the path of shuffles among the uses of the seed
 
@@ -45,78 +45,162 @@ class Feed(Protocol):
     def steps(self) -> int | None:
         """Steps of an epoch, None where nobody knows."""
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
-        """The segments of an epoch.
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
+        """The segments of an epoch; to be closed by who does not take them all.
 
         Parameters
         ----------
         *path : int
             Whatever tells this epoch from others, for the shuffle.
+        skip : int
+            Steps to leave out at the beginning, because they were done before.
         """
 
+    def get_state(self) -> dict[str, Any]:
+        """Where the epoch at hand began, or the next one will: what `set_state` takes."""
 
-class ArrayFeed:
-    """Batches from arrays, in order or shuffled anew for each pass.
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where another feed over the same data was."""
 
-    With `steps`, an epoch of training goes on where the one before ended, and begins a new pass
-    where the data ends.
+
+class Run(NamedTuple):
+    """Steps of one batch size, by the positions of their samples; see `Segment`."""
+
+    order: Array | None
+    first: int
+    batch: int
+    steps: int
+
+
+class Passes:
+    """Which samples the steps of an epoch take, in order or shuffled anew for each pass.
 
     Parameters
     ----------
-    samples : Samples
+    count : int
+        Samples.
     batch : int
-    shuffle : bool
+    shuffle : bool or "batch"
+        "batch": the samples of a batch stay together and in order, and the batches are shuffled;
+        the last one stays where it is if it is smaller.
     steps : int, optional
-        Of an epoch; by default all samples.
+        Of an epoch, which then goes on where the one before ended, and begins a new pass where
+        the data ends; by default an epoch is one pass.
     verb : str
         All but "fit" begin each epoch at the first sample, and end with the data.
     """
 
     def __init__(
         self,
+        count: int,
+        batch: int,
+        shuffle: bool | str = False,
+        steps: int | None = None,
+        verb: str = "fit",
+    ) -> None:
+        self.count = count
+        self.batch = batch
+        self.shuffle = shuffle
+        if steps is not None and verb != "fit":
+            most = -(-count // batch)
+            if most < steps:
+                _warn_ran_out(verb, most, steps)
+            steps = min(steps, most)
+        self._goes_on = verb == "fit" and steps is not None
+        self._limit = steps
+        self._position = count  # a pass begins
+        self._pass: tuple[int, ...] = ()
+        self._kept: tuple[tuple[int, ...], Array | None] = ((), None)
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return -(-self.count // self.batch) if self._limit is None else self._limit
+
+    def _order(self, path: tuple[int, ...]) -> Array | None:
+        if self.shuffle and self._kept[0] != path:
+            self._kept = path, self._shuffled(random.generator(None, SHUFFLE, *path))
+        return self._kept[1]
+
+    def _shuffled(self, generator: np.random.Generator) -> Array:
+        if self.shuffle != "batch":
+            return generator.permutation(self.count).astype(np.int64, copy=False)
+        whole = self.count // self.batch
+        firsts = generator.permutation(whole).astype(np.int64, copy=False) * self.batch
+        order = (firsts[:, None] + np.arange(self.batch)).reshape(-1)
+        return np.concatenate([order, np.arange(whole * self.batch, self.count)])
+
+    def epoch(self, *path: int, skip: int = 0) -> Iterator[Run]:
+        """The runs of an epoch. The state changes when all have been taken."""
+        left, passes = self.steps, 0
+        position, name = self._position, self._pass
+        if not self._goes_on:
+            position = self.count
+        order = self._order(name) if position < self.count else None
+        while left:
+            if position >= self.count:
+                position, name = 0, (*path, passes)
+                order = self._order(name)
+                passes += 1
+            rest = self.count - position
+            batch = min(self.batch, rest)
+            steps = min(rest // batch, left)
+            dropped = min(skip, steps)
+            skip -= dropped
+            if dropped < steps:
+                yield Run(order, position + dropped * batch, batch, steps - dropped)
+            position += steps * batch
+            left -= steps
+        self._position, self._pass = position, name
+
+    def get_state(self) -> dict[str, Any]:
+        return {"position": self._position, "pass": list(self._pass)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        position = int(state["position"])
+        if not 0 <= position <= self.count:
+            raise ValueError(
+                f"the state is of data with at least {position} samples, this has {self.count}"
+            )
+        self._position, self._pass = position, tuple(int(n) for n in state["pass"])
+
+
+class ArrayFeed:
+    """Batches from arrays: see `Passes`.
+
+    Parameters
+    ----------
+    samples : Samples
+    batch : int
+    shuffle : bool or "batch"
+    steps : int, optional
+    verb : str
+    """
+
+    def __init__(
+        self,
         samples: Samples,
         batch: int,
-        shuffle: bool = False,
+        shuffle: bool | str = False,
         steps: int | None = None,
         verb: str = "fit",
     ) -> None:
         self.samples = samples
-        self.batch = batch
-        self.shuffle = shuffle
-        if steps is not None and verb != "fit":
-            most = -(-samples.count // batch)
-            if most < steps:
-                _warn_ran_out(verb, most, steps)
-            steps = min(steps, most)
-        self._again = verb != "fit"
-        self._limit = steps
-        self._index: Array | None = None
-        self._position = samples.count
+        self._passes = Passes(samples.count, batch, shuffle, steps, verb)
 
     @property
     def steps(self) -> int:
-        return -(-self.samples.count // self.batch) if self._limit is None else self._limit
+        return self._passes.steps
 
-    def _begin(self, path: tuple[int, ...]) -> None:
-        self._position = 0
-        if self.shuffle:
-            order = random.generator(None, SHUFFLE, *path)
-            self._index = order.permutation(self.samples.count).astype(np.int64, copy=False)
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
+        for run in self._passes.epoch(*path, skip=skip):
+            yield Segment(self.samples, *run)
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
-        count, left, passes = self.samples.count, self.steps, 0
-        if self._limit is None or self._again:
-            self._position = count
-        while left:
-            if self._position >= count:
-                self._begin((*path, passes))
-                passes += 1
-            first, rest = self._position, count - self._position
-            batch = min(self.batch, rest)
-            steps = min(rest // batch, left)
-            self._position += steps * batch
-            left -= steps
-            yield Segment(self.samples, self._index, first, batch, steps)
+    def get_state(self) -> dict[str, Any]:
+        return self._passes.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._passes.set_state(state)
 
 
 def _warn_ran_out(verb: str, done: int, steps: int) -> None:
@@ -167,6 +251,7 @@ class IterableFeed:
         self.check = check
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
+        self._taken = 0  # batches of the iterator, before the epoch
         self._once = iter(source) is source
         self._verb = verb
         self._again = not self._once and (steps is None or verb != "fit")
@@ -179,24 +264,29 @@ class IterableFeed:
         length = getattr(self.source, "__len__", None)
         return None if length is None else int(length())
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
         if self._iterator is None or self._again:
             self._iterator = iter(self.source)
-        done, fresh = 0, False
+            for _ in range(0 if self._again else self._taken):  # another feed has had them
+                next(self._iterator, None)
+        done, taken, fresh = 0, self._taken, False
         while self._limit is None or done < self._limit:
             try:
                 batch = next(self._iterator)
             except StopIteration:
                 if not self._again and not self._once and not fresh:
-                    self._iterator, fresh = iter(self.source), True
+                    self._iterator, taken, fresh = iter(self.source), 0, True
                     continue
                 break
             fresh = False
+            taken += 1
             samples = self.check(*split_batch(batch))
             if not samples.count:
                 continue
             done += 1
-            yield Segment(samples, None, 0, samples.count, 1)
+            if done > skip:
+                yield Segment(samples, None, 0, samples.count, 1)
+        self._taken = taken
         if self._once and self._limit is None:
             self.ended = True
         if self._limit is not None and done < self._limit:
@@ -209,6 +299,12 @@ class IterableFeed:
                 "ends; make the generator yield at least steps_per_epoch * epochs batches",
                 stacklevel=2,
             )
+
+    def get_state(self) -> dict[str, Any]:
+        return {"taken": 0 if self._again else self._taken}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._iterator, self._taken = None, int(state["taken"])
 
 
 def peek(verb: str, source: Iterable[Any]) -> tuple[Iterable[Any], Any]:
