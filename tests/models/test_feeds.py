@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit.models.data import Samples
-from convkit.models.feeds import ArrayFeed, IterableFeed, Passes
+from convkit.models.feeds import ArrayFeed, IterableFeed
+from convkit.models.passes import Passes
 from convkit.ops.registry import Spec
 
 SHUFFLES = [False, True, "batch"]
@@ -69,7 +70,7 @@ def test_an_epoch_from_the_middle(shuffle, count, batch, steps):
 @given(count=st.integers(1, 40), batch=st.integers(1, 12))
 def test_a_pass_takes_each_sample_once(shuffle, count, batch):
     found = batches_of(Passes(count, batch, shuffle).epoch(0))
-    assert sorted(sum(found, [])) == list(range(count))
+    assert sorted(n for b in found for n in b) == list(range(count))
     assert [len(b) for b in found[:-1]] == [batch] * (len(found) - 1)
     if shuffle == "batch":
         assert all(b == list(range(b[0], b[0] + len(b))) for b in found)
