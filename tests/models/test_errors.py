@@ -71,7 +71,7 @@ def test_unknown_arguments(verb, options, text):
         ({"validation_steps": 0}, ValueError, "validation_steps is 0"),
         ({"validation_batch_size": 0}, ValueError, "validation_batch_size is 0"),
         ({"initial_epoch": -1}, ValueError, "initial_epoch is -1"),
-        ({"shuffle": "batch"}, TypeError, "shuffle must be True or False"),
+        ({"shuffle": "rows"}, TypeError, 'shuffle must be True, False or "batch"'),
         ({"validation_split": "a"}, TypeError, "validation_split must be a number"),
         ({"verbose": 7}, ValueError, "verbose"),
         ({"validation_data": (X,)}, ValueError, "validation_data"),

@@ -14,8 +14,8 @@ from convkit.models.data import Samples
 __all__ = [
     "batches",
     "check_compile_options",
-    "check_flag",
     "check_fraction",
+    "check_shuffle",
     "check_steps",
     "count",
     "prepare_validation",
@@ -78,15 +78,18 @@ def check_steps(verb: str, **steps: Any) -> None:
         count(verb, name, value, 1)
 
 
-def check_flag(verb: str, name: str, value: Any) -> None:
-    """Refuse what is neither True nor False.
+def check_shuffle(value: Any) -> bool | str:
+    """Return `shuffle` as True, False or "batch".
 
     Raises
     ------
     TypeError
     """
+    if isinstance(value, str) and value == "batch":
+        return value
     if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
-        raise TypeError(f"[{verb}] {name} must be True or False, not {value!r}")
+        raise TypeError(f'[fit] shuffle must be True, False or "batch", not {value!r}')
+    return bool(value)
 
 
 def check_fraction(value: Any) -> None:

@@ -24,7 +24,9 @@ __all__ = [
     "Samples",
     "as_source",
     "check_samples",
+    "check_shape",
     "is_arrays",
+    "same_length",
     "warn_applied_twice",
     "warn_unscaled",
 ]
@@ -143,7 +145,7 @@ def _fits(node: Node, shape: tuple[int, ...]) -> bool:
     return len(shape) > 0 and tuple(node.shape[1:]) in (shape[1:], (*shape[1:], 1))
 
 
-def _check_shape(verb: str, node: Node, array: Array) -> None:
+def check_shape(verb: str, node: Node, array: Array) -> None:
     """Refuse samples that do not fit an input; a missing last axis of size 1 fits."""
     if _fits(node, array.shape):
         return
@@ -192,14 +194,18 @@ def check_samples(
     TypeError, ValueError
         Saying what was expected, what came and what to do.
     """
+    from convkit.models import streams  # which reads blocks, to be checked here
+
     nodes = model.inputs
     values = _input_arrays(verb, nodes, x)
+    if streams.is_streamed([*values, y]):
+        return streams.open_samples(verb, model, values, y, sample_weight, class_weight, loss)
     arrays: dict[str, Array] = {}
     specs = []
     for i, (node, value) in enumerate(zip(nodes, values, strict=True)):
         title = f"[{verb}] x" if len(nodes) == 1 else f"[{verb}] input {node.name!r}"
         array = as_source(value, title)
-        _check_shape(verb, node, array)
+        check_shape(verb, node, array)
         for call in model.calls:
             if node in call.inputs:
                 call.layer.check_data(title, array)
@@ -207,7 +213,7 @@ def check_samples(
         specs.append(Spec(array.shape[1:], array.dtype.name))
     counts = {name: len(array) for name, array in arrays.items()}
     if loss is None:
-        _same_length(verb, counts)
+        same_length(verb, counts)
         return Samples(arrays, tuple(specs), next(iter(counts.values())))
     if y is None:
         raise ValueError(f"[{verb}] y is missing: the loss {loss.name!r} needs targets")
@@ -216,7 +222,7 @@ def check_samples(
     counts["y"] = len(given) if given.ndim else 0
     if sample_weight is not None:
         counts["sample_weight"] = len(sample_weight)
-    _same_length(verb, counts)
+    same_length(verb, counts)
     targets = as_targets(verb, given, output, loss)
     arrays["y"] = targets
     weights = as_weights(verb, targets, output, loss, sample_weight, class_weight)
@@ -226,7 +232,7 @@ def check_samples(
     return Samples(arrays, tuple(specs), counts["y"], target)
 
 
-def _same_length(verb: str, counts: Mapping[str, int]) -> None:
+def same_length(verb: str, counts: Mapping[str, int]) -> None:
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} has {n}" for name, n in counts.items())
         raise ValueError(f"[{verb}] data cardinality is ambiguous: {each} samples")

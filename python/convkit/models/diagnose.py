@@ -20,7 +20,9 @@ def _finite(array: Any) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _origin(executor: Executor, store: Any, data: Any, step: Step) -> tuple[str, str, str]:
+def _origin(
+    executor: Executor, store: Any, data: Any, step: Step, numbers: Any
+) -> tuple[str, str, str]:
     """Layer, pass and a sentence about the first instruction whose result is not finite."""
     program = executor.program
     eager = EagerExecutor(program, store)
@@ -37,17 +39,17 @@ def _origin(executor: Executor, store: Any, data: Any, step: Step) -> tuple[str,
             if output is None or _finite(eager.array(output)):
                 continue
             if instruction.op == "gather_rows":
-                return "", where, _bad_input(output, eager, data, program.batch, step)
+                return "", where, _bad_input(output, eager, numbers, program.batch, step)
             of = f"layer {instruction.layer!r}" if instruction.layer else "the loss"
             return instruction.layer, where, f"{where} of {of} is the first result not finite"
     return "", "", "repeated kernel by kernel, every result is finite"
 
 
-def _bad_input(value: Value, eager: EagerExecutor, data: Any, batch: int, step: Step) -> str:
+def _bad_input(value: Value, eager: EagerExecutor, numbers: Any, batch: int, step: Step) -> str:
     """Which sample of the data set is not finite."""
     array = eager.array(value).reshape(batch, -1)
     row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0]) + step.sample
-    sample = int(data["index"][row]) if "index" in data else row
+    sample = row if numbers is None else int(numbers[row])
     return f"the data is not finite: {value.name}[{sample}] holds NaN or infinity"
 
 
@@ -75,7 +77,8 @@ def diagnose(
     data = dict(segment.samples.arrays)
     if segment.order is not None:
         data["index"] = segment.order
-    layer, where, text = _origin(executor, store, data, step)
+    numbers = segment.order if segment.numbers is None else segment.numbers
+    layer, where, text = _origin(executor, store, data, step, numbers)
     way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
     return NonFiniteError(
         f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: "

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-import numpy as np
-
-from convkit import random
 from convkit.models.data import Samples
-from convkit.ops.registry import Array
+from convkit.models.passes import Passes, Segment, warn_ran_out
+from convkit.models.streams import StreamedSamples, read_ahead
 
 __all__ = ["ArrayFeed", "Feed", "IterableFeed", "Segment", "peek", "split_batch"]
-
-SHUFFLE = 0x73687566  # the path of shuffles among the uses of the seed
-
-
-class Segment(NamedTuple):
-    """A run of steps with the same batch size over the same arrays.
-
-    Attributes
-    ----------
-    samples : Samples
-    order : ndarray of int64 or None
-        Of the samples; None: as they come.
-    first : int
-        Position of the first sample.
-    batch, steps : int
-    """
-
-    samples: Samples
-    order: Array | None
-    first: int
-    batch: int
-    steps: int
 
 
 class Feed(Protocol):
@@ -45,87 +21,64 @@ class Feed(Protocol):
     def steps(self) -> int | None:
         """Steps of an epoch, None where nobody knows."""
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
-        """The segments of an epoch.
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
+        """The segments of an epoch; to be closed by who does not take them all.
 
         Parameters
         ----------
         *path : int
             Whatever tells this epoch from others, for the shuffle.
+        skip : int
+            Steps to leave out at the beginning, because they were done before.
         """
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the epoch at hand began, or the next one will: what `set_state` takes."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where another feed over the same data was."""
 
 
 class ArrayFeed:
-    """Batches from arrays, in order or shuffled anew for each pass.
-
-    With `steps`, an epoch of training goes on where the one before ended, and begins a new pass
-    where the data ends.
+    """Batches from arrays: see `Passes`.
 
     Parameters
     ----------
     samples : Samples
     batch : int
-    shuffle : bool
+    shuffle : bool or "batch"
     steps : int, optional
-        Of an epoch; by default all samples.
     verb : str
-        All but "fit" begin each epoch at the first sample, and end with the data.
     """
 
     def __init__(
         self,
         samples: Samples,
         batch: int,
-        shuffle: bool = False,
+        shuffle: bool | str = False,
         steps: int | None = None,
         verb: str = "fit",
     ) -> None:
         self.samples = samples
-        self.batch = batch
-        self.shuffle = shuffle
-        if steps is not None and verb != "fit":
-            most = -(-samples.count // batch)
-            if most < steps:
-                _warn_ran_out(verb, most, steps)
-            steps = min(steps, most)
-        self._again = verb != "fit"
-        self._limit = steps
-        self._index: Array | None = None
-        self._position = samples.count
+        self._passes = Passes(samples.count, batch, shuffle, steps, verb)
 
     @property
     def steps(self) -> int:
-        return -(-self.samples.count // self.batch) if self._limit is None else self._limit
+        return self._passes.steps
 
-    def _begin(self, path: tuple[int, ...]) -> None:
-        self._position = 0
-        if self.shuffle:
-            order = random.generator(None, SHUFFLE, *path)
-            self._index = order.permutation(self.samples.count).astype(np.int64, copy=False)
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
+        runs = self._passes.epoch(*path, skip=skip)
+        if isinstance(self.samples, StreamedSamples):
+            yield from read_ahead(self.samples, runs)
+        else:
+            for run in runs:
+                yield Segment(self.samples, *run)
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
-        count, left, passes = self.samples.count, self.steps, 0
-        if self._limit is None or self._again:
-            self._position = count
-        while left:
-            if self._position >= count:
-                self._begin((*path, passes))
-                passes += 1
-            first, rest = self._position, count - self._position
-            batch = min(self.batch, rest)
-            steps = min(rest // batch, left)
-            self._position += steps * batch
-            left -= steps
-            yield Segment(self.samples, self._index, first, batch, steps)
+    def get_state(self) -> dict[str, Any]:
+        return self._passes.get_state()
 
-
-def _warn_ran_out(verb: str, done: int, steps: int) -> None:
-    more = "steps" if verb != "validation" else "validation_steps"
-    warnings.warn(
-        f"[{verb}] the data ran out after {done} of {steps} steps, so it ends there; "
-        f"lower {more}=, or leave it out to take all",
-        stacklevel=5,
-    )
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._passes.set_state(state)
 
 
 def split_batch(batch: Any) -> tuple[Any, Any, Any]:
@@ -167,6 +120,7 @@ class IterableFeed:
         self.check = check
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
+        self._taken = 0  # batches of the iterator, before the epoch
         self._once = iter(source) is source
         self._verb = verb
         self._again = not self._once and (steps is None or verb != "fit")
@@ -179,36 +133,47 @@ class IterableFeed:
         length = getattr(self.source, "__len__", None)
         return None if length is None else int(length())
 
-    def epoch(self, *path: int) -> Iterator[Segment]:
+    def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
         if self._iterator is None or self._again:
             self._iterator = iter(self.source)
-        done, fresh = 0, False
+            for _ in range(0 if self._again else self._taken):  # another feed has had them
+                next(self._iterator, None)
+        done, taken, fresh = 0, self._taken, False
         while self._limit is None or done < self._limit:
             try:
                 batch = next(self._iterator)
             except StopIteration:
                 if not self._again and not self._once and not fresh:
-                    self._iterator, fresh = iter(self.source), True
+                    self._iterator, taken, fresh = iter(self.source), 0, True
                     continue
                 break
             fresh = False
+            taken += 1
             samples = self.check(*split_batch(batch))
             if not samples.count:
                 continue
             done += 1
-            yield Segment(samples, None, 0, samples.count, 1)
+            if done > skip:
+                yield Segment(samples, None, 0, samples.count, 1)
+        self._taken = taken
         if self._once and self._limit is None:
             self.ended = True
         if self._limit is not None and done < self._limit:
             self.ended = True
             if self._verb != "fit":
-                _warn_ran_out(self._verb, done, self._limit)
+                warn_ran_out(self._verb, done, self._limit)
                 return
             warnings.warn(
                 f"the data ran out after {done} of {self._limit} steps of an epoch, so training "
                 "ends; make the generator yield at least steps_per_epoch * epochs batches",
                 stacklevel=2,
             )
+
+    def get_state(self) -> dict[str, Any]:
+        return {"taken": 0 if self._again else self._taken}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self._iterator, self._taken = None, int(state["taken"])
 
 
 def peek(verb: str, source: Iterable[Any]) -> tuple[Iterable[Any], Any]:

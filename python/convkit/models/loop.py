@@ -6,6 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -121,30 +122,34 @@ class Loop:
             Steps done.
         """
         done = 0
-        for segment in feed.epoch(*path):
-            data = dict(segment.samples.arrays)
-            if segment.order is not None:
-                data["index"] = segment.order
-            executor = self.executor(
-                mode, segment.batch, segment.samples, segment.order is not None, compiled
-            )
-            sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
-            first, left = segment.first, segment.steps
-            while left:
-                before(done)
-                self.model.build()  # takes shared layers back that a hook used in another model
-                sums[:] = 0
-                count = 1 if single else min(left, MOST_STEPS)
-                result = self._some(executor, mode, data, count, first, compiled, sums)
-                position = first + result.steps * segment.batch
-                rows, weight = _rows(segment, position - first), _weight(segment, first, position)
-                totals.add(executor.program, sums, position - first, rows, weight)
-                first, left, done = position, left - result.steps, done + result.steps
-                _raise_interruption(result)
-                if result.status == "not_finite":
-                    failed(executor, segment, result.step, done)
-                if after(done):
-                    return done
+        with closing(feed.epoch(*path)) as segments:
+            for segment in segments:
+                data = dict(segment.samples.arrays)
+                if segment.order is not None:
+                    data["index"] = segment.order
+                executor = self.executor(
+                    mode, segment.batch, segment.samples, segment.order is not None, compiled
+                )
+                sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
+                first, left = segment.first, segment.steps
+                while left:
+                    before(done)
+                    self.model.build()  # takes shared layers back that a hook used in another model
+                    sums[:] = 0
+                    count = 1 if single else min(left, MOST_STEPS)
+                    result = self._some(executor, mode, data, count, first, compiled, sums)
+                    position = first + result.steps * segment.batch
+                    done_now = position - first
+                    totals.add(
+                        executor.program, sums, done_now, _rows(segment, done_now),
+                        _weight(segment, first, position),
+                    )  # fmt: skip
+                    first, left, done = position, left - result.steps, done + result.steps
+                    _raise_interruption(result)
+                    if result.status == "not_finite":
+                        failed(executor, segment, result.step, done)
+                    if after(done):
+                        return done
         return done
 
     def _some(
@@ -178,17 +183,18 @@ class Loop:
         """The predictions of each batch, one list per output."""
         outputs: list[list[Array]] = [[] for _ in self.model.outputs]
         done, none = 0, np.zeros(0)
-        for segment in feed.epoch():
-            executor = self.executor("predict", segment.batch, segment.samples)
-            data = segment.samples.arrays
-            for k in range(segment.steps):
-                before(done)
-                step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
-                _raise_interruption(executor.run(data, 1, step, None, none))
-                for part, value in zip(outputs, executor.program.output, strict=True):
-                    part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
-                done += 1
-                after(done)
+        with closing(feed.epoch()) as segments:
+            for segment in segments:
+                executor = self.executor("predict", segment.batch, segment.samples)
+                data = segment.samples.arrays
+                for k in range(segment.steps):
+                    before(done)
+                    step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
+                    _raise_interruption(executor.run(data, 1, step, None, none))
+                    for part, value in zip(outputs, executor.program.output, strict=True):
+                        part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
+                    done += 1
+                    after(done)
         return outputs
 
 

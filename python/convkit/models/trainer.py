@@ -11,8 +11,8 @@ from convkit.callbacks import CallbackList, History
 from convkit.losses import Loss
 from convkit.models.arguments import (
     batches,
-    check_flag,
     check_fraction,
+    check_shuffle,
     check_steps,
     count,
     prepare_validation,
@@ -91,7 +91,7 @@ class Trainer(Compilable):
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
@@ -106,7 +106,8 @@ class Trainer(Compilable):
         Parameters
         ----------
         x : array_like, list or dict of them, or iterable of batches
-            Batches are x, (x, y) or (x, y, sample_weight).
+            Batches are x, (x, y) or (x, y, sample_weight). Memory-mapped arrays of 64 MiB or more
+            are read a few megabytes at a time, in the background.
         y : array_like
             Labels or values, as the loss asks for.
         batch_size : int, optional
@@ -120,8 +121,9 @@ class Trainer(Compilable):
         validation_split : float
             The last fraction of the data, before shuffling, is for validation.
         validation_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
-        shuffle : bool
-            Whether each epoch has its own order, which follows from the seed.
+        shuffle : bool or "batch"
+            Whether each epoch has its own order, which follows from the seed. "batch" keeps the
+            samples of a batch together, which a disk reads faster, and shuffles the batches.
         class_weight : dict of int to float, optional
         sample_weight : array_like, optional
             The loss is the sum of the weighted losses divided by the number of rows.
@@ -152,7 +154,7 @@ class Trainer(Compilable):
         batch = count("fit", "batch_size", batch_size, self._usual_batch)
         validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
-        check_flag("fit", "shuffle", shuffle)
+        shuffle = check_shuffle(shuffle)
         check_fraction(validation_split)
         feed: Feed
         held_back: Samples | None = None
@@ -170,7 +172,7 @@ class Trainer(Compilable):
             if shuffle:
                 warn_shuffled(self)
             warn_unscaled(self, samples)
-            feed = ArrayFeed(samples, batch, bool(shuffle), steps_per_epoch)
+            feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
         else:
             if validation_split:
                 raise ValueError("[fit] validation_split needs x and y as arrays")

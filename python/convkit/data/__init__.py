@@ -1,0 +1,3 @@
+"""Data that does not fit in memory, and its preparation in the background."""
+
+from __future__ import annotations
