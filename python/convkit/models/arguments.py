@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from convkit.models.data import Samples
-
 __all__ = [
     "batches",
     "check_compile_options",
     "check_fraction",
     "check_shuffle",
+    "check_split",
     "check_steps",
     "count",
     "prepare_validation",
     "refuse_batch_size",
-    "split_validation",
     "validates",
 ]
 
@@ -103,30 +100,26 @@ def check_fraction(value: Any) -> None:
         raise TypeError(f"[fit] validation_split must be a number between 0 and 1, not {value!r}")
 
 
-def split_validation(samples: Samples, plain: Samples, fraction: float) -> tuple[Samples, Samples]:
-    """Cut off the last fraction for validation.
-
-    Parameters
-    ----------
-    samples : Samples
-    plain : Samples
-        The same without class weights, for validation.
-    fraction : float
+def check_split(split: Any, validation_split: Any, validation_data: Any, test_data: Any) -> None:
+    """Refuse `split` beside other ways to say what is for validation and testing.
 
     Raises
     ------
     ValueError
-        If either part would be empty.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"[fit] validation_split is {fraction}, expected a number between 0 and 1")
-    at = math.floor(samples.count * (1 - fraction))
-    if at in (0, samples.count):
-        raise ValueError(
-            f"[fit] validation_split={fraction} of {samples.count} samples leaves no samples for "
-            + ("training" if at == 0 else "validation")
-        )
-    return samples.cut(0, at), plain.cut(at, samples.count)
+    if split is None:
+        return
+    others = {
+        "validation_split": validation_split or None,
+        "validation_data": validation_data,
+        "test_data": test_data,
+    }
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"[fit] split says which samples are for validation and testing, and {name} says "
+                "so again; leave one out"
+            )
 
 
 def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None) -> Iterable[Any]:
@@ -165,8 +158,8 @@ def refuse_batch_size(verb: str, value: Any, name: str = "batch_size", data: str
         )
 
 
-def prepare_validation(data: Any) -> tuple[Any, Any, Any]:
-    """Return x, y and sample_weight of ``validation_data``.
+def prepare_validation(data: Any, name: str = "validation_data") -> tuple[Any, Any, Any]:
+    """Return x, y and sample_weight of ``validation_data`` or ``test_data``.
 
     Raises
     ------
@@ -176,8 +169,7 @@ def prepare_validation(data: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, tuple | list):
         if len(data) not in (2, 3):
             raise ValueError(
-                "[fit] validation_data must be (x, y) or (x, y, sample_weight), got "
-                f"{len(data)} items"
+                f"[fit] {name} must be (x, y) or (x, y, sample_weight), got {len(data)} items"
             )
         x, y, *weight = data
         return x, y, weight[0] if weight else None

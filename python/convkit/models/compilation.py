@@ -34,6 +34,8 @@ class Compilable:
     ----------
     stop_training : bool
         Set it in a callback to end `fit`.
+    stop_reason : str
+        Why; `Callback.stop` sets both.
     history : History or None
         Of the last `fit`.
     executor : str
@@ -47,6 +49,7 @@ class Compilable:
 
     def __init__(self) -> None:
         self.stop_training = False
+        self.stop_reason = ""
         self.history: History | None = None
         self.executor = "native"
         self._compiled: Compiled | None = None

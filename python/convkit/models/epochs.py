@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convkit.callbacks import CallbackList, History
@@ -12,6 +12,7 @@ from convkit.models.compiled import Compiled, Totals
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, Segment
 from convkit.models.loop import Loop
+from convkit.models.parts import carried_states_kept
 from convkit.models.progress import Progress
 from convkit.ops.registry import Step
 from convkit.run.executor import Executor
@@ -28,6 +29,8 @@ def fit_feed(
     epochs: Sequence[int],
     callbacks: Any,
     verbose: Any,
+    testing: Feed | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> History:
     """Run the epochs of ``fit``.
 
@@ -42,6 +45,10 @@ def fit_feed(
         Those to run.
     callbacks : Callback or list of Callback or None
     verbose : "auto", 0, 1 or 2
+    testing : Feed, optional
+        The testing part: evaluated when validation is, and seen by nothing but reports.
+    parts : mapping of str to ndarray of int, optional
+        Which samples are in which part, for History.
 
     Returns
     -------
@@ -51,11 +58,12 @@ def fit_feed(
     last = epochs.stop if isinstance(epochs, range) else len(epochs)
     progress = Progress(verbose)
     history = model.history = History()
+    history.parts = dict(parts or {})
     listed = [] if callbacks is None else callbacks
     listed = list(listed) if isinstance(listed, list | tuple) else [listed]
     params = {"verbose": verbose, "epochs": last, "steps": feed.steps}
     hooks = CallbackList([*listed, history], model, params)
-    model.stop_training = False
+    model.stop_training, model.stop_reason = False, ""
     hooks.call("on_train_begin", None)
     logs: dict[str, float] = {}
     try:
@@ -66,15 +74,25 @@ def fit_feed(
             if validation is not None and validates(frequency, epoch):
                 values = evaluate_feed(loop, validation, compiled, hooks)
                 logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
-            progress.end(logs)
-            hooks.call("on_epoch_end", epoch, logs)
+            tested: dict[str, float] = {}
+            if testing is not None and validates(frequency, epoch):
+                with carried_states_kept(model):
+                    values = evaluate_feed(loop, testing, compiled, CallbackList(None, model, {}))
+                tested = {f"test_{name}": value for name, value in values.items()}
+            progress.end({**logs, **tested})
+            hooks.epoch_end(epoch, logs, tested)
             if model.stop_training:
+                history.stopped = model.stop_reason or "stop_training was set"
                 break
             if getattr(feed, "ended", False):
+                history.stopped = f"the data ran out in epoch {epoch + 1}"
                 if feed.steps is None and epoch != epochs[-1]:
                     _warn_ended(epoch + 1, last)
                 break
+        else:
+            history.stopped = f"all {last} epochs done"
     except KeyboardInterrupt:
+        history.stopped = f"interrupted in epoch {epoch + 1}"
         progress.close()
         hooks.call("on_train_end", logs)
         raise

@@ -68,6 +68,9 @@ class ArrayFeed:
 
     def epoch(self, *path: int, skip: int = 0) -> Generator[Segment, None, None]:
         runs = self._passes.epoch(*path, skip=skip)
+        rows = self.samples.rows
+        if rows is not None:  # a part of the arrays
+            runs = (r._replace(order=rows if r.order is None else rows[r.order]) for r in runs)
         if isinstance(self.samples, StreamedSamples):
             yield from read_ahead(self.samples, runs)
         else:

@@ -48,7 +48,7 @@ class StreamedSamples(Samples):
     def cut(self, begin: int, end: int) -> StreamedSamples:
         arrays = {name: array[begin:end] for name, array in self.arrays.items()}
         count = max(end - begin, 0)
-        return StreamedSamples(arrays, self.inputs, count, self.target, self.check)
+        return StreamedSamples(arrays, self.inputs, count, self.target, check=self.check)
 
     def take(
         self,
@@ -143,9 +143,9 @@ def open_samples(
         )  # fmt: skip
 
     count = counts[names[0]]
-    whole = StreamedSamples(arrays, (), count, None, check)
+    whole = StreamedSamples(arrays, (), count, None, check=check)
     probe = whole.take(_sources(whole), np.zeros(min(count, 1), np.int64))
-    return StreamedSamples(arrays, probe.inputs, count, probe.target, check)
+    return StreamedSamples(arrays, probe.inputs, count, probe.target, check=check)
 
 
 def _given(value: Any, title: str) -> Array:
