@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +21,8 @@ class History(Callback):
         for the testing part, one value per epoch. If the loss has terms beside the error, such as
         "regularization", these are there apart: loss = error + regularization.
     epoch : list of int
+    at : dict of str to list of int
+        The epoch of each value in `history`: validation may be done every few epochs only.
     params : dict
     stopped : str
         Why training ended.
@@ -31,6 +36,7 @@ class History(Callback):
         super().__init__()
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self.at: dict[str, list[int]] = {}
         self.stopped = ""
         self.parts: dict[str, NDArray[np.int64]] = {}
 
@@ -41,3 +47,10 @@ class History(Callback):
         self.epoch.append(epoch)
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
+            self.at.setdefault(key, []).append(epoch)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the curves: see `convkit.viz.plot_history`."""
+        from convkit.viz import plot_history
+
+        return plot_history(self, path)

@@ -43,7 +43,7 @@ class Conv2DTranspose(Conv2D):
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only.
+        Common arguments of `Layer`. Constraints may be None only.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Conv2D(Layer):
         filters are weights: the kernel has shape (KH, KW, number of connections), in the order of
         the table's rows. An initializer's fan in is that of each filter.
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only.
+        Common arguments of `Layer`. Constraints may be None only.
     """
 
     expects = (4, "(N, H, W, C)")

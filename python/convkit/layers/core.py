@@ -31,7 +31,7 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only.
+        Common arguments of `Layer`. Constraints may be None only.
     """
 
     supports_masking = True

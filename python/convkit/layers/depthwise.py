@@ -106,7 +106,7 @@ class DepthwiseConv2D(_Depthwise):
     use_bias : bool
     depthwise_initializer, bias_initializer : str or Initializer
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only.
+        Common arguments of `Layer`. Constraints may be None only.
     """
 
     def __init__(
@@ -123,6 +123,8 @@ class DepthwiseConv2D(_Depthwise):
         bias_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
+        if "depthwise_regularizer" in kwargs:  # here the weight is called "kernel"
+            kwargs["kernel_regularizer"] = kwargs.pop("depthwise_regularizer")
         super().__init__(
             kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation,
             use_bias, depthwise_initializer, bias_initializer, **kwargs,
@@ -164,7 +166,7 @@ class SeparableConv2D(_Depthwise):
         Of the 1 x 1 convolution.
     depthwise_initializer, pointwise_initializer, bias_initializer : str or Initializer
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only.
+        Common arguments of `Layer`. Constraints may be None only.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class Recurrent(Layer):
         Whether the product with the state has a bias of its own, as in PyTorch and cuDNN. The bias
         is then (2, ...): the input's and the state's.
     **kwargs
-        Common arguments of `Layer`. Regularizers and constraints may be None only, and switches
+        Common arguments of `Layer`. Constraints may be None only, and switches
         such as Keras's ``unroll`` their default only.
     """
 

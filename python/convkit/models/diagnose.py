@@ -8,6 +8,7 @@ import numpy as np
 
 from convkit.errors import NonFiniteError
 from convkit.models.feeds import Segment
+from convkit.ops import registry
 from convkit.ops.registry import Step
 from convkit.program.program import PARAMETERS, Value
 from convkit.run.executor import Executor
@@ -35,7 +36,9 @@ def _origin(
             text = f"parameter {value.root.name} is not finite"
             return instruction.layer, where, text
         eager.execute(instruction, step)
-        for output in instruction.outputs:
+        updates = len(registry.get(instruction.op)[instruction.pass_name].updates)
+        changed = instruction.inputs[len(instruction.inputs) - updates :]
+        for output in (*changed, *instruction.outputs):
             if output is None or _finite(eager.array(output)):
                 continue
             if instruction.op == "gather_rows":
