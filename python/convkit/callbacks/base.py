@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from convkit.errors import did_you_mean
+from convkit.errors import NonFiniteError, did_you_mean
 
 if TYPE_CHECKING:
     from convkit.models.trainer import Trainer
@@ -17,18 +17,29 @@ Logs = Mapping[str, float] | None
 class Callback:
     """Base of the callbacks; every hook does nothing until overridden.
 
+    What a callback carries from hook to hook and needs to go on with a resumed run goes through
+    `get_state` and `set_state`.
+
     Attributes
     ----------
     model : Model
-        Call `stop`, or set ``model.stop_training = True``, to end training.
+        `stop`, or ``model.stop_training = True``, ends training.
     params : dict
         "epochs", "steps" and "verbose" of the run.
     reports_only : bool
         Whether the callback only reports: then it sees the values of the testing part
         ("test_loss", ...) too, which nothing that has a part in training may see.
+    batch_interval : int or None
+        The hooks of training batches are called after every so many steps, counted on from epoch
+        to epoch; None: never. Only with 1, and if they are overridden, does training come back to
+        Python after each step. With more, `on_train_batch_end` alone is called.
+    lasting : bool
+        Whether a resumed run stays stopped where this callback has stopped it.
     """
 
     reports_only = False
+    batch_interval: int | None = 1
+    lasting = True
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -45,12 +56,31 @@ class Callback:
         self._model = model
 
     def stop(self, reason: str) -> None:
-        """End training, and say why in ``History.stopped``."""
+        """End training after this step or epoch, and say why in ``History.stopped``."""
         self.model.stop_training = True
         self.model.stop_reason = f"{type(self).__name__}: {reason}"
 
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run needs: numbers, strings, arrays, and lists and dicts of them."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what `get_state` returned, after `on_train_begin` of a resumed run."""
+
+    def checkpoint(self, save: Callable[[Any], Any]) -> None:
+        """Save, if it is time to.
+
+        Called after the hooks of all callbacks at the end of an epoch and of the steps in which a
+        batch hook was due: the state of the run is whole then.
+
+        Parameters
+        ----------
+        save : callable
+            ``save(path)`` writes a file for ``fit(resume=path)``.
+        """
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Before an epoch."""
+        """Before an epoch; not called again where a run is resumed in the middle of one."""
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """After an epoch and its validation; logs hold its loss and metrics."""
@@ -74,6 +104,12 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After a training step; logs hold the epoch's means so far."""
         self.on_batch_end(batch, logs)
+
+    def on_train_pause(self, batch: int, logs: Logs = None) -> None:
+        """Between two steps, whenever training is back in Python: at least every 100 ms."""
+
+    def on_non_finite(self, error: NonFiniteError) -> bool | None:
+        """Where the loss became NaN or infinite; True ends training in order, without the error."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Before an evaluation."""
@@ -151,7 +187,12 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
-        self.per_train_batch = any(_overrides(c, _TRAIN_BATCH) for c in self.callbacks)
+        self._batch: list[tuple[Any, int]] = []  # those with hooks of batches, and every how many
+        for callback in self.callbacks:
+            every = getattr(callback, "batch_interval", 1)
+            if every is not None and _overrides(callback, _TRAIN_BATCH):
+                self._batch.append((callback, every))
+        self.per_train_batch = any(every == 1 for _, every in self._batch)
         self.per_test_batch = any(_overrides(c, _TEST_BATCH) for c in self.callbacks)
         self.per_predict_batch = any(_overrides(c, _PREDICT_BATCH) for c in self.callbacks)
 
@@ -161,10 +202,41 @@ class CallbackList:
             getattr(callback, hook)(*arguments)
 
     def epoch_end(self, epoch: int, logs: dict[str, float], testing: dict[str, float]) -> None:
-        """Call `on_epoch_end`; values of the testing part are for those that only report."""
+        """Call `on_epoch_end`; values of the testing part are for those that only report.
+
+        What one of the others adds to the logs, such as the learning rate, those after it see.
+        """
         for callback in self.callbacks:
-            seen = {**logs, **testing} if getattr(callback, "reports_only", False) else dict(logs)
-            callback.on_epoch_end(epoch, seen)
+            reports = getattr(callback, "reports_only", False)
+            callback.on_epoch_end(epoch, {**logs, **testing} if reports else logs)
+
+    def any(self, hook: str, *arguments: Any) -> bool:
+        """Call a hook of all callbacks; whether one of them returns True."""
+        return any([getattr(callback, hook)(*arguments) for callback in self.callbacks])
+
+    def steps_left(self, steps: int) -> int | None:
+        """Training steps from this count on until a hook of batches is due; None: never."""
+        return min((every - steps % every for _, every in self._batch), default=None)
+
+    def begin_batch(self, batch: int) -> None:
+        """Call the hooks before a single training step."""
+        for callback, every in self._batch:
+            if every == 1:
+                callback.on_train_batch_begin(batch, None)
+
+    def end_batch(self, steps: int, batch: int, logs: Callable[[], dict[str, float]]) -> bool:
+        """Call the hooks that are due after so many training steps; whether there are any."""
+        due = [callback for callback, every in self._batch if steps % every == 0]
+        values = logs() if due else {}
+        for callback in due:
+            callback.on_train_batch_end(batch, values)
+        return bool(due)
+
+    def checkpoint(self, save: Callable[[Any], Any]) -> None:
+        """Let the callbacks save the state of the run."""
+        for callback in self.callbacks:
+            if hasattr(callback, "checkpoint"):
+                callback.checkpoint(save)
 
 
 class LambdaCallback(Callback):

@@ -92,7 +92,8 @@ class Loop:
         totals: Totals,
         *,
         path: tuple[int, ...] = (),
-        single: bool = False,
+        skip: int = 0,
+        most: Callable[[int], int | None] = lambda done: None,
         before: Callable[[int], None] = lambda step: None,
         after: Callable[[int], bool | None] = lambda step: None,
         failed: Callable[[Executor, Segment, Step, int], None] = lambda *_: None,
@@ -109,8 +110,10 @@ class Loop:
             Added to.
         path : tuple of int
             Names the epoch for the shuffle.
-        single : bool
-            Whether to come back after every step.
+        skip : int
+            Steps of the epoch that were done before.
+        most : callable
+            Of the number of steps done: how many more until Python must be back; None: any.
         before, after : callable
             Called with the number of steps done, around each run; `after` returns True to stop.
         failed : callable
@@ -121,8 +124,8 @@ class Loop:
         int
             Steps done.
         """
-        done = 0
-        with closing(feed.epoch(*path)) as segments:
+        done = skip
+        with closing(feed.epoch(*path, skip=skip)) as segments:
             for segment in segments:
                 data = dict(segment.samples.arrays)
                 if segment.order is not None:
@@ -130,26 +133,25 @@ class Loop:
                 executor = self.executor(
                     mode, segment.batch, segment.samples, segment.order is not None, compiled
                 )
-                sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
+                sums = totals.sums_of(executor.program)
                 first, left = segment.first, segment.steps
                 while left:
                     before(done)
                     self.model.build()  # takes shared layers back that a hook used in another model
-                    sums[:] = 0
-                    count = 1 if single else min(left, MOST_STEPS)
+                    count = min(left, MOST_STEPS, most(done) or left)
                     result = self._some(executor, mode, data, count, first, compiled, sums)
                     position = first + result.steps * segment.batch
-                    done_now = position - first
                     totals.add(
-                        executor.program, sums, done_now, _rows(segment, done_now),
-                        _weight(segment, first, position),
+                        position - first, _rows(segment, position - first),
+                        _weights(segment, first, position),
                     )  # fmt: skip
                     first, left, done = position, left - result.steps, done + result.steps
+                    stop = bool(result.steps and after(done))
                     _raise_interruption(result)
+                    if stop:
+                        return done
                     if result.status == "not_finite":
                         failed(executor, segment, result.step, done)
-                    if after(done):
-                        return done
         return done
 
     def _some(
@@ -214,11 +216,15 @@ def _rows(segment: Segment, samples: int) -> int:
     return samples * math.prod(shape)
 
 
-def _weight(segment: Segment, begin: int, end: int) -> float:
-    """Sum of the sample weights of the samples from position `begin` to `end`."""
+def _weights(segment: Segment, begin: int, end: int) -> Array | None:
+    """The sum of the sample weights of each step from position `begin` to `end`, if there are any.
+
+    Step by step, so that a total of them does not depend on where runs end.
+    """
     weights = segment.samples.arrays.get("weight")
     if weights is None:
-        return float(_rows(segment, end - begin))
-    if segment.order is not None:
-        return float(weights[segment.order[begin:end]].sum(dtype=np.float64))
-    return float(weights[begin:end].sum(dtype=np.float64))
+        return None
+    part = weights[begin:end] if segment.order is None else weights[segment.order[begin:end]]
+    by_step = part.astype(np.float64).reshape(-1, segment.batch * math.prod(part.shape[1:]))
+    steps: Array = by_step.sum(axis=1)
+    return steps

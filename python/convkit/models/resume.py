@@ -1,0 +1,296 @@
+"""Saving a run of ``fit`` between two steps, and going on from there to the same bits.
+
+All of it is one file, written whole or not at all: the archive that `convkit.saving` reads and
+writes, with the model and its weights, and besides
+
+training.json
+    The seed, the epoch and what has been done of it, the optimizer's numbers, the History and the
+    states of the callbacks; and, to tell whether the file belongs to a run, what was trained on
+    what.
+state.safetensors
+    The arrays among them: the optimizer's slots, states that layers carry from batch to batch,
+    the best weights of a callback.
+
+Shuffles and dropout masks need no more than that, as they are functions of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convkit import random
+from convkit.ops.registry import Array
+from convkit.saving import files
+
+if TYPE_CHECKING:
+    from convkit.models.epochs import Fit
+
+__all__ = ["read", "restore", "save"]
+
+FORMAT = 1
+TRAINING, STATE = "training.json", "state.safetensors"
+
+
+def save(fit: Fit, path: str | os.PathLike[str]) -> None:
+    """Write a file from which a run can go on.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; a file that was there before is left as it is.
+    TypeError
+        If a callback's state holds something else than numbers, strings, arrays, lists and dicts.
+    """
+    arrays: dict[str, Array] = {}
+    training = {
+        "format": FORMAT,
+        "what": _what(fit),
+        "state": _packed(_state(fit), "", arrays),
+    }
+    members = files.model_members(fit.model)
+    members |= {TRAINING: training, STATE: arrays}
+    files.write_archive(path, members)
+
+
+def read(fit: Fit, path: Path) -> dict[str, Any]:
+    """The saved state of a run, with the model's weights under "weights".
+
+    Raises
+    ------
+    ValueError
+        If the file is of no run, or of another one; the message says what differs.
+    """
+    members = files.read_archive(path)
+    if TRAINING not in members:
+        raise ValueError(
+            f"[fit] {path} holds a model, and no state of its training to go on from; load it by "
+            "ck.load_model and leave resume= out"
+        )
+    training = members[TRAINING]
+    if training.get("format") != FORMAT:
+        raise ValueError(
+            f"[fit] {path} has a state of training in format {training.get('format')}, and this "
+            f"convkit reads format {FORMAT}"
+        )
+    _compare(f"[fit] {path}", training["what"], _what(fit))
+    state: dict[str, Any] = _unpacked(training["state"], members.get(STATE, {}))
+    weights = members[files.WEIGHTS]
+    paths = [path for path, *_ in training["what"]["model"]["weights"]]
+    state["weights"] = [weights.get(path) for path in paths]
+    return state
+
+
+# What a run does.
+
+
+def _plain(owner: object) -> dict[str, Any]:
+    """An object's class and its numbers and words."""
+    own = {
+        name.lstrip("_"): value
+        for name, value in sorted(vars(owner).items())
+        if isinstance(value, bool | int | float | str | None)
+    }
+    return {"class": type(owner).__name__, **own}
+
+
+def _data(feed: Any) -> Any:
+    if feed is None:
+        return None
+    samples = getattr(feed, "samples", None)
+    return {
+        "samples": None if samples is None else samples.count,
+        "batch_size": getattr(feed, "batch", None),
+        "shuffle": getattr(feed, "shuffle", None),
+        "steps": feed.steps,
+    }
+
+
+def _what(fit: Fit) -> dict[str, Any]:
+    """What decides about the bits and cannot change on the way."""
+    compiled, optimizer = fit.compiled, fit.compiled.optimizer
+    return {
+        "model": {
+            "weights": [[p.path, list(p.shape), p.trainable] for p in fit.model.parameters],
+        },
+        "loss": _plain(compiled.loss),
+        "metrics": [m.name for m in compiled.resolve(fit.model.outputs[0].shape[-1])],
+        "optimizer": {
+            "class": type(optimizer).__name__,
+            # A callback may change the learning rate and the momentum: they are states.
+            **{k: v for k, v in optimizer.params().items() if k != "momentum"},
+        },
+        "training data": _data(fit.feed),
+        "validation data": _data(fit.validation),
+    }
+
+
+def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None:
+    """Refuse a file of another run.
+
+    Raises
+    ------
+    ValueError
+    """
+    old, new = saved["model"]["weights"], present["model"]["weights"]
+    if len(old) != len(new):
+        raise ValueError(f"{title} is of a model with {len(old)} weights, this one has {len(new)}")
+    for (a, *one), (b, *other) in zip(old, new, strict=True):
+        if a.rpartition(".")[2] != b.rpartition(".")[2] or one != other:
+            told = [
+                f"{p} {tuple(shape)}{'' if trains else ', not trainable'}"
+                for p, (shape, trains) in ((a, one), (b, other))
+            ]
+            raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
+    for part in ("loss", "metrics", "optimizer", "training data", "validation data"):
+        one, other = (_packed(w[part], "", {}) for w in (saved, present))
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in one.keys() | other.keys():
+                if one.get(key) != other.get(key):
+                    part, one, other = f"{part}: {key}", one.get(key), other.get(key)
+                    break
+        raise ValueError(
+            f"{title} is of another run: its {part} is {one!r}, here it is {other!r}; go on with "
+            "the same, or give resume= another file to start afresh"
+        )
+
+
+# Where a run is.
+
+
+def _callbacks(fit: Fit) -> list[tuple[Any, dict[str, Any]]]:
+    """The callbacks that keep a state, with their states."""
+    states = ((c, c.get_state() if hasattr(c, "get_state") else {}) for c in fit.hooks.callbacks)
+    return [(callback, state) for callback, state in states if state]
+
+
+def _carried(fit: Fit, names: Mapping[str, Any]) -> list[Any]:
+    """The parameters that are not among the weights of a file: what layers carry on."""
+    return [p for p in fit.model.parameters if p.path not in names]
+
+
+def _state(fit: Fit) -> dict[str, Any]:
+    model, optimizer, part = fit.model, fit.compiled.optimizer, fit.part
+    rate = optimizer.learning_rate
+    stopped = model.stop_reason or ("model.stop_training was set", True)
+    weights = files.model_members(model)[files.WEIGHTS]
+    return {
+        "seed": random.current_seed(),
+        "epoch": fit.epoch,
+        "steps": fit.steps,
+        "part": part
+        and {
+            "path": list(part.path),
+            "feed": part.feed,
+            "totals": part.totals.get_state(),
+            "done": part.done,
+        },
+        "feed": fit.feed.get_state(),
+        "validation": None if fit.validation is None else fit.validation.get_state(),
+        "optimizer": {
+            "iterations": optimizer.iterations,
+            "learning_rate": _plain(rate) if callable(rate) else rate,
+            "momentum": getattr(optimizer, "momentum", None),
+            "slots": model.store.slots,
+        },
+        "carried": [p.numpy() for p in _carried(fit, weights)],
+        "stopped": stopped[0] if model.stop_training and stopped[1] else None,
+        "callbacks": [[type(c).__name__, state] for c, state in _callbacks(fit)],
+    }
+
+
+def restore(fit: Fit, saved: dict[str, Any]) -> None:
+    """Go on from a saved state; the callbacks' `on_train_begin` has been called.
+
+    Raises
+    ------
+    ValueError
+        If the callbacks are not the saved ones; nothing is changed then.
+    """
+    model, optimizer = fit.model, fit.compiled.optimizer
+    callbacks = [callback for callback, _ in _callbacks(fit)]
+    names = [type(callback).__name__ for callback in callbacks]
+    old = [name for name, _ in saved["callbacks"]]
+    if names != old:
+        raise ValueError(
+            f"[fit] the run to resume has the callbacks {', '.join(old[:-1]) or 'none'} (those "
+            f"that keep a state), this one has {', '.join(names[:-1]) or 'none'}; give the same "
+            "ones in the same order, or give resume= another file to start afresh"
+        )
+    own = saved["optimizer"]
+    rate = optimizer.learning_rate
+    if isinstance(own["learning_rate"], dict):
+        present = _plain(rate) if callable(rate) else rate
+        if own["learning_rate"] != present:
+            raise ValueError(
+                f"[fit] the run to resume has the learning rate {own['learning_rate']}, this one "
+                f"{present}; go on with the same"
+            )
+    else:
+        optimizer.learning_rate = own["learning_rate"]
+    if own["momentum"] is not None:
+        setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
+    random.set_seed(saved["seed"])
+    optimizer.iterations = own["iterations"]
+    model.store.reserve_slots(optimizer.slots)
+    model.store.slots[...] = own["slots"]
+    carried = iter(saved["carried"])
+    for p, value in zip(model.parameters, saved["weights"], strict=True):
+        p.assign(next(carried) if value is None else value)
+    fit.epoch, fit.steps, part = saved["epoch"], saved["steps"], saved["part"]
+    if part is None:
+        fit.feed.set_state(saved["feed"])
+    else:
+        fit.feed.set_state(part["feed"])
+        fit.part = fit.begun(tuple(part["path"]))
+        fit.part.totals.set_state(part["totals"])
+        fit.part.done = part["done"]
+    if fit.validation is not None:
+        fit.validation.set_state(saved["validation"])
+    for callback, (_, state) in zip(callbacks, saved["callbacks"], strict=True):
+        callback.set_state(state)
+    if saved["stopped"] is not None:
+        model.stop_training, model.stop_reason = True, (saved["stopped"], True)
+
+
+# States as JSON, with the arrays apart.
+
+
+def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """A value as JSON has it; arrays and what JSON lacks become ``{"$kind": ...}``."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"$array": name}
+    if isinstance(value, list | tuple):
+        return [_packed(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(k, str) and k[:1] != "$" for k in value):
+        return {k: _packed(v, f"{name}.{k}".lstrip("."), arrays) for k, v in value.items()}
+    raise TypeError(
+        f"[fit] {name} cannot be saved: a state is made of numbers, strings, arrays, lists and "
+        f"dicts with names for keys, and this is {value!r}"
+    )
+
+
+def _unpacked(value: Any, arrays: Mapping[str, Array]) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, arrays) for item in value]
+    if isinstance(value, dict):
+        if "$float" in value:
+            return float(value["$float"])
+        if "$array" in value:
+            return arrays[value["$array"]]
+        return {k: _unpacked(v, arrays) for k, v in value.items()}
+    return value
