@@ -59,6 +59,7 @@ class Callback:
         """End training after this step or epoch, and say why in ``History.stopped``."""
         self.model.stop_training = True
         self.model.stop_reason = f"{type(self).__name__}: {reason}"
+        self.model.stopped_by = self
 
     def get_state(self) -> dict[str, Any]:
         """What a resumed run needs: numbers, strings, arrays, and lists and dicts of them."""
@@ -78,6 +79,17 @@ class Callback:
         save : callable
             ``save(path)`` writes a file for ``fit(resume=path)``.
         """
+
+    def between_steps(self) -> None:
+        """Look around, and perhaps `stop`.
+
+        Called whenever training is back in Python between two steps: at least every 100 ms, if a
+        step is no longer than that.
+        """
+
+    def non_finite(self, error: NonFiniteError) -> bool:
+        """Whether training ends in order, without the error, as the loss became NaN or infinite."""
+        return False
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Before an epoch; not called again where a run is resumed in the middle of one."""
@@ -104,12 +116,6 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After a training step; logs hold the epoch's means so far."""
         self.on_batch_end(batch, logs)
-
-    def on_train_pause(self, batch: int, logs: Logs = None) -> None:
-        """Between two steps, whenever training is back in Python: at least every 100 ms."""
-
-    def on_non_finite(self, error: NonFiniteError) -> bool | None:
-        """Where the loss became NaN or infinite; True ends training in order, without the error."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Before an evaluation."""
@@ -210,9 +216,18 @@ class CallbackList:
             reports = getattr(callback, "reports_only", False)
             callback.on_epoch_end(epoch, {**logs, **testing} if reports else logs)
 
-    def any(self, hook: str, *arguments: Any) -> bool:
-        """Call a hook of all callbacks; whether one of them returns True."""
-        return any([getattr(callback, hook)(*arguments) for callback in self.callbacks])
+    def _own(self) -> list[Callback]:
+        """The callbacks that have more than Keras's hooks."""
+        return [callback for callback in self.callbacks if isinstance(callback, Callback)]
+
+    def between_steps(self) -> None:
+        """Let the callbacks look around."""
+        for callback in self._own():
+            callback.between_steps()
+
+    def non_finite(self, error: NonFiniteError) -> bool:
+        """Whether a callback takes over where the loss became NaN or infinite."""
+        return any([callback.non_finite(error) for callback in self._own()])
 
     def steps_left(self, steps: int) -> int | None:
         """Training steps from this count on until a hook of batches is due; None: never."""
@@ -234,9 +249,8 @@ class CallbackList:
 
     def checkpoint(self, save: Callable[[Any], Any]) -> None:
         """Let the callbacks save the state of the run."""
-        for callback in self.callbacks:
-            if hasattr(callback, "checkpoint"):
-                callback.checkpoint(save)
+        for callback in self._own():
+            callback.checkpoint(save)
 
 
 class LambdaCallback(Callback):

@@ -58,7 +58,7 @@ class TimeLimit(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         self._before, self._start = 0.0, time.monotonic()
 
-    def on_train_pause(self, batch: int, logs: Logs = None) -> None:
+    def between_steps(self) -> None:
         self._check()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -75,6 +75,6 @@ class TerminateOnNaN(Callback):
     weights are those from before it. The epoch that was cut short is not in the History.
     """
 
-    def on_non_finite(self, error: NonFiniteError) -> bool:
+    def non_finite(self, error: NonFiniteError) -> bool:
         self.stop(str(error))
         return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from convkit.callbacks import CallbackList, History
@@ -96,11 +95,16 @@ class Fit:
         params = {"verbose": verbose, "epochs": self.last, "steps": feed.steps}
         self.hooks = CallbackList([*listed, self.history], self.model, params)
 
-    def run(self, path: Path | None = None) -> History:
-        """Run the epochs, from a saved state if a file of one is given."""
+    def run(self, saved: resume.Saved | None = None) -> History:
+        """Run the epochs, all or from a saved state on."""
         model, history, hooks = self.model, self.history, self.hooks
-        saved = None if path is None else resume.read(self, path)
-        model.stop_training, model.stop_reason = False, None
+        if saved is not None:
+            if self.epoch:
+                raise ValueError(
+                    f"{saved.title} says with which epoch to go on; leave initial_epoch out"
+                )
+            resume.check(self, saved)
+        model.stop_training, model.stop_reason, model.stopped_by = False, "", None
         hooks.call("on_train_begin", None)
         if saved is not None:
             resume.restore(self, saved)
@@ -116,7 +120,7 @@ class Fit:
                         _warn_ended(self.epoch, self.last)
                     break
         except NonFiniteError as error:
-            if not hooks.any("on_non_finite", error):
+            if not hooks.non_finite(error):
                 history.stopped = f"{type(error).__name__}: {error}"
                 raise
         except KeyboardInterrupt:
@@ -133,16 +137,25 @@ class Fit:
         finally:
             self.progress.close()
         if model.stop_training:
-            reason, complete = model.stop_reason or (
-                f"model.stop_training was set in epoch {self.epoch}", True
-            )  # fmt: skip
+            reason, complete = self.stop_reason, self.stop_lasts
         history.stopped, history.complete = reason, complete
         hooks.call("on_train_end", logs)
+        model.stopped_by = None
         return history
 
     def save(self, path: Any) -> None:
         """Write a file from which `run` goes on; see `convkit.models.resume`."""
         resume.save(self, path)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why a callback ends training."""
+        return self.model.stop_reason or "model.stop_training was set"
+
+    @property
+    def stop_lasts(self) -> bool:
+        """Whether a callback ends training, and a resumed run would not go on either."""
+        return self.model.stop_training and getattr(self.model.stopped_by, "lasting", True)
 
     def _one_epoch(self) -> dict[str, float]:
         epoch, hooks, progress = self.epoch, self.hooks, self.progress
@@ -175,7 +188,7 @@ class Fit:
             self.steps += done - part.done
             part.done = done
             called = hooks.end_batch(self.steps, done - 1, totals.logs)
-            hooks.call("on_train_pause", done - 1, None)
+            hooks.between_steps()
             if called:
                 hooks.checkpoint(self.save)
             progress.update(done, totals.logs() if progress.live else {})

@@ -25,19 +25,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit import random
+from convkit.callbacks import BackupAndRestore
+from convkit.models.feeds import ArrayFeed
 from convkit.ops.registry import Array
 from convkit.saving import files
 
 if TYPE_CHECKING:
     from convkit.models.epochs import Fit
+    from convkit.models.feeds import Feed
 
-__all__ = ["read", "restore", "save"]
+__all__ = ["Saved", "check", "find", "restore", "save"]
+
+StrPath = str | os.PathLike[str]
 
 FORMAT = 1
 TRAINING, STATE = "training.json", "state.safetensors"
 
 
-def save(fit: Fit, path: str | os.PathLike[str]) -> None:
+def save(fit: Fit, path: StrPath) -> None:
     """Write a file from which a run can go on.
 
     Raises
@@ -58,32 +63,64 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> None:
     files.write_archive(path, members)
 
 
-def read(fit: Fit, path: Path) -> dict[str, Any]:
-    """The saved state of a run, with the model's weights under "weights".
+class Saved:
+    """What a file holds for a run to go on from; to make one sets the seed.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    what : dict
+        What was trained on what.
+    state : dict
+        Where the run was, with the model's weights under "weights"; None for those that the state
+        itself holds.
 
     Raises
     ------
     ValueError
-        If the file is of no run, or of another one; the message says what differs.
+        If the file is none of convkit's, or of a model alone.
     """
-    members = files.read_archive(path)
-    if TRAINING not in members:
-        raise ValueError(
-            f"[fit] {path} holds a model, and no state of its training to go on from; load it by "
-            "ck.load_model and leave resume= out"
-        )
-    training = members[TRAINING]
-    if training.get("format") != FORMAT:
-        raise ValueError(
-            f"[fit] {path} has a state of training in format {training.get('format')}, and this "
-            f"convkit reads format {FORMAT}"
-        )
-    _compare(f"[fit] {path}", training["what"], _what(fit))
-    state: dict[str, Any] = _unpacked(training["state"], members.get(STATE, {}))
-    weights = members[files.WEIGHTS]
-    paths = [path for path, *_ in training["what"]["model"]["weights"]]
-    state["weights"] = [weights.get(path) for path in paths]
-    return state
+
+    def __init__(self, path: Path) -> None:
+        self.title = f"[fit] {path}"
+        members = files.read_archive(path)
+        if TRAINING not in members:
+            raise ValueError(
+                f"{self.title} holds a model, and no state of its training to go on from; load it "
+                "by ck.load_model and leave resume= out"
+            )
+        training = members[TRAINING]
+        if training.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.title} has a state of training in format {training.get('format')}, and "
+                f"this convkit reads format {FORMAT}"
+            )
+        self.what: dict[str, Any] = training["what"]
+        self.state: dict[str, Any] = _unpacked(training["state"], members.get(STATE, {}))
+        paths = [path for path, *_ in self.what["model"]["weights"]]
+        self.state["weights"] = [members[files.WEIGHTS].get(path) for path in paths]
+        random.set_seed(self.state["seed"])
+
+
+def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
+    """The run to go on from, if there is a file of one: `resume`, or a `BackupAndRestore`'s.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `resume` is no path, or the file is of no run.
+    """
+    if resume is not None:
+        if not isinstance(resume, str | os.PathLike):
+            raise TypeError(f"[fit] resume must be the path of a file, not {resume!r}")
+        paths = [Path(resume)]
+    else:
+        listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+        paths = [c.path for c in listed if isinstance(c, BackupAndRestore)]
+    return next((Saved(path) for path in paths if path.exists()), None)
 
 
 # What a run does.
@@ -99,16 +136,11 @@ def _plain(owner: object) -> dict[str, Any]:
     return {"class": type(owner).__name__, **own}
 
 
-def _data(feed: Any) -> Any:
+def _data(feed: Feed | None) -> dict[str, Any]:
+    """What tells whether a feed is over the same data."""
     if feed is None:
-        return None
-    samples = getattr(feed, "samples", None)
-    return {
-        "samples": None if samples is None else samples.count,
-        "batch_size": getattr(feed, "batch", None),
-        "shuffle": getattr(feed, "shuffle", None),
-        "steps": feed.steps,
-    }
+        return {"samples": 0}
+    return {"steps": feed.steps, **(feed.describe() if isinstance(feed, ArrayFeed) else {})}
 
 
 def _what(fit: Fit) -> dict[str, Any]:
@@ -167,7 +199,7 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
 
 def _callbacks(fit: Fit) -> list[tuple[Any, dict[str, Any]]]:
     """The callbacks that keep a state, with their states."""
-    states = ((c, c.get_state() if hasattr(c, "get_state") else {}) for c in fit.hooks.callbacks)
+    states = ((c, getattr(c, "get_state", dict)()) for c in fit.hooks.callbacks)
     return [(callback, state) for callback, state in states if state]
 
 
@@ -179,7 +211,6 @@ def _carried(fit: Fit, names: Mapping[str, Any]) -> list[Any]:
 def _state(fit: Fit) -> dict[str, Any]:
     model, optimizer, part = fit.model, fit.compiled.optimizer, fit.part
     rate = optimizer.learning_rate
-    stopped = model.stop_reason or ("model.stop_training was set", True)
     weights = files.model_members(model)[files.WEIGHTS]
     return {
         "seed": random.current_seed(),
@@ -201,43 +232,47 @@ def _state(fit: Fit) -> dict[str, Any]:
             "slots": model.store.slots,
         },
         "carried": [p.numpy() for p in _carried(fit, weights)],
-        "stopped": stopped[0] if model.stop_training and stopped[1] else None,
+        "stopped": fit.stop_reason if fit.stop_lasts else None,
         "callbacks": [[type(c).__name__, state] for c, state in _callbacks(fit)],
     }
 
 
-def restore(fit: Fit, saved: dict[str, Any]) -> None:
-    """Go on from a saved state; the callbacks' `on_train_begin` has been called.
+def check(fit: Fit, source: Saved) -> None:
+    """Refuse to go on from a state that is of another run.
 
     Raises
     ------
     ValueError
-        If the callbacks are not the saved ones; nothing is changed then.
+        If model, loss, data, optimizer or callbacks are not the saved ones; the message says what
+        differs.
     """
-    model, optimizer = fit.model, fit.compiled.optimizer
-    callbacks = [callback for callback, _ in _callbacks(fit)]
-    names = [type(callback).__name__ for callback in callbacks]
-    old = [name for name, _ in saved["callbacks"]]
-    if names != old:
+    _compare(source.title, source.what, _what(fit))
+    old = [name for name, _ in source.state["callbacks"]]
+    new = [type(callback).__name__ for callback, _ in _callbacks(fit)]
+    if old != new:
         raise ValueError(
-            f"[fit] the run to resume has the callbacks {', '.join(old[:-1]) or 'none'} (those "
-            f"that keep a state), this one has {', '.join(names[:-1]) or 'none'}; give the same "
-            "ones in the same order, or give resume= another file to start afresh"
+            f"{source.title} is of another run: its callbacks that keep a state are "
+            f"{', '.join(old[:-1]) or 'none'}, here they are {', '.join(new[:-1]) or 'none'}; "
+            "give the same ones in the same order, or resume= another file to start afresh"
         )
+    rate = fit.compiled.optimizer.learning_rate
+    saved = source.state["optimizer"]["learning_rate"]
+    present = _plain(rate) if callable(rate) else rate
+    if isinstance(saved, dict) and saved != present:
+        raise ValueError(
+            f"{source.title} is of another run: its learning rate is {saved}, here it is "
+            f"{present}; go on with the same"
+        )
+
+
+def restore(fit: Fit, source: Saved) -> None:
+    """Go on from a state that `check` has passed, once `on_train_begin` has been called."""
+    saved, model, optimizer = source.state, fit.model, fit.compiled.optimizer
     own = saved["optimizer"]
-    rate = optimizer.learning_rate
-    if isinstance(own["learning_rate"], dict):
-        present = _plain(rate) if callable(rate) else rate
-        if own["learning_rate"] != present:
-            raise ValueError(
-                f"[fit] the run to resume has the learning rate {own['learning_rate']}, this one "
-                f"{present}; go on with the same"
-            )
-    else:
+    if not isinstance(own["learning_rate"], dict):  # not a schedule
         optimizer.learning_rate = own["learning_rate"]
     if own["momentum"] is not None:
         setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
-    random.set_seed(saved["seed"])
     optimizer.iterations = own["iterations"]
     model.store.reserve_slots(optimizer.slots)
     model.store.slots[...] = own["slots"]
@@ -254,10 +289,11 @@ def restore(fit: Fit, saved: dict[str, Any]) -> None:
         fit.part.done = part["done"]
     if fit.validation is not None:
         fit.validation.set_state(saved["validation"])
-    for callback, (_, state) in zip(callbacks, saved["callbacks"], strict=True):
+    pairs = zip(_callbacks(fit), saved["callbacks"], strict=True)
+    for (callback, _), (_, state) in list(pairs):
         callback.set_state(state)
     if saved["stopped"] is not None:
-        model.stop_training, model.stop_reason = True, (saved["stopped"], True)
+        model.stop_training, model.stop_reason = True, saved["stopped"]
 
 
 # States as JSON, with the arrays apart.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,21 +14,21 @@ from convkit.models.arguments import (
     batches,
     check_fraction,
     check_shuffle,
-    check_split,
     check_steps,
     count,
     prepare_validation,
     refuse_batch_size,
+    split_validation,
 )
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
 from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice, warn_unscaled
 from convkit.models.diagnose import diagnose
-from convkit.models.epochs import evaluate_feed, fit_feed
+from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
-from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
+from convkit.models.resume import find
 from convkit.ops.registry import Array, Step
 from convkit.run.executor import Executor
 
@@ -101,8 +102,7 @@ class Trainer(Compilable):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
         *,
-        split: Any = None,
-        test_data: Any = None,
+        resume: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> History:
         """Train.
@@ -137,13 +137,13 @@ class Trainer(Compilable):
         validation_batch_size : int, optional
         validation_freq : int or list of int
             Every how many epochs, or after which epochs (from 1), validation is run.
-
-        split : (float, float, float), optional
-            Fractions of the samples, drawn by the seed, for training, selection (validation) and
-            testing. In History and progress the three parts are "loss", "val_loss" and
-            "test_loss"; nothing that decides about training sees the testing part.
-        test_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
-            The testing part, given apart.
+        resume : path, optional
+            File of a `ModelCheckpoint`. If it exists, the run that it is of goes on from there,
+            in the middle of an epoch too, with weights, optimizer, learning rate, callbacks,
+            History and seed, and ends with the same bits as if it had not been interrupted, given
+            the same script and convkit on the same kind of processor; otherwise training begins.
+            An iterable of batches, a generator too, is read from its beginning, and the batches
+            that are done are skipped.
 
         Returns
         -------
@@ -156,10 +156,13 @@ class Trainer(Compilable):
         NonFiniteError
             If the loss becomes NaN or infinite; the weights are those from before that step.
         TypeError, ValueError
-            If the data does not fit the model.
+            If the data does not fit the model, or `resume` is of another run.
+        OSError
+            If a callback cannot write its file; the weights are whole.
         """
         reject_unknown(Trainer.fit, unknown)
         compiled = self._require_compiled("fit")
+        saved = find(resume, callbacks)  # first, as the parts of the data follow from the seed
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
         batch = count("fit", "batch_size", batch_size, self._usual_batch)
@@ -167,60 +170,52 @@ class Trainer(Compilable):
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         shuffle = check_shuffle(shuffle)
         check_fraction(validation_split)
-        check_split(split, validation_split, validation_data, test_data)
         feed: Feed
-        parts: Parts | None = None
+        held_back: Samples | None = None
         if is_arrays(x):
             loop = self._prepare("fit", x, compiled)
             samples = check_samples("fit", self, x, y, sample_weight, class_weight, compiled.loss)
             if not samples.count:
                 raise ValueError("[fit] x is empty: there is nothing to train on")
-            last = validation_split if validation_data is None else 0.0
-            if last or split is not None:
+            if validation_split and validation_data is None:
                 plain = samples
                 if class_weight is not None:  # classes have weights in training only
                     plain = check_samples("fit", self, x, y, sample_weight, None, compiled.loss)
-                parts = (
-                    cut_last(samples, plain, last)
-                    if split is None
-                    else cut_parts(samples, plain, split)
-                )
-                samples = parts.training
+                samples, held_back = split_validation(samples, plain, validation_split)
             check_batches("fit", self, samples.count, batch)
             if shuffle:
                 warn_shuffled(self)
             warn_unscaled(self, samples)
             feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
         else:
-            if validation_split or split is not None:
-                name = "split" if split is not None else "validation_split"
-                raise ValueError(f"[fit] {name} needs x and y as arrays")
+            if validation_split:
+                raise ValueError("[fit] validation_split needs x and y as arrays")
             x, peeked = peek("fit", batches("fit", x, y, sample_weight, batch_size))
             loop = self._prepare("fit", peeked, compiled)
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
         warn_applied_twice(self, compiled.loss)
-
-        def part(held_back: Samples | None, data: Any, name: str) -> Feed | None:
-            if held_back is not None:
-                check_batches("fit", self, held_back.count, validation_batch)
-                return ArrayFeed(held_back, validation_batch, False, validation_steps, "validation")
-            if data is None:
-                return None
-            vx, vy, vw = prepare_validation(data, name)
+        validation: Feed | None = None
+        if held_back is not None:
+            check_batches("fit", self, held_back.count, validation_batch)
+            validation = ArrayFeed(
+                held_back, validation_batch, False, validation_steps, "validation"
+            )
+        elif validation_data is not None:
+            vx, vy, vw = prepare_validation(validation_data)
             own: int | None = validation_batch
             if not is_arrays(vx):
-                refuse_batch_size("fit", validation_batch_size, "validation_batch_size", name)
-                own = None
-            return self._feed("fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation")
-
-        validation = part(parts and parts.selection, validation_data, "validation_data")
-        testing = part(parts and parts.testing, test_data, "test_data")
+                name, own = "validation_batch_size", None
+                refuse_batch_size("fit", validation_batch_size, name, "validation_data")
+            validation = self._feed(
+                "fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation"
+            )
         with self._running("fit"):
-            return fit_feed(
+            fit = Fit(
                 loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
-                callbacks, verbose, testing, parts.rows if parts else {},
+                callbacks, verbose,
             )  # fmt: skip
+            return fit.run(saved)
 
     def evaluate(
         self,
