@@ -140,7 +140,7 @@ def _data(feed: Feed | None) -> dict[str, Any]:
     """What tells whether a feed is over the same data."""
     if feed is None:
         return {"samples": 0}
-    return {"steps": feed.steps, **(feed.describe() if isinstance(feed, ArrayFeed) else {})}
+    return {**(feed.describe() if isinstance(feed, ArrayFeed) else {}), "steps": feed.steps}
 
 
 def _what(fit: Fit) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
-            for key in one.keys() | other.keys():
+            for key in {**one, **other}:
                 if one.get(key) != other.get(key):
                     part, one, other = f"{part}: {key}", one.get(key), other.get(key)
                     break
