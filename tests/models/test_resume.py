@@ -443,7 +443,7 @@ def test_files_of_other_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="not trainable"):
         resumed(path, x, y, model=frozen)
     with pytest.raises(TypeError, match="resume must be the path"):
-        resumed(3, x, y)
+        resumed(3, x, y, callbacks=[])
     resumed(path, x, y)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from convkit.callbacks import CallbackList, History
 from convkit.errors import NonFiniteError
@@ -14,6 +18,7 @@ from convkit.models.compiled import Compiled, Totals
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, Segment
 from convkit.models.loop import Loop
+from convkit.models.parts import carried_states_kept
 from convkit.models.progress import Progress
 from convkit.ops.registry import Step
 from convkit.run.executor import Executor
@@ -57,6 +62,10 @@ class Fit:
         Those to run.
     callbacks : Callback or list of Callback or None
     verbose : "auto", 0, 1 or 2
+    testing : Feed, optional
+        The testing part: evaluated when validation is, and seen by nothing but reports.
+    parts : mapping of str to ndarray, optional
+        Which samples are in which part, for the History.
 
     Attributes
     ----------
@@ -78,18 +87,22 @@ class Fit:
         epochs: range,
         callbacks: Any,
         verbose: Any,
+        testing: Feed | None = None,
+        parts: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> None:
         self.loop = loop
         self.model = loop.model
         self.feed = feed
         self.compiled = compiled
         self.validation = validation
+        self.testing = testing
         self.frequency = frequency
         self.epoch, self.last = epochs.start, epochs.stop
         self.part: Part | None = None
         self.steps = 0
         self.progress = Progress(verbose)
         self.history = self.model.history = History()
+        self.history.parts = dict(parts or {})
         listed = [] if callbacks is None else callbacks
         listed = list(listed) if isinstance(listed, list | tuple) else [listed]
         params = {"verbose": verbose, "epochs": self.last, "steps": feed.steps}
@@ -169,8 +182,14 @@ class Fit:
         if self.validation is not None and validates(self.frequency, epoch):
             values = evaluate_feed(self.loop, self.validation, self.compiled, hooks)
             logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
-        progress.end(logs)
-        hooks.call("on_epoch_end", epoch, logs)
+        tested: dict[str, float] = {}
+        if self.testing is not None and validates(self.frequency, epoch):
+            with carried_states_kept(self.model):
+                silent = CallbackList(None, self.model, {})
+                values = evaluate_feed(self.loop, self.testing, self.compiled, silent)
+            tested = {f"test_{name}": value for name, value in values.items()}
+        progress.end({**logs, **tested})
+        hooks.epoch_end(epoch, logs, tested)
         self.epoch, self.part = epoch + 1, None
         hooks.checkpoint(self.save)
         return logs

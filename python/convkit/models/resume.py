@@ -114,9 +114,10 @@ def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
         If `resume` is no path, or the file is of no run.
     """
     if resume is not None:
-        if not isinstance(resume, str | os.PathLike):
-            raise TypeError(f"[fit] resume must be the path of a file, not {resume!r}")
-        paths = [Path(resume)]
+        try:
+            paths = [Path(resume)]
+        except TypeError:
+            raise TypeError(f"[fit] resume must be the path of a file, not {resume!r}") from None
     else:
         listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
         paths = [c.path for c in listed if isinstance(c, BackupAndRestore)]
@@ -159,6 +160,7 @@ def _what(fit: Fit) -> dict[str, Any]:
         },
         "training data": _data(fit.feed),
         "validation data": _data(fit.validation),
+        "testing data": _data(fit.testing),
     }
 
 
@@ -179,7 +181,7 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
                 for p, (shape, trains) in ((a, one), (b, other))
             ]
             raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
-    for part in ("loss", "metrics", "optimizer", "training data", "validation data"):
+    for part in ("loss", "metrics", "optimizer", "training data", "validation data", "testing data"):
         one, other = (_packed(w[part], "", {}) for w in (saved, present))
         if one == other:
             continue
@@ -224,7 +226,8 @@ def _state(fit: Fit) -> dict[str, Any]:
             "done": part.done,
         },
         "feed": fit.feed.get_state(),
-        "validation": None if fit.validation is None else fit.validation.get_state(),
+        "validation": fit.validation and fit.validation.get_state(),
+        "testing": fit.testing and fit.testing.get_state(),
         "optimizer": {
             "iterations": optimizer.iterations,
             "learning_rate": _plain(rate) if callable(rate) else rate,
@@ -287,8 +290,9 @@ def restore(fit: Fit, source: Saved) -> None:
         fit.part = fit.begun(tuple(part["path"]))
         fit.part.totals.set_state(part["totals"])
         fit.part.done = part["done"]
-    if fit.validation is not None:
-        fit.validation.set_state(saved["validation"])
+    for feed, state in ((fit.validation, saved["validation"]), (fit.testing, saved["testing"])):
+        if feed is not None:
+            feed.set_state(state)
     pairs = zip(_callbacks(fit), saved["callbacks"], strict=True)
     for (callback, _), (_, state) in list(pairs):
         callback.set_state(state)

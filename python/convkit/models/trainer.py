@@ -14,11 +14,11 @@ from convkit.models.arguments import (
     batches,
     check_fraction,
     check_shuffle,
+    check_split,
     check_steps,
     count,
     prepare_validation,
     refuse_batch_size,
-    split_validation,
 )
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
@@ -27,6 +27,7 @@ from convkit.models.diagnose import diagnose
 from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
+from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
 from convkit.models.resume import find
 from convkit.ops.registry import Array, Step
@@ -102,6 +103,8 @@ class Trainer(Compilable):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
         *,
+        split: Any = None,
+        test_data: Any = None,
         resume: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> History:
@@ -137,6 +140,12 @@ class Trainer(Compilable):
         validation_batch_size : int, optional
         validation_freq : int or list of int
             Every how many epochs, or after which epochs (from 1), validation is run.
+        split : (float, float, float), optional
+            Fractions of the samples, drawn by the seed, for training, selection (validation) and
+            testing. In History and progress the three parts are "loss", "val_loss" and
+            "test_loss"; nothing that decides about training sees the testing part.
+        test_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
+            The testing part, given apart.
         resume : path, optional
             File of a `ModelCheckpoint`. If it exists, the run that it is of goes on from there,
             in the middle of an epoch too, with weights, optimizer, learning rate, callbacks,
@@ -170,50 +179,59 @@ class Trainer(Compilable):
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         shuffle = check_shuffle(shuffle)
         check_fraction(validation_split)
+        check_split(split, validation_split, validation_data, test_data)
         feed: Feed
-        held_back: Samples | None = None
+        parts: Parts | None = None
         if is_arrays(x):
             loop = self._prepare("fit", x, compiled)
             samples = check_samples("fit", self, x, y, sample_weight, class_weight, compiled.loss)
             if not samples.count:
                 raise ValueError("[fit] x is empty: there is nothing to train on")
-            if validation_split and validation_data is None:
+            last = validation_split if validation_data is None else 0.0
+            if last or split is not None:
                 plain = samples
                 if class_weight is not None:  # classes have weights in training only
                     plain = check_samples("fit", self, x, y, sample_weight, None, compiled.loss)
-                samples, held_back = split_validation(samples, plain, validation_split)
+                parts = (
+                    cut_last(samples, plain, last)
+                    if split is None
+                    else cut_parts(samples, plain, split)
+                )
+                samples = parts.training
             check_batches("fit", self, samples.count, batch)
             if shuffle:
                 warn_shuffled(self)
             warn_unscaled(self, samples)
             feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
         else:
-            if validation_split:
-                raise ValueError("[fit] validation_split needs x and y as arrays")
+            if validation_split or split is not None:
+                name = "split" if split is not None else "validation_split"
+                raise ValueError(f"[fit] {name} needs x and y as arrays")
             x, peeked = peek("fit", batches("fit", x, y, sample_weight, batch_size))
             loop = self._prepare("fit", peeked, compiled)
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
         warn_applied_twice(self, compiled.loss)
-        validation: Feed | None = None
-        if held_back is not None:
-            check_batches("fit", self, held_back.count, validation_batch)
-            validation = ArrayFeed(
-                held_back, validation_batch, False, validation_steps, "validation"
-            )
-        elif validation_data is not None:
-            vx, vy, vw = prepare_validation(validation_data)
+
+        def part(held_back: Samples | None, data: Any, name: str) -> Feed | None:
+            if held_back is not None:
+                check_batches("fit", self, held_back.count, validation_batch)
+                return ArrayFeed(held_back, validation_batch, False, validation_steps, "validation")
+            if data is None:
+                return None
+            vx, vy, vw = prepare_validation(data, name)
             own: int | None = validation_batch
             if not is_arrays(vx):
-                name, own = "validation_batch_size", None
-                refuse_batch_size("fit", validation_batch_size, name, "validation_data")
-            validation = self._feed(
-                "fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation"
-            )
+                refuse_batch_size("fit", validation_batch_size, "validation_batch_size", name)
+                own = None
+            return self._feed("fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation")
+
+        validation = part(parts and parts.selection, validation_data, "validation_data")
+        testing = part(parts and parts.testing, test_data, "test_data")
         with self._running("fit"):
             fit = Fit(
                 loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
-                callbacks, verbose,
+                callbacks, verbose, testing, parts.rows if parts else {},
             )  # fmt: skip
             return fit.run(saved)
 
