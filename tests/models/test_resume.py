@@ -197,9 +197,7 @@ def test_generators_and_iterables_are_read_from_their_beginning(tmp_path):
 
     class Again:
         def __iter__(self):
-            return (
-                (x[begin : begin + 7], y[begin : begin + 7]) for begin in range(0, 60, 7)
-            )
+            return ((x[begin : begin + 7], y[begin : begin + 7]) for begin in range(0, 60, 7))
 
     sources = [(endless, {"steps_per_epoch": 4}), (Again, {"steps_per_epoch": 4}), (Again, {})]
     for i, (source, options) in enumerate(sources):
@@ -241,9 +239,7 @@ def test_the_history_does_not_depend_on_where_runs_end():
             def on_train_batch_end(self, batch, logs=None):
                 assert logs["loss"] > 0
 
-        model.fit(
-            x, y, batch_size=8, epochs=2, sample_weight=weight, verbose=0, callbacks=[Look()]
-        )
+        model.fit(x, y, batch_size=8, epochs=2, sample_weight=weight, verbose=0, callbacks=[Look()])
         results.append(outcome(model, []))
     for other in results[1:]:
         assert_same(results[0], other)
@@ -364,9 +360,7 @@ def test_csv_logger_goes_on_where_the_file_was(tmp_path):
             callbacks = [CSVLogger(log), ModelCheckpoint(path, save_freq=5)]
             callbacks += [Crash(after)] if after else []
             try:
-                model.fit(
-                    x, y, batch_size=8, epochs=4, callbacks=callbacks, verbose=0, resume=path
-                )
+                model.fit(x, y, batch_size=8, epochs=4, callbacks=callbacks, verbose=0, resume=path)
             except RuntimeError:
                 callbacks[0].on_train_end()
                 log.write_text(log.read_text() + "2,written,after the file\n")

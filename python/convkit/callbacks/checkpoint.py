@@ -22,7 +22,9 @@ def _frequency(owner: str, value: Any) -> int | None:
     if value == "epoch":
         return None
     if isinstance(value, str):
-        raise ValueError(f"{owner}: save_freq must be 'epoch' or a number of batches, not {value!r}")
+        raise ValueError(
+            f"{owner}: save_freq must be 'epoch' or a number of batches, not {value!r}"
+        )
     return whole(owner, "save_freq", value, least=1)
 
 

@@ -181,7 +181,14 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
                 for p, (shape, trains) in ((a, one), (b, other))
             ]
             raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
-    for part in ("loss", "metrics", "optimizer", "training data", "validation data", "testing data"):
+    for part in (
+        "loss",
+        "metrics",
+        "optimizer",
+        "training data",
+        "validation data",
+        "testing data",
+    ):
         one, other = (_packed(w[part], "", {}) for w in (saved, present))
         if one == other:
             continue
@@ -201,8 +208,12 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
 
 def _callbacks(fit: Fit) -> list[tuple[Any, dict[str, Any]]]:
     """The callbacks that keep a state, with their states."""
-    states = ((c, getattr(c, "get_state", dict)()) for c in fit.hooks.callbacks)
-    return [(callback, state) for callback, state in states if state]
+    found = []
+    for callback in fit.hooks.callbacks:
+        state: dict[str, Any] = getattr(callback, "get_state", dict)()
+        if state:
+            found.append((callback, state))
+    return found
 
 
 def _carried(fit: Fit, names: Mapping[str, Any]) -> list[Any]:

@@ -60,9 +60,7 @@ def write_archive(path: Any, members: Mapping[str, Any]) -> Path:
         with open(draft, "xb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 for name, value in members.items():
-                    data = (
-                        _tensors(value) if name.endswith(".safetensors") else json.dumps(value)
-                    )
+                    data = _tensors(value) if name.endswith(".safetensors") else json.dumps(value)
                     archive.writestr(name, data)
             file.flush()
             os.fsync(file.fileno())
