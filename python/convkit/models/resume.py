@@ -244,6 +244,7 @@ def _state(fit: Fit) -> dict[str, Any]:
             "learning_rate": _plain(rate) if callable(rate) else rate,
             "momentum": getattr(optimizer, "momentum", None),
             "slots": model.store.slots,
+            "own": getattr(optimizer, "get_state", dict)(),
         },
         "carried": [p.numpy() for p in _carried(fit, weights)],
         "stopped": fit.stop_reason if fit.stop_lasts else None,
@@ -287,6 +288,8 @@ def restore(fit: Fit, source: Saved) -> None:
         optimizer.learning_rate = own["learning_rate"]
     if own["momentum"] is not None:
         setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
+    if own["own"]:
+        getattr(optimizer, "set_state")(own["own"])  # noqa: B009  (of those that have one)
     optimizer.iterations = own["iterations"]
     model.store.reserve_slots(optimizer.slots)
     model.store.slots[...] = own["slots"]
