@@ -1,8 +1,14 @@
 """fit(resume=...): an interrupted run ends with the same bits as if it had not been interrupted."""
 
+import contextlib
 import errno
 import json
 import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 
 import numpy as np
@@ -19,6 +25,7 @@ from convkit.callbacks import (
     ReduceLROnPlateau,
     TimeLimit,
 )
+from convkit.saving.files import read_archive
 from models.conftest import blobs, classifier, convnet, images
 
 
@@ -45,7 +52,7 @@ def dense():
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model, blobs(44), {"batch_size": 8, "epochs": 4, "validation_split": 0.25}
+    return model, blobs(44), {"batch_size": 8, "epochs": 3, "validation_split": 0.25}
 
 
 def normalised():
@@ -63,7 +70,7 @@ def normalised():
     model.compile(optimizer, "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
     x, y = blobs(44)
     weight = np.random.default_rng(0).random(44)
-    options = {"batch_size": 8, "epochs": 4, "validation_split": 0.25, "sample_weight": weight}
+    options = {"batch_size": 8, "epochs": 3, "validation_split": 0.25, "sample_weight": weight}
     return model, (x, y), options
 
 
@@ -78,7 +85,7 @@ def stateful():
     model.compile(ck.optimizers.SGD(0.5, momentum=0.9), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((24, 5, 3)).astype(np.float32), rng.integers(0, 2, 24)
-    return model, (x, y), {"epochs": 4, "shuffle": False, "validation_data": (x[:8], y[:8])}
+    return model, (x, y), {"epochs": 2, "shuffle": False, "validation_data": (x[:8], y[:8])}
 
 
 def convolutional():
@@ -319,11 +326,12 @@ def test_the_time_of_earlier_runs_counts(tmp_path):
     history, limit = run(1e-9)
     assert history.stopped == "TimeLimit: the time of 1e-09 s is used up"
     assert len(history.epoch) == 1 and not history.complete
-    used = limit.elapsed
+    used = json.loads(zipfile.ZipFile(path).read("training.json"))["state"]["callbacks"][0][1]
+    assert 0 < used["seconds"] < limit.elapsed
     history, limit = run(1e-9)
     assert len(history.epoch) == 1 and history.stopped.startswith("TimeLimit")
     history, limit = run(1e9)
-    assert history.epoch == [0, 1] and history.complete and limit.elapsed > used
+    assert history.epoch == [0, 1] and history.complete and limit.elapsed > used["seconds"]
 
 
 def test_backup_and_restore(tmp_path):
@@ -412,9 +420,21 @@ def resumed(path, x, y, model=None, callbacks=None, **options):
 
 def test_files_of_other_runs_are_refused(tmp_path):
     x, y, path = saved(tmp_path)
+    relu = ck.Sequential(
+        [
+            ck.Input((4,)),
+            ck.layers.Dense(8, "relu"),
+            ck.layers.Dense(3, "softmax"),
+        ]
+    )
+    dropping = ck.Sequential([ck.Input((4,)), *relu.layers, ck.layers.Dropout(0.1)])
+    for model in (relu, dropping):
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     cases = [
         ({"model": classifier(hidden=9)}, r"it has hidden.kernel \(4, 8\), this one .*\(4, 9\)"),
         ({"model": classifier(loss="mse", classes=1)}, "another model"),
+        ({"model": relu}, "layer '.*': activation is 'tanh', here it is 'relu'"),
+        ({"model": dropping}, r"model with \d layers, this one has \d"),
         ({"model": classifier(optimizer="sgd")}, "optimizer: .* here it is"),
         ({"model": classifier(optimizer=ck.optimizers.Adam(epsilon=1e-3))}, "epsilon"),
         ({"model": classifier(metrics=[])}, r"its metrics is \['accuracy'\], here it is \[\]"),
@@ -439,6 +459,59 @@ def test_files_of_other_runs_are_refused(tmp_path):
     with pytest.raises(TypeError, match="resume must be the path"):
         resumed(3, x, y, callbacks=[])
     resumed(path, x, y)
+
+
+def test_layers_that_a_callback_freezes_stay_frozen(tmp_path):
+    x, y = blobs(40)
+
+    class Freeze(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.get_layer("hidden").trainable = False
+
+    def run(path, crash=0):
+        ck.set_seed(5)
+        model = classifier()
+        callbacks = [Freeze(), ModelCheckpoint(path, save_freq=1)] + [Crash(crash)] * bool(crash)
+        model.fit(x, y, batch_size=8, epochs=4, callbacks=callbacks, verbose=0, resume=path)
+        assert not model.get_layer("hidden").trainable
+        return outcome(model, [])
+
+    expected = run(tmp_path / "whole")
+    for crash in (4, 7, 13):
+        with pytest.raises(RuntimeError, match="crash"):
+            run(tmp_path / f"{crash}", crash)
+        assert_same(run(tmp_path / f"{crash}"), expected)
+
+
+def test_the_parts_of_the_data_are_the_same_without_a_seed(tmp_path):
+    """They follow from the seed, which the file brings."""
+    x, y = blobs(60)
+    path = tmp_path / "run.convkit"
+    histories = []
+    for seed, epochs in ((5, 4), (5, 2), (6, 4)):
+        ck.set_seed(seed)
+        model = classifier()
+        options = {"callbacks": [ModelCheckpoint(path)], "resume": path} if histories else {}
+        histories.append(
+            model.fit(x, y, epochs=epochs, split=(0.6, 0.2, 0.2), verbose=0, **options)
+        )
+    assert_same(histories[0].history, histories[2].history)
+    assert_same(histories[0].parts, histories[2].parts)
+    assert "test_loss" in histories[2].history
+
+
+def test_what_is_said_of_going_on(tmp_path, capsys):
+    x, y = blobs(40)
+    path = tmp_path / "run.convkit"
+    callbacks = [ModelCheckpoint(path, save_freq=7)]
+    options = {"batch_size": 8, "callbacks": callbacks, "resume": path}
+    classifier().fit(x, y, epochs=2, **options)
+    assert "Going on" not in capsys.readouterr().out
+    classifier().fit(x, y, epochs=2, **options)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == f"Going on from {path}: epoch 2, step 3"
+    assert out[1].startswith("Epoch 2/2 - 5/5 - ") and len(out) == 2
 
 
 def test_schedules_must_be_the_same(tmp_path):
@@ -570,3 +643,108 @@ def test_a_full_disk_leaves_the_file_before_and_the_weights(share, tmp_path, mon
     assert model.optimizer.iterations == 2 and model.history.stopped.startswith("OSError")
     model.fit(x, y, verbose=0)  # the weights are whole, and training can go on
     resumed(path, x, y)
+
+
+# Processes.
+
+SCRIPT = """
+import os, pathlib, pickle, signal, sys
+import numpy as np
+import convkit as ck
+from convkit.callbacks import *
+
+kind, path, out, die = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+ck.set_seed(99 if path.exists() else 5)  # a file brings its own seed
+(x, y), _ = ck.datasets.digits.load_data(28)
+x, y = x[:600], y[:600]
+model = ck.Sequential([
+    ck.Input((28, 28, 1)), ck.layers.Rescaling(1 / 255),
+    ck.layers.Conv2D(6, 5, padding="same", activation="tanh"), ck.layers.AveragePooling2D(2),
+    ck.layers.Conv2D(16, 5, activation="tanh"), ck.layers.AveragePooling2D(2),
+    ck.layers.Flatten(), ck.layers.Dense(120, "tanh"), ck.layers.Dropout(0.4),
+    ck.layers.Dense(84, "tanh"), ck.layers.Dropout(0.2), ck.layers.Dense(10, "softmax"),
+])
+callbacks = [
+    EarlyStopping("val_loss", patience=3, restore_best_weights=True),
+    ModelCheckpoint(path, save_freq=3),
+]
+if kind == "adam":
+    optimizer = ck.optimizers.Adam(2e-3)
+    callbacks.insert(1, ReduceLROnPlateau("val_loss", 0.5, patience=0, min_delta=0.2))
+else:
+    schedule = ck.schedules.ExponentialDecay(0.05, 20, 0.9)
+    optimizer = ck.optimizers.SGD(schedule, momentum=0.9)
+
+class Die(Callback):
+    left = die
+    batch_interval = 1 if die else None
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+history = model.fit(
+    x, y, batch_size=32, epochs=8, validation_split=0.2, verbose=0, resume=path,
+    callbacks=[*callbacks, Die()],
+)
+outcome = {
+    "weights": model.get_weights(), "slots": np.array(model.store.slots),
+    "history": history.history, "epoch": history.epoch, "stopped": history.stopped,
+    "callbacks": [c.get_state() for c in callbacks[:-1]],
+    "steps": model.optimizer.iterations,
+}
+with open(out, "wb") as file:
+    pickle.dump(outcome, file)
+"""
+
+
+def start(kind, path, out, die=0):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, kind, path, out, str(die)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adam", "momentum"])
+def test_a_run_that_is_killed_again_and_again(kind, tmp_path):
+    """Ten times by signal 9 after a random step, ten times at a random moment."""
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    assert start(kind, tmp_path / "a.convkit", whole).wait() == 0
+    expected = pickle.loads(whole.read_bytes())
+    assert len(expected["epoch"]) > 3
+    rng = np.random.default_rng(0)
+    path = tmp_path / "b.convkit"
+    for _ in range(10):
+        assert start(kind, path, pieces, rng.integers(4, 12)).wait() == -signal.SIGKILL
+    assert json.loads(zipfile.ZipFile(path).read("training.json"))["state"]["steps"] >= 30
+    for _ in range(10):
+        process = start(kind, path, pieces)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.2, 0.8))
+        process.kill()
+        process.wait()
+    assert start(kind, path, pieces).wait() == 0
+    assert_same(pickle.loads(pieces.read_bytes()), expected)
+
+
+@pytest.mark.slow
+def test_a_file_is_whole_whenever_its_writer_is_killed(tmp_path):
+    path = tmp_path / "run.convkit"
+    rng = np.random.default_rng(0)
+    assert start("adam", path, tmp_path / "out", 4).wait() == -signal.SIGKILL
+    writer = (
+        "import sys, convkit as ck\n"
+        "from convkit.saving import files\n"
+        "members = files.read_archive(sys.argv[1])\n"
+        "print('ready', flush=True)\n"
+        "while True: files.write_archive(sys.argv[1], members)\n"
+    )
+    for _ in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", writer, path], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0.0, 0.1))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        assert "training.json" in read_archive(path)

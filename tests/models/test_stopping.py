@@ -1,5 +1,6 @@
-"""Why training ends: convergence, goals, time, numbers that are not finite; and what is said of it."""
+"""Why training ends: convergence, goals, time, NaN, the user; and what is said of it."""
 
+import itertools
 import math
 import signal
 
@@ -45,9 +46,7 @@ def test_convergence_compares_one_epoch_with_the_one_before(on, norm):
     model.fit(x, y, batch_size=60, epochs=30, shuffle=False, verbose=0, callbacks=[watch, never])
     values = getattr(watch, on)
     assert len(values) == 30
-    changes = [
-        np.linalg.norm(b.astype(float) - a, norm) for a, b in zip(values, values[1:], strict=False)
-    ]
+    changes = [np.linalg.norm(b.astype(float) - a, norm) for a, b in itertools.pairwise(values)]
     assert never.change == pytest.approx(changes[-1], rel=1e-6)
     assert min(changes) > 0
     for k in (0, 7, 20):  # a threshold that this change is the first to be under

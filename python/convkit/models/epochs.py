@@ -75,6 +75,8 @@ class Fit:
         What has been done of it; None before it has begun.
     steps : int
         Done in all epochs.
+    trained : list of bool
+        Which of the model's weights were trainable when it began.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Fit:
         self.testing = testing
         self.frequency = frequency
         self.epoch, self.last = epochs.start, epochs.stop
+        self.trained = [p.trainable for p in self.model.parameters]
         self.part: Part | None = None
         self.steps = 0
         self.progress = Progress(verbose)
@@ -117,6 +120,8 @@ class Fit:
                     f"{saved.title} says with which epoch to go on; leave initial_epoch out"
                 )
             resume.check(self, saved)
+            if self.progress.lines:
+                print(f"Going on from {saved}")
         model.stop_training, model.stop_reason, model.stopped_by = False, "", None
         hooks.call("on_train_begin", None)
         if saved is not None:

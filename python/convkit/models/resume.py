@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit import random
-from convkit.callbacks import BackupAndRestore
+from convkit.callbacks import BackupAndRestore, Callback
 from convkit.models.feeds import ArrayFeed
 from convkit.ops.registry import Array
 from convkit.saving import files
@@ -103,6 +103,11 @@ class Saved:
         paths = [path for path, *_ in self.what["model"]["weights"]]
         self.state["weights"] = [members[files.WEIGHTS].get(path) for path in paths]
         random.set_seed(self.state["seed"])
+        self.path = path
+
+    def __str__(self) -> str:
+        part, epoch = self.state["part"], self.state["epoch"]
+        return f"{self.path}: epoch {epoch + 1}" + (f", step {part['done'] + 1}" if part else "")
 
 
 def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
@@ -127,14 +132,15 @@ def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
 # What a run does.
 
 
-def _plain(owner: object) -> dict[str, Any]:
-    """An object's class and its numbers and words."""
-    own = {
-        name.lstrip("_"): value
-        for name, value in sorted(vars(owner).items())
-        if isinstance(value, bool | int | float | str | None)
-    }
-    return {"class": type(owner).__name__, **own}
+def _plain(owner: Any) -> dict[str, Any]:
+    """An object's class and its public numbers and words."""
+    told: dict[str, Any] = {"class": type(owner).__name__}
+    for name, value in sorted(vars(owner).items()):
+        value = getattr(value, "kind", value)  # of an activation
+        plain = value is None or isinstance(value, bool | int | float | str)
+        if plain and name[0] != "_" and name not in ("name", "built"):
+            told[name] = value
+    return told
 
 
 def _data(feed: Feed | None) -> dict[str, Any]:
@@ -149,9 +155,14 @@ def _what(fit: Fit) -> dict[str, Any]:
     compiled, optimizer = fit.compiled, fit.compiled.optimizer
     return {
         "model": {
-            "weights": [[p.path, list(p.shape), p.trainable] for p in fit.model.parameters],
+            "weights": [
+                [p.path, list(p.shape), trained]
+                for p, trained in zip(fit.model.parameters, fit.trained, strict=True)
+            ],
+            "layers": [[layer.name, _plain(layer)] for layer in fit.model.layers],
         },
         "loss": _plain(compiled.loss),
+        "regularizer": compiled.regularizer and _plain(compiled.regularizer),
         "metrics": [m.name for m in compiled.resolve(fit.model.outputs[0].shape[-1])],
         "optimizer": {
             "class": type(optimizer).__name__,
@@ -181,15 +192,16 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
                 for p, (shape, trains) in ((a, one), (b, other))
             ]
             raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
-    for part in (
-        "loss",
-        "metrics",
-        "optimizer",
-        "training data",
-        "validation data",
-        "testing data",
-    ):
-        one, other = (_packed(w[part], "", {}) for w in (saved, present))
+    layers, others = saved["model"]["layers"], present["model"]["layers"]
+    if len(layers) != len(others):
+        raise ValueError(
+            f"{title} is of a model with {len(layers)} layers, this one has {len(others)}"
+        )
+    pairs = zip(layers, others, strict=True)
+    parts = [(f"layer {name!r}", one, other) for (_, one), (name, other) in pairs]
+    parts += [(name, saved[name], present[name]) for name in present if name != "model"]
+    for part, *pair in parts:
+        one, other = (_packed(value, "", {}) for value in pair)
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
@@ -206,14 +218,13 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
 # Where a run is.
 
 
-def _callbacks(fit: Fit) -> list[tuple[Any, dict[str, Any]]]:
-    """The callbacks that keep a state, with their states."""
-    found = []
-    for callback in fit.hooks.callbacks:
-        state: dict[str, Any] = getattr(callback, "get_state", dict)()
-        if state:
-            found.append((callback, state))
-    return found
+def _callbacks(fit: Fit) -> list[Any]:
+    """The callbacks that keep a state: those that define `get_state`."""
+    return [
+        callback
+        for callback in fit.hooks.callbacks
+        if getattr(type(callback), "get_state", Callback.get_state) is not Callback.get_state
+    ]
 
 
 def _carried(fit: Fit, names: Mapping[str, Any]) -> list[Any]:
@@ -246,9 +257,13 @@ def _state(fit: Fit) -> dict[str, Any]:
             "slots": model.store.slots,
             "own": getattr(optimizer, "get_state", dict)(),
         },
+        "trainable": {
+            "layers": [layer.trainable for layer in model.layers],
+            "weights": [p.trainable for p in model.parameters],
+        },
         "carried": [p.numpy() for p in _carried(fit, weights)],
         "stopped": fit.stop_reason if fit.stop_lasts else None,
-        "callbacks": [[type(c).__name__, state] for c, state in _callbacks(fit)],
+        "callbacks": [[type(c).__name__, c.get_state()] for c in _callbacks(fit)],
     }
 
 
@@ -263,7 +278,7 @@ def check(fit: Fit, source: Saved) -> None:
     """
     _compare(source.title, source.what, _what(fit))
     old = [name for name, _ in source.state["callbacks"]]
-    new = [type(callback).__name__ for callback, _ in _callbacks(fit)]
+    new = [type(callback).__name__ for callback in _callbacks(fit)]
     if old != new:
         raise ValueError(
             f"{source.title} is of another run: its callbacks that keep a state are "
@@ -293,6 +308,13 @@ def restore(fit: Fit, source: Saved) -> None:
     optimizer.iterations = own["iterations"]
     model.store.reserve_slots(optimizer.slots)
     model.store.slots[...] = own["slots"]
+    trainable = saved["trainable"]
+    for layer, value in zip(model.layers, trainable["layers"], strict=True):
+        if layer.trainable != value:  # a callback has frozen it, or the other way round
+            layer.trainable = value
+    for p, value in zip(model.parameters, trainable["weights"], strict=True):
+        if p.trainable != value:
+            p.trainable, p.frozen = value, False
     carried = iter(saved["carried"])
     for p, value in zip(model.parameters, saved["weights"], strict=True):
         p.assign(next(carried) if value is None else value)
@@ -307,8 +329,7 @@ def restore(fit: Fit, source: Saved) -> None:
     for feed, state in ((fit.validation, saved["validation"]), (fit.testing, saved["testing"])):
         if feed is not None:
             feed.set_state(state)
-    pairs = zip(_callbacks(fit), saved["callbacks"], strict=True)
-    for (callback, _), (_, state) in list(pairs):
+    for callback, (_, state) in zip(_callbacks(fit), saved["callbacks"], strict=True):
         callback.set_state(state)
     if saved["stopped"] is not None:
         model.stop_training, model.stop_reason = True, saved["stopped"]
