@@ -21,6 +21,7 @@ from convkit.callbacks import (
     Convergence,
     CSVLogger,
     EarlyStopping,
+    LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
     TimeLimit,
@@ -459,6 +460,55 @@ def test_files_of_other_runs_are_refused(tmp_path):
     with pytest.raises(TypeError, match="resume must be the path"):
         resumed(3, x, y, callbacks=[])
     resumed(path, x, y)
+
+
+class StopAfter(Callback):
+    """Stops in the midst of an epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == 12:
+            self.stop("enough")
+
+
+class Fail(Callback):
+    """Raises at the end of an epoch, when the steps are done."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise RuntimeError("crash")
+
+
+def test_what_happens_once_in_an_epoch_happens_once(tmp_path):
+    """Also a stop, and what depends on the count of steps, such as the names of files."""
+    x, y = blobs(40)
+
+    def run(name, *crash):
+        ck.set_seed(5)
+        model = classifier(optimizer=ck.optimizers.SGD(1.0))
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        callbacks = [
+            LearningRateScheduler(lambda epoch, rate: rate * 0.9), StopAfter(),
+            ModelCheckpoint(folder / "run", save_freq=1),
+            ModelCheckpoint(folder / "{epoch}-{batch}", save_freq=4), *crash,
+        ]  # fmt: skip
+        model.fit(
+            x, y, batch_size=8, epochs=9, validation_split=0.1, callbacks=callbacks, verbose=0,
+            resume=folder / "run",
+        )  # fmt: skip
+        return outcome(model, []), sorted(path.name for path in folder.iterdir())
+
+    expected = run("whole")
+    assert expected[0]["rate"] == 0.9**3 and expected[0]["stopped"] == "StopAfter: enough"
+    assert expected[0]["steps"] == 12
+    for name, crash in (("a", Crash(8)), ("b", Fail(2)), ("c", Crash(11)), ("d", Fail(0))):
+        with pytest.raises(RuntimeError, match="crash"):
+            run(name, crash)
+        assert_same(run(name), expected)
 
 
 def test_layers_that_a_callback_freezes_stay_frozen(tmp_path):
