@@ -110,9 +110,22 @@ def test_time_limit_within_an_epoch():
 
     limit = TimeLimit(1e9)
     model.fit(x, y, batch_size=1, epochs=5, verbose=0, callbacks=[Slow(), limit])
-    assert model.optimizer.iterations == 4 and model.history.epoch == [0]
+    assert model.optimizer.iterations == 4 and model.history.epoch == []
     assert model.history.stopped == "TimeLimit: the time of 0 s is used up"
     assert not model.history.complete
+
+
+def test_of_several_reasons_the_lasting_one_counts():
+    x, y = blobs(40)
+
+    class Stop(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.stop("enough")
+
+    for callbacks in ([Stop(), TimeLimit(0)], [TimeLimit(0), Stop()]):
+        history = classifier().fit(x, y, 40, epochs=3, callbacks=callbacks, verbose=0)
+        assert history.stopped == "Stop: enough" and history.complete
+        assert history.epoch == [0]
 
 
 def test_time_limit_stops_a_native_run(monkeypatch):
@@ -196,7 +209,7 @@ def test_interrupted_by_the_user():
             model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[Interrupt()])
     finally:
         signal.signal(signal.SIGINT, before)
-    assert model.history.stopped == "interrupted by the user in epoch 2, after 3 steps of it"
+    assert model.history.stopped == "interrupted in epoch 2, after 3 of its steps"
     assert model.history.epoch == [0] and not model.history.complete
 
 

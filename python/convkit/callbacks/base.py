@@ -10,6 +10,7 @@ from convkit.errors import NonFiniteError, did_you_mean
 if TYPE_CHECKING:
     from convkit.models.trainer import Trainer
 
+__all__ = ["HOOKS", "Callback", "CallbackList", "LambdaCallback", "Logs"]
 
 Logs = Mapping[str, float] | None
 
@@ -34,7 +35,9 @@ class Callback:
         to epoch; None: never. Only with 1, and if they are overridden, does training come back to
         Python after each step. With more, `on_train_batch_end` alone is called.
     lasting : bool
-        Whether a resumed run stays stopped where this callback has stopped it.
+        Whether a resumed run stays stopped where this callback has stopped it. If not, an epoch
+        that it cuts short is left as it is, for a resumed run to go on with: it is not over, and
+        no file is written.
     """
 
     reports_only = False
@@ -56,10 +59,16 @@ class Callback:
         self._model = model
 
     def stop(self, reason: str) -> None:
-        """End training after this step or epoch, and say why in ``History.stopped``."""
-        self.model.stop_training = True
-        self.model.stop_reason = f"{type(self).__name__}: {reason}"
-        self.model.stopped_by = self
+        """End training after this step or epoch, and say why in ``History.stopped``.
+
+        Of several reasons the first one is given; one that lasts counts more than one that does
+        not.
+        """
+        model, before = self.model, getattr(self.model, "stopped_by", None)
+        if before is None or not model.stop_training or (self.lasting and not before.lasting):
+            model.stop_reason = f"{type(self).__name__}: {reason}"
+            model.stopped_by = self
+        model.stop_training = True
 
     def get_state(self) -> dict[str, Any]:
         """What a resumed run needs: numbers, strings, arrays, and lists and dicts of them."""
@@ -143,14 +152,8 @@ class Callback:
 
 
 _TRAIN_BATCH = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-
-
 _TEST_BATCH = ("on_test_batch_begin", "on_test_batch_end")
-
-
 _PREDICT_BATCH = ("on_predict_batch_begin", "on_predict_batch_end")
-
-
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 

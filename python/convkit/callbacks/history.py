@@ -26,8 +26,8 @@ class History(Callback):
     at : dict of str to list of int
         The epoch of each value in `history`: validation may be done every few epochs only.
     stopped : str
-        Why training ended: "all 10 epochs done", "EarlyStopping: val_loss ...", "interrupted by
-        the user in epoch 3, after 17 steps of it".
+        Why training ended: "all 10 epochs done", "EarlyStopping: val_loss ...", "interrupted in
+        epoch 3, after 17 of its steps".
     complete : bool
         Whether it came to its end, rather than being broken off by an error, the user or a
         `TimeLimit`.

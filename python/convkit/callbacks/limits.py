@@ -16,9 +16,10 @@ class TimeLimit(Callback):
     """Stops when training has taken a given time.
 
     The time is looked at whenever training is back in Python between two steps, at least every
-    100 ms, and after each epoch; so the last step begins no later than 0.1 s after the limit. The
-    epoch that is cut short still has its validation. Where a run is resumed
-    (``fit(resume=...)``) the time of what it goes on from counts too.
+    100 ms, and after each epoch; so the last step begins no later than 0.1 s after the limit. An
+    epoch that is cut short has no validation and is not in the History. Where a run is resumed
+    (``fit(resume=...)``) the time of what it goes on from counts too; with a higher limit it goes
+    on to the same bits as if there had been no limit.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class Fit:
         try:
             history.stopped, history.complete = "", False
             reason, complete = f"all {self.last} epochs done", True
-            while self.epoch < self.last and not (model.stop_training and self.part is None):
+            while self.epoch < self.last and not self._stopped():
                 logs = self._one_epoch()
                 if getattr(self.feed, "ended", False) and not model.stop_training:
                     reason = f"the data ran out in epoch {self.epoch} of {self.last}"
@@ -143,9 +143,7 @@ class Fit:
                 raise
         except KeyboardInterrupt:
             done = self.part.done if self.part else 0
-            history.stopped = (
-                f"interrupted by the user in epoch {self.epoch + 1}, after {done} steps of it"
-            )
+            history.stopped = f"interrupted in epoch {self.epoch + 1}, after {done} of its steps"
             self.progress.close()
             hooks.call("on_train_end", logs)
             raise
@@ -158,7 +156,6 @@ class Fit:
             reason, complete = self.stop_reason, self.stop_lasts
         history.stopped, history.complete = reason, complete
         hooks.call("on_train_end", logs)
-        model.stopped_by = None
         return history
 
     def save(self, path: Any) -> None:
@@ -168,12 +165,16 @@ class Fit:
     @property
     def stop_reason(self) -> str:
         """Why a callback ends training."""
-        return self.model.stop_reason or "model.stop_training was set"
+        return self.model.stop_reason or "stop_training was set"
 
     @property
     def stop_lasts(self) -> bool:
         """Whether a callback ends training, and a resumed run would not go on either."""
         return self.model.stop_training and getattr(self.model.stopped_by, "lasting", True)
+
+    def _stopped(self) -> bool:
+        """Whether there is nothing more to do: an epoch that a lasting stop cuts short is ended."""
+        return self.model.stop_training and (self.part is None or not self.stop_lasts)
 
     def _one_epoch(self) -> dict[str, float]:
         epoch, hooks, progress = self.epoch, self.hooks, self.progress
@@ -184,6 +185,9 @@ class Fit:
         if not self.model.stop_training:  # it may be when resumed
             self._train(self.part)
         logs = self.part.totals.logs()
+        if self._stopped() and self.part.done != self.feed.steps:
+            progress.end(logs)
+            return logs
         if self.validation is not None and validates(self.frequency, epoch):
             values = evaluate_feed(self.loop, self.validation, self.compiled, hooks)
             logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}

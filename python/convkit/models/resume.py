@@ -52,14 +52,13 @@ def save(fit: Fit, path: StrPath) -> None:
     TypeError
         If a callback's state holds something else than numbers, strings, arrays, lists and dicts.
     """
-    arrays: dict[str, Array] = {}
-    training = {
-        "format": FORMAT,
-        "what": _what(fit),
-        "state": _packed(_state(fit), "", arrays),
-    }
     members = files.model_members(fit.model)
-    members |= {TRAINING: training, STATE: arrays}
+    weights = members[files.WEIGHTS]
+    arrays: dict[str, Array] = {}
+    carried = [p.numpy() for p in fit.model.parameters if p.path not in weights]
+    state = _packed({**_state(fit), "carried": carried}, "", arrays)
+    members[TRAINING] = {"format": FORMAT, "what": _what(fit), "state": state}
+    members[STATE] = arrays
     files.write_archive(path, members)
 
 
@@ -75,8 +74,11 @@ class Saved:
     what : dict
         What was trained on what.
     state : dict
-        Where the run was, with the model's weights under "weights"; None for those that the state
-        itself holds.
+        Where the run was.
+    weights : list of ndarray
+        All of the model's, in order, with what layers carry from batch to batch.
+    seed_before : int
+        For a run that is refused.
 
     Raises
     ------
@@ -98,12 +100,17 @@ class Saved:
                 f"{self.title} has a state of training in format {training.get('format')}, and "
                 f"this convkit reads format {FORMAT}"
             )
+        self.path = path
         self.what: dict[str, Any] = training["what"]
         self.state: dict[str, Any] = _unpacked(training["state"], members.get(STATE, {}))
-        paths = [path for path, *_ in self.what["model"]["weights"]]
-        self.state["weights"] = [members[files.WEIGHTS].get(path) for path in paths]
+        carried = iter(self.state["carried"])
+        weights = members[files.WEIGHTS]
+        self.weights: list[Array] = [
+            weights[path] if path in weights else next(carried)
+            for path, *_ in self.what["model"]["weights"]
+        ]
+        self.seed_before = random.current_seed()
         random.set_seed(self.state["seed"])
-        self.path = path
 
     def __str__(self) -> str:
         part, epoch = self.state["part"], self.state["epoch"]
@@ -227,15 +234,9 @@ def _callbacks(fit: Fit) -> list[Any]:
     ]
 
 
-def _carried(fit: Fit, names: Mapping[str, Any]) -> list[Any]:
-    """The parameters that are not among the weights of a file: what layers carry on."""
-    return [p for p in fit.model.parameters if p.path not in names]
-
-
 def _state(fit: Fit) -> dict[str, Any]:
     model, optimizer, part = fit.model, fit.compiled.optimizer, fit.part
     rate = optimizer.learning_rate
-    weights = files.model_members(model)[files.WEIGHTS]
     return {
         "seed": random.current_seed(),
         "epoch": fit.epoch,
@@ -261,7 +262,6 @@ def _state(fit: Fit) -> dict[str, Any]:
             "layers": [layer.trainable for layer in model.layers],
             "weights": [p.trainable for p in model.parameters],
         },
-        "carried": [p.numpy() for p in _carried(fit, weights)],
         "stopped": fit.stop_reason if fit.stop_lasts else None,
         "callbacks": [[type(c).__name__, c.get_state()] for c in _callbacks(fit)],
     }
@@ -276,6 +276,14 @@ def check(fit: Fit, source: Saved) -> None:
         If model, loss, data, optimizer or callbacks are not the saved ones; the message says what
         differs.
     """
+    try:
+        _check(fit, source)
+    except ValueError:
+        random.set_seed(source.seed_before)
+        raise
+
+
+def _check(fit: Fit, source: Saved) -> None:
     _compare(source.title, source.what, _what(fit))
     old = [name for name, _ in source.state["callbacks"]]
     new = [type(callback).__name__ for callback in _callbacks(fit)]
@@ -293,6 +301,10 @@ def check(fit: Fit, source: Saved) -> None:
             f"{source.title} is of another run: its learning rate is {saved}, here it is "
             f"{present}; go on with the same"
         )
+    shapes = [(w.shape, p.shape) for w, p in zip(source.weights, fit.model.parameters, strict=True)]
+    shapes.append((source.state["optimizer"]["slots"].shape[1:], (fit.model.store.count,)))
+    if any(one != other for one, other in shapes):
+        raise ValueError(f"{source.title} is damaged: its arrays do not have the stated shapes")
 
 
 def restore(fit: Fit, source: Saved) -> None:
@@ -315,9 +327,8 @@ def restore(fit: Fit, source: Saved) -> None:
     for p, value in zip(model.parameters, trainable["weights"], strict=True):
         if p.trainable != value:
             p.trainable, p.frozen = value, False
-    carried = iter(saved["carried"])
-    for p, value in zip(model.parameters, saved["weights"], strict=True):
-        p.assign(next(carried) if value is None else value)
+    for p, value in zip(model.parameters, source.weights, strict=True):
+        p.assign(value)
     fit.epoch, fit.steps, part = saved["epoch"], saved["steps"], saved["part"]
     if part is None:
         fit.feed.set_state(saved["feed"])
