@@ -16,7 +16,7 @@ import pytest
 
 import convkit as ck
 from convkit.callbacks import EarlyStopping, ModelCheckpoint
-from convkit.saving.files import read_archive
+from convkit.saving.files import read_archive, write_archive
 from models.conftest import blobs, classifier
 from models.resuming import assert_same
 
@@ -110,15 +110,22 @@ def test_what_is_no_state_of_training(tmp_path):
                 new.writestr(name, old.read(name))
     with pytest.raises(ValueError, match="load_model"):
         resumed(bare, x, y)
-    later = tmp_path / "later.convkit"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(later, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "training.json":
-                data = json.dumps({**json.loads(data), "format": 99})
-            new.writestr(name, data)
-    with pytest.raises(ValueError, match="format 99"):
-        resumed(later, x, y)
+    other = tmp_path / "other.convkit"
+    members = read_archive(path)
+    training = members["training.json"]
+    for changed, message in (
+        ({**training, "format": 99}, "format 99"),
+        ({"format": 1}, r"other\.convkit is damaged"),
+        ({**training, "state": {}}, r"other\.convkit is damaged"),
+        ({**training, "what": {"model": {"weights": [["no", [], True]]}}}, "is damaged"),
+    ):
+        write_archive(other, {**members, "training.json": changed})
+        with pytest.raises(ValueError, match=message):
+            resumed(other, x, y)
+    arrays = {name: array[..., :-1] for name, array in members["state.safetensors"].items()}
+    write_archive(other, {**members, "state.safetensors": arrays})
+    with pytest.raises(ValueError, match="do not have the stated shapes"):
+        resumed(other, x, y)
 
 
 # Disks.
@@ -165,7 +172,7 @@ class _Wrapped:
         self._file.close()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.99])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.9])
 def test_a_full_disk_leaves_the_file_before_and_the_weights(share, tmp_path, monkeypatch):
     x, y, path = saved(tmp_path)
     before = path.read_bytes()

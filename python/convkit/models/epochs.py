@@ -181,7 +181,7 @@ class Fit:
         if self.part is None:
             hooks.call("on_epoch_begin", epoch, None)
             self.part = self.begun((self.compiled.optimizer.iterations, epoch))
-        progress.begin(self.feed.steps, f"Epoch {epoch + 1}/{self.last}")
+        progress.begin(self.feed.steps, f"Epoch {epoch + 1}/{self.last}", self.part.done)
         if not self.model.stop_training:  # it may be when resumed
             self._train(self.part)
         logs = self.part.totals.logs()

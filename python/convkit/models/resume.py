@@ -16,7 +16,6 @@ Shuffles and dropout masks need no more than that, as they are functions of the 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +26,9 @@ import numpy as np
 from convkit import random
 from convkit.callbacks import BackupAndRestore, Callback
 from convkit.models.feeds import ArrayFeed
+from convkit.models.weights import _members
 from convkit.ops.registry import Array
-from convkit.saving import files
+from convkit.saving.files import read_archive, write_archive
 
 if TYPE_CHECKING:
     from convkit.models.epochs import Fit
@@ -39,7 +39,7 @@ __all__ = ["Saved", "check", "find", "restore", "save"]
 StrPath = str | os.PathLike[str]
 
 FORMAT = 1
-TRAINING, STATE = "training.json", "state.safetensors"
+WEIGHTS, TRAINING, STATE = "weights.safetensors", "training.json", "state.safetensors"
 
 
 def save(fit: Fit, path: StrPath) -> None:
@@ -52,14 +52,14 @@ def save(fit: Fit, path: StrPath) -> None:
     TypeError
         If a callback's state holds something else than numbers, strings, arrays, lists and dicts.
     """
-    members = files.model_members(fit.model)
-    weights = members[files.WEIGHTS]
+    weights = {name: p.numpy() for name, p in _members(fit.model).items()}
+    members: dict[str, Any] = {WEIGHTS: weights}
     arrays: dict[str, Array] = {}
     carried = [p.numpy() for p in fit.model.parameters if p.path not in weights]
     state = _packed({**_state(fit), "carried": carried}, "", arrays)
     members[TRAINING] = {"format": FORMAT, "what": _what(fit), "state": state}
     members[STATE] = arrays
-    files.write_archive(path, members)
+    write_archive(path, members)
 
 
 class Saved:
@@ -88,7 +88,7 @@ class Saved:
 
     def __init__(self, path: Path) -> None:
         self.title = f"[fit] {path}"
-        members = files.read_archive(path)
+        members = read_archive(path)
         if TRAINING not in members:
             raise ValueError(
                 f"{self.title} holds a model, and no state of its training to go on from; load it "
@@ -101,14 +101,16 @@ class Saved:
                 f"this convkit reads format {FORMAT}"
             )
         self.path = path
-        self.what: dict[str, Any] = training["what"]
-        self.state: dict[str, Any] = _unpacked(training["state"], members.get(STATE, {}))
-        carried = iter(self.state["carried"])
-        weights = members[files.WEIGHTS]
-        self.weights: list[Array] = [
-            weights[path] if path in weights else next(carried)
-            for path, *_ in self.what["model"]["weights"]
-        ]
+        try:
+            self.what: dict[str, Any] = training["what"]
+            self.state: dict[str, Any] = _unpacked(training["state"], members[STATE])
+            weights, carried = members[WEIGHTS], iter(self.state["carried"])
+            self.weights: list[Array] = [
+                weights[path] if path in weights else next(carried)
+                for path, *_ in self.what["model"]["weights"]
+            ]
+        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            raise ValueError(f"{self.title} is damaged: {type(error).__name__} {error}") from None
         self.seed_before = random.current_seed()
         random.set_seed(self.state["seed"])
 
@@ -350,13 +352,11 @@ def restore(fit: Fit, source: Saved) -> None:
 
 
 def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """A value as JSON has it; arrays and what JSON lacks become ``{"$kind": ...}``."""
+    """A value as JSON has it, with ``{"$array": name}`` in the place of arrays."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"$float": repr(value)}
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"$array": name}
@@ -374,8 +374,6 @@ def _unpacked(value: Any, arrays: Mapping[str, Array]) -> Any:
     if isinstance(value, list):
         return [_unpacked(item, arrays) for item in value]
     if isinstance(value, dict):
-        if "$float" in value:
-            return float(value["$float"])
         if "$array" in value:
             return arrays[value["$array"]]
         return {k: _unpacked(v, arrays) for k, v in value.items()}
