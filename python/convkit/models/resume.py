@@ -320,7 +320,8 @@ def restore(fit: Fit, source: Saved) -> None:
     if own["own"]:
         getattr(optimizer, "set_state")(own["own"])  # noqa: B009  (of those that have one)
     optimizer.iterations = own["iterations"]
-    model.store.reserve_slots(optimizer.slots)
+    if len(model.store.slots) != len(own["slots"]):  # a callback has set another momentum
+        model.store.reserve_slots(len(own["slots"]))
     model.store.slots[...] = own["slots"]
     trainable = saved["trainable"]
     for layer, value in zip(model.layers, trainable["layers"], strict=True):
