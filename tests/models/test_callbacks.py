@@ -372,6 +372,19 @@ def is_value(entry):
     return entry != "closed"
 
 
+def test_values_of_each_class(tmp_path, monkeypatch):
+    """A metric that has one for each class can be written, and not monitored."""
+    written = Writer.written = []
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
+    x, y = blobs(40)
+    classes = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(recall=[0.5, 0.25]))
+    h = classifier().fit(x, y, verbose=0, callbacks=[classes, TensorBoard(tmp_path)]).history
+    assert h["recall"] == [[0.5, 0.25]]
+    assert ("train", "epoch_recall/1", 0, 0.25) in written
+    with pytest.raises(TypeError, match="only a number can be better"):
+        classifier().fit(x, y, verbose=0, callbacks=[classes, EarlyStopping("recall")])
+
+
 def test_tensorboard_refuses(monkeypatch):
     for wrong in ({"write_graph": True}, {"profile_batch": 2}, {"embeddings_freq": 1}):
         with pytest.raises(TypeError, match="not supported"):

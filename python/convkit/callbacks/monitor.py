@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from convkit.errors import did_you_mean
 
 __all__ = ["Monitor", "at_least", "whole"]
@@ -72,9 +74,21 @@ class Monitor:
         return value + self.min_delta < reference
 
     def value(self, logs: Mapping[str, float] | None) -> float | None:
-        """The value in the logs; None, with a warning, if it is not there."""
+        """The value in the logs; None, with a warning, if it is not there.
+
+        Raises
+        ------
+        TypeError
+            If it is no number, such as the values of a metric for each class.
+        """
         if logs and self.name in logs:
-            return float(logs[self.name])
+            value: Any = logs[self.name]
+            if not isinstance(value, float | int | np.floating | np.integer):
+                raise TypeError(
+                    f"{self.owner}: {self.name!r} is {value!r}, and only a number can be better or "
+                    "worse; monitor a metric that is an average over the classes"
+                )
+            return float(value)
         warnings.warn(
             f"{self.owner}: {self.name!r} is not in the logs{did_you_mean(self.name, logs or {})}",
             stacklevel=3,

@@ -102,6 +102,14 @@ class TensorBoard(Callback):
             self._writers[part] = SummaryWriter(os.path.join(self.log_dir, part))
         return self._writers[part]
 
+    def _scalar(self, part: str, tag: str, value: Any, step: int) -> None:
+        """Write a value; one for each class where it is a list."""
+        if isinstance(value, list | tuple):
+            for i, one in enumerate(value):
+                self._scalar(part, f"{tag}/{i}", one, step)
+        else:
+            self._writer(part).add_scalar(tag, value, step)
+
     def on_train_begin(self, logs: Logs = None) -> None:
         self._writer("train")
         self._begin_epoch()
@@ -115,7 +123,7 @@ class TensorBoard(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         step = self.model.optimizer.iterations - 1
         for name, value in (logs or {}).items():
-            self._writer("train").add_scalar(f"batch_{name}", value, step)
+            self._scalar("train", f"batch_{name}", value, step)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for name, value in (logs or {}).items():
@@ -123,11 +131,11 @@ class TensorBoard(Callback):
             for prefix, folder in (("val_", "validation"), ("test_", "test")):
                 if name.startswith(prefix):
                     part, kind = folder, name.removeprefix(prefix)
-            self._writer(part).add_scalar(f"epoch_{kind}", value, epoch)
+            self._scalar(part, f"epoch_{kind}", value, epoch)
         if self.write_steps_per_second:
             steps, start = self._begun
             rate = (self.model.optimizer.iterations - steps) / max(time.monotonic() - start, 1e-9)
-            self._writer("train").add_scalar("epoch_steps_per_second", rate, epoch)
+            self._scalar("train", "epoch_steps_per_second", rate, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for p in self.model.parameters:
                 if p.size:
