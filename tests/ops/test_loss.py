@@ -199,24 +199,37 @@ def test_mutants(kind: str) -> None:
         check_mutants(case)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+GRADIENTS: list[dict[str, Any]] = [
+    *({"kind": k} for k in LOSSES),
+    *({"kind": k, "label_smoothing": 0.2} for k in LOSSES if k in SMOOTHED),
+    *({"kind": k, "gamma": g, "alpha": 0.3} for k in sorted(FOCAL_LOSSES) for g in (0.5, 3.0)),
+    *({"kind": k, "balanced": True, "alpha": 0.3} for k in sorted(FOCAL_BINARY_LOSSES)),
+    *({"kind": k, "alpha": np.arange(5.0)} for k in sorted(FOCAL_LABEL_LOSSES)),
+    {"kind": "huber", "delta": 0.45},
+    {"kind": "squared_error", "divisor": 2.0},
+]
+
+
 @pytest.mark.parametrize("labels", [False, True])
-@pytest.mark.parametrize("kind", LOSSES)
-def test_gradients(kind: str, labels: bool, smoothing: float) -> None:
+@pytest.mark.parametrize("options", GRADIENTS, ids=lambda o: " ".join(map(str, o.values())))
+def test_gradients(options: dict[str, Any], labels: bool) -> None:
     rng = np.random.default_rng(0)
-    smoothing = 0.0 if kind == "squared_error" else smoothing
-    p = rng.uniform(0.2, 0.8, (4, 5)) if kind in PROBABILITIES else rng.standard_normal((4, 5))
+    kind = options["kind"]
+    positive = kind in PROBABILITIES or kind in POSITIVE
+    p = rng.uniform(0.2, 0.8, (4, 5)) if positive else rng.standard_normal((4, 5))
     use_labels = labels and kind in LABEL_LOSSES
-    t = rng.integers(0, 5, 4) if use_labels else rng.random((4, 5))
+    t = rng.integers(0, 5, 4) if use_labels else targets(rng, kind, (4, 5))
+    if kind == "absolute_percentage_error":
+        t = t + 0.5
     weight = rng.random(4)
 
     def total(v: Array) -> Array:
-        return np.array(ck.ops.loss(v, t, kind, weight, smoothing, kernel="reference")[1])
+        return np.array(ck.ops.loss(v, t, weight=weight, kernel="reference", **options)[1])
 
     for losses, value, dp in each_row(
         "loss",
         "backward",
-        lambda k: ck.ops.loss_backward(p, t, kind, weight, smoothing, 0.25, kernel=k),
+        lambda k: ck.ops.loss_backward(p, t, weight=weight, scale=0.25, kernel=k, **options),
     ):
         assert_gradient(dp, total, p, np.array(0.25))
         np.testing.assert_allclose(value, losses.sum(), rtol=1e-12)
@@ -328,4 +341,4 @@ def test_errors_of_programs() -> None:
         ("nothing", labels, None, "unknown kind"),
     ):
         with pytest.raises(ValueError, match=message):
-            infer({"kind": kind}, [p, t, weight])
+            infer({"kind": kind}, [p, t, weight, None])

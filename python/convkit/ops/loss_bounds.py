@@ -108,7 +108,7 @@ def _softmax_focal(ctx: Context, p: Array, t: Array) -> Bounds:
     z = p - p.max(axis=1, keepdims=True)
     e, top = np.exp(z), z == 0
     z = np.where(np.isinf(z), 0, np.abs(z))
-    rest = _total(e) - 1
+    rest = _total(np.where(top, 0, e)) + (_total(top) - 1)
     # All in units of the value itself: rest is a sum of positive terms, as in softmax.
     of_rest = k + 6 + _total(e * z) / np.maximum(rest, np.finfo(np.float64).tiny)
     of_q = 8 + z + of_rest * rest / (1 + rest)
@@ -295,8 +295,9 @@ def _hinge(ctx: Context, p: Array, t: Array) -> Bounds:
 
 
 def _squared_hinge(ctx: Context, p: Array, t: Array) -> Bounds:
-    h = np.maximum(1 - t * p, 0)
-    of_h = np.abs(t * p) + 2 * h
+    margin, size = 1 - t * p, np.abs(t * p)
+    h = np.maximum(margin, 0)
+    of_h = np.where((h == 0) & (np.isinf(size) | (margin < -4 * _eps(ctx) * size)), 0, size + 2 * h)
     return 2 * h * of_h + _eps(ctx) * of_h**2 + 2 * h * h, 2 * np.abs(t) * (of_h + 3 * h)
 
 
