@@ -38,16 +38,15 @@ class Hinge(Loss):
         super().__init__(name, reduction, 0.0, options)
 
     def check_targets(self, where: str, y: Array) -> Array:
-        one, zero = y == 1, y == 0
-        if (one | zero).all():
-            return 2 * y - 1
-        wrong = np.flatnonzero(~(one | (y == -1) | np.isnan(y)))
+        zero, minus = y == 0, y == -1
+        other = ~((y == 1) | zero | minus | np.isnan(y))
+        wrong = np.flatnonzero(other if other.any() else zero & minus.any())
         if wrong.size:
             raise ValueError(
                 f"{where} loss {self.name!r} expects targets of -1 and 1, or of 0 and 1, got "
-                f"y = {y.flat[int(wrong[0])]:g}" + (" beside -1" if (y == -1).any() else "")
+                f"y = {y.flat[int(wrong[0])]:g}" + ("" if other.any() else " beside -1")
             )
-        return y
+        return y if minus.any() else 2 * y - 1
 
 
 class SquaredHinge(Hinge):
