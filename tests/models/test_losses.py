@@ -79,7 +79,11 @@ def test_objects_and_functions():
             ValueError,
             "training needs one",
         ),
-        (lambda: losses.Hinge(reduction="mean_with_sample_weight"), ValueError, "divide the sample"),
+        (
+            lambda: losses.Hinge(reduction="mean_with_sample_weight"),
+            ValueError,
+            "divide the sample",
+        ),
         (lambda: losses.RootMeanSquaredError(reduction="sum"), ValueError, "root is over all rows"),
         (lambda: losses.RootMeanSquaredError(reduction=None), ValueError, "root is over all rows"),
         (lambda: losses.MeanSquaredError(per="row"), ValueError, "'output'.*or 'sample'"),
@@ -87,7 +91,11 @@ def test_objects_and_functions():
         (lambda: losses.CategoricalFocalCrossentropy(gamma=-1), ValueError, "gamma is -1"),
         (lambda: losses.CategoricalFocalCrossentropy(alpha=[1, -1]), ValueError, "alpha is -1"),
         (lambda: losses.CategoricalFocalCrossentropy(alpha=[[1]]), ValueError, r"shape \(1, 1\)"),
-        (lambda: losses.BinaryFocalCrossentropy(alpha=2), ValueError, "alpha is 2, expected 0 to 1"),
+        (
+            lambda: losses.BinaryFocalCrossentropy(alpha=2),
+            ValueError,
+            "alpha is 2, expected 0 to 1",
+        ),
         (lambda: losses.LogCosh(delta=1.0), TypeError, "unexpected argument 'delta'"),
         (lambda: losses.get("cosine"), ValueError, "cosine_similarity"),
         (lambda: losses.MeanSquaredError(reduction="mena"), ValueError, "unknown reduction"),
@@ -202,7 +210,7 @@ def test_focal_loss_without_a_focus_is_the_cross_entropy():
 def test_alpha_has_a_number_for_each_class():
     x, y = blobs(10)
     model = classifier(loss=losses.SparseCategoricalFocalCrossentropy(alpha=[1.0, 2.0]))
-    with pytest.raises(ValueError, match="alpha has 2 numbers, expected .* 3 classes"):
+    with pytest.raises(ValueError, match=r"alpha has 2 numbers, expected .* 3 classes"):
         model.evaluate(x, y, verbose=0)
 
 

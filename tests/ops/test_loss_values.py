@@ -170,9 +170,7 @@ def test_the_root_is_over_the_batch() -> None:
     rng = np.random.default_rng(0)
     p, t, weight = rng.standard_normal((9, 3)), rng.standard_normal((9, 3)), rng.random(9)
     root = np.sqrt((weight[:, None] * (p - t) ** 2).mean())
-    for losses, total, dp in backward(
-        p, t, "root_mean_squared_error", weight=weight, scale=1 / 9
-    ):
+    for losses, total, dp in backward(p, t, "root_mean_squared_error", weight=weight, scale=1 / 9):
         np.testing.assert_allclose(losses, root, rtol=1e-13)
         assert total == pytest.approx(9 * root, rel=1e-13)
         np.testing.assert_allclose(dp, weight[:, None] * (p - t) / (27 * root), rtol=1e-12)

@@ -204,9 +204,7 @@ CK_INLINE Vec<T> cosine_similarity(const Block& block, const typename Block::In&
   const V both = shrink / max_or_second(least, t_norm), cosine = block.sum(pt) * both;
   if constexpr (gradient) {
     const V back = select(p_norm < least, V::zero(), cosine * shrink * shrink);
-    block.each([&](auto at) {
-      dp.set(at, scale * fma(back, p(at), -(target(block, at) * both)));
-    });
+    block.each([&](auto at) { dp.set(at, scale * fma(back, p(at), -(target(block, at) * both))); });
   }
   return -cosine;
 }
@@ -252,9 +250,8 @@ void run(const Call& call) {
 
 template <bool gradient>
 void run_all(const Call& call) {
-  run<gradient, Loss::softmax_cross_entropy, Loss::cross_entropy,
-      Loss::softmax_focal_cross_entropy, Loss::focal_cross_entropy, Loss::categorical_hinge,
-      Loss::cosine_similarity>(call);
+  run<gradient, Loss::softmax_cross_entropy, Loss::cross_entropy, Loss::softmax_focal_cross_entropy,
+      Loss::focal_cross_entropy, Loss::categorical_hinge, Loss::cosine_similarity>(call);
 }
 
 }  // namespace

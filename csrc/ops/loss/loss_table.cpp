@@ -19,10 +19,14 @@ constexpr Kernel rows[] = {
 };
 
 constexpr ParamField fields[] = {
-    CK_CHOICE(LossParams, kind, kLossNames), CK_FIELD(LossParams, label_smoothing),
-    CK_FIELD(LossParams, scale),             CK_FIELD(LossParams, divisor),
-    CK_FIELD(LossParams, gamma),             CK_FIELD(LossParams, alpha),
-    CK_FIELD(LossParams, balanced),          CK_FIELD(LossParams, delta),
+    CK_CHOICE(LossParams, kind, kLossNames),
+    CK_FIELD(LossParams, label_smoothing),
+    CK_FIELD(LossParams, scale),
+    CK_FIELD(LossParams, divisor),
+    CK_FIELD(LossParams, gamma),
+    CK_FIELD(LossParams, alpha),
+    CK_FIELD(LossParams, balanced),
+    CK_FIELD(LossParams, delta),
 };
 
 }  // namespace

@@ -77,7 +77,9 @@ class Loss:
         number = float(value)
         if not (math.isfinite(number) and (number > 0 if above else number >= 0)):
             wanted = "above 0" if above else "from 0"
-            raise ValueError(f"{type(self).__name__}: {name} is {value}, expected a number {wanted}")
+            raise ValueError(
+                f"{type(self).__name__}: {name} is {value}, expected a number {wanted}"
+            )
         return number
 
     def emit(
@@ -241,7 +243,9 @@ class Loss:
         return f"<{type(self).__name__} {self.name}>"
 
 
-def _weights(where: str, given: ArrayLike | None, rows: tuple[int, ...], dtype: Any) -> Array | None:
+def _weights(
+    where: str, given: ArrayLike | None, rows: tuple[int, ...], dtype: Any
+) -> Array | None:
     """Sample weights as one factor per row."""
     if given is None:
         return None

@@ -78,5 +78,7 @@ class DiscriminativeMAP(Loss):
         rubbish = np.full((*p.shape[:-1], 1), -self.j, p.dtype)
         joined = np.concatenate([p, rubbish], axis=-1)
         if y.size and int(y.max()) == p.shape[-1]:
-            raise ValueError(f"DiscriminativeMAP: label {p.shape[-1]} is outside 0..{p.shape[-1] - 1}")
+            raise ValueError(
+                f"DiscriminativeMAP: label {p.shape[-1]} is outside 0..{p.shape[-1] - 1}"
+            )
         return ops.loss(joined, y, "softmax_cross_entropy", weight)[0]

@@ -112,8 +112,8 @@ class RootMeanSquaredError(Loss):
         super().__init__(name, reduction, 0.0, options)
         if self.reduction not in (_MEAN, "mean"):
             raise ValueError(
-                f"RootMeanSquaredError: reduction={reduction!r} is not defined, as the root is over "
-                "all rows; use MeanSquaredError for a loss of each row"
+                f"RootMeanSquaredError: reduction={reduction!r} is not defined, as the root is "
+                "over all rows; use MeanSquaredError for a loss of each row"
             )
 
 

@@ -51,8 +51,8 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
 def _check_alpha(kind: str, p: Spec, alpha: Spec) -> None:
     if kind not in FOCAL_LABEL_LOSSES:
         raise ValueError(
-            f"[loss] {kind} takes no alpha for each class; {' and '.join(sorted(FOCAL_LABEL_LOSSES))} "
-            "do"
+            f"[loss] {kind} takes no alpha for each class; the kinds that do are "
+            + ", ".join(sorted(FOCAL_LABEL_LOSSES))
         )
     if alpha.shape != p.shape[-1:] or alpha.dtype != p.dtype:
         raise ValueError(
@@ -159,7 +159,7 @@ def _prepare(
         each = as_operand("loss", "alpha", np.asarray(alpha).astype(pa.dtype), (pa.dtype.name,))
         _check_alpha(kind, Spec(pa.shape, pa.dtype.name), Spec(each.shape, pa.dtype.name))
         if not (np.isfinite(each) & (each >= 0)).all():
-            raise ValueError(f"[loss] alpha is {alpha}, expected numbers from 0")
+            raise ValueError(f"[loss] alpha is {each.tolist()}, expected numbers from 0")
     return [pa, ta, as_weight("loss", weight, pa), each], params
 
 

@@ -33,7 +33,9 @@ class _Uses:
         return None if value is None else self.makers.get(value.root)
 
 
-def _rewire_to_logits(program: Program, i: Instruction, kinds: Sequence[str], function: str) -> bool:
+def _rewire_to_logits(
+    program: Program, i: Instruction, kinds: Sequence[str], function: str
+) -> bool:
     """Give a loss of probabilities the logits that they were made from."""
     if i.op != "loss" or i.params["kind"] not in kinds:
         return False
