@@ -56,6 +56,7 @@ class SumSquaredError(Loss):
     With ``half=True`` it is the error E = 1/2 sum (t - a)^2 of which backpropagation is usually
     derived, whose gradient is a - t (Rumelhart, Hinton and Williams 1986, equation 3). The gradient
     of a batch grows with its rows, so the learning rate that suits it depends on the batch size.
+    What an epoch reports is the mean over its batches, not the sum over the data.
 
     Parameters
     ----------

@@ -89,11 +89,11 @@ def as_targets(verb: str, y: Array, output: tuple[int, ...], loss: Loss) -> Arra
     if y.shape != (n, *output):
         hint = ""
         classes = output[-1]
-        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)) and "cross" in loss.kind:
-            hint = (
-                "; for integer labels use the loss 'sparse_categorical_crossentropy', or "
-                f"np.eye({classes}, dtype='float32')[y]"
-            )
+        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)) and (
+            "cross" in loss.kind or y.dtype.kind in "iu"
+        ):
+            sparse = " the loss 'sparse_categorical_crossentropy', or" * ("cross" in loss.kind)
+            hint = f"; for integer labels use{sparse} np.eye({classes}, dtype='float32')[y]"
         wanted = ", ".join(["N", *map(str, output)])
         raise ValueError(
             f"[{verb}] loss {loss.name!r} expects y of shape ({wanted}), got {y.shape}{hint}"
