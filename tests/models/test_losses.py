@@ -192,6 +192,13 @@ def test_focal_losses_take_the_logits(function, kind):
         np.testing.assert_allclose(v, w, rtol=1e-5, atol=1e-7)
 
 
+def test_focal_loss_of_what_went_through_softmax_is_warned_of():
+    x, y = blobs(10)
+    loss = losses.SparseCategoricalFocalCrossentropy(from_logits=True)
+    with pytest.warns(UserWarning, match=r"ends in softmax.*once more"):
+        classifier(loss=loss).fit(x, y, verbose=0)
+
+
 def test_focal_loss_without_a_focus_is_the_cross_entropy():
     for focal, plain in (
         (losses.CategoricalFocalCrossentropy(1.0, 0.0), losses.CategoricalCrossentropy()),
