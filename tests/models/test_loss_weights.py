@@ -5,6 +5,8 @@ import pytest
 
 import convkit as ck
 from convkit import layers, losses
+from convkit.ops.registry import Spec
+from convkit.program import compile_program
 from models.conftest import blobs
 
 SGD = ck.optimizers.SGD
@@ -166,19 +168,19 @@ def test_a_batch_of_masked_steps_only():
             np.testing.assert_array_equal(v, w)
 
 
-def test_rows_count_by_their_weights_in_part_of_the_data():
-    """`share` multiplies the gradient, so that those of parts add up to that of the whole."""
-    from convkit.ops.registry import Spec
-    from convkit.program import compile_program
-
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [(losses.Huber(), [1 / 8, 1 / 32]), (losses.SumSquaredError(), [1.0, 1.0])],
+)
+def test_gradients_of_parts_of_the_data_add_up(loss, wanted):
+    """Those of means by the parts' shares, those of sums as they are."""
     model = ck.Sequential([ck.Input((4,)), layers.Dense(3)])
     model.build()
     scales = []
     for share in (1.0, 0.25):
         program = compile_program(
-            model, "train", 8, inputs=[Spec((4,))], target=Spec((3,)), loss=losses.Huber(),
-            share=share,
-        )  # fmt: skip
-        (loss,) = (i for i in program.instructions if i.op == "loss")
-        scales.append(loss.params["scale"])
-    assert scales == [1 / 8, 1 / 32]
+            model, "train", 8, inputs=[Spec((4,))], target=Spec((3,)), loss=loss, share=share
+        )
+        (made,) = (i for i in program.instructions if i.op == "loss")
+        scales.append(made.params["scale"])
+    assert scales == wanted

@@ -373,7 +373,7 @@ def test_targets_of_another_width(name):
     for y in (np.ones((5, 2)), np.ones(5)):
         with pytest.raises(ValueError, match=r"expects y of shape \(N, 3\), got \(5"):
             model.fit(np.zeros((5, 4)), y, verbose=0)
-    with pytest.raises(ValueError, match=r"for integer labels use np.eye\(3, dtype='float32'\)\[y\]"):
+    with pytest.raises(ValueError, match=r"for integer labels use np.eye\(3, .*\)\[y\]"):
         model.fit(np.zeros((5, 4)), [0, 1, 2, 1, 0], verbose=0)
 
 

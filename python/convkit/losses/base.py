@@ -123,7 +123,8 @@ class Loss:
         from convkit.ops.loss import loss_params
 
         rows = math.prod(prediction.spec.shape[:-1])
-        scale = builder.share * (1.0 if self.reduction == "sum" else 1.0 / max(rows, 1))
+        # Sums over parts of the data add up as they are; means by the parts' shares.
+        scale = 1.0 if self.reduction == "sum" else builder.share / max(rows, 1)
         options, alpha = dict(self.op_options), None
         if np.ndim(options.get("alpha", 0.0)):
             given = options.pop("alpha")
