@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
     from convkit.random import set_seed
+    from convkit.saving.model import load_model
     from convkit.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ __all__ = [
     "get_num_threads",
     "initializers",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "models",
@@ -74,7 +76,7 @@ _MODULES = frozenset(
     {
         "activations", "bench", "callbacks", "cli", "data", "datasets", "errors", "initializers",
         "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
-        "reference", "regularizers", "run", "schedules", "testing", "utils", "viz",
+        "reference", "regularizers", "run", "saving", "schedules", "testing", "utils", "viz",
     }
 )  # fmt: skip
 _OBJECTS = {
@@ -82,6 +84,7 @@ _OBJECTS = {
     "Model": "convkit.models.model",
     "Sequential": "convkit.models.sequential",
     "check_gradients": "convkit.testing",
+    "load_model": "convkit.saving.model",
     "get_num_threads": "convkit.threads",
     "set_num_threads": "convkit.threads",
     "set_seed": "convkit.random",

@@ -67,7 +67,8 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
 # Arguments that did_you_mean may suggest, of losses, metrics and optimizers.
 _ARGUMENTS = (
     "from_logits", "label_smoothing", "reduction", "name", "learning_rate", "momentum", "nesterov",
-    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold",
+    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold", "gamma", "alpha",
+    "delta", "half", "apply_class_balancing",
 )  # fmt: skip
 
 

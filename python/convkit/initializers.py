@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean
+from convkit.saving.config import Configured
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -58,7 +59,7 @@ def _truncated(rng: np.random.Generator, shape: Sequence[int]) -> Array:
     return z
 
 
-class Initializer:
+class Initializer(Configured):
     """Base of the initializers.
 
     Parameters

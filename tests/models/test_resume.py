@@ -274,7 +274,7 @@ def test_the_time_of_earlier_runs_counts(tmp_path):
     history, limit = run(1e-9)
     assert history.stopped == "TimeLimit: the time of 1e-09 s is used up"
     assert len(history.epoch) == 1 and not history.complete
-    used = json.loads(zipfile.ZipFile(path).read("training.json"))["state"]["callbacks"][0][1]
+    used = json.loads(zipfile.ZipFile(path).read("training.json"))["state"]["callbacks"][0]["state"]
     assert 0 < used["seconds"] < limit.elapsed
     history, limit = run(1e-9)
     assert len(history.epoch) == 1 and history.stopped.startswith("TimeLimit")

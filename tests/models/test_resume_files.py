@@ -86,6 +86,44 @@ def test_files_of_other_runs_are_refused(tmp_path):
     resumed(path, x, y)
 
 
+def test_arguments_of_callbacks_may_change(tmp_path):
+    x, y, path = saved(tmp_path)
+    callbacks = [EarlyStopping("loss", patience=7), ModelCheckpoint(path)]
+    with pytest.warns(UserWarning, match="EarlyStopping: patience was None, is 7; from here on"):
+        resumed(path, x, y, callbacks=callbacks)
+
+
+def test_a_checkpoint_is_a_model_too(tmp_path):
+    x, y = blobs(40)
+    path = tmp_path / "run.convkit"
+    model = classifier()
+    model.fit(x, y, epochs=2, callbacks=[ModelCheckpoint(path)], verbose=0)
+    loaded = ck.load_model(path)
+    assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.optimizer.iterations == 4
+    for m in (model, loaded):  # the optimizer's state is there too
+        m.fit(x, y, epochs=3, initial_epoch=2, verbose=0)
+    assert_same(loaded.get_weights(), model.get_weights())
+
+
+def test_a_model_that_no_file_can_hold_is_resumed_all_the_same(tmp_path):
+    x, y = blobs(40)
+
+    def make():
+        ck.set_seed(5)
+        return classifier(optimizer=ck.optimizers.SGD(lambda step: 0.1 / (step + 1), momentum=0.9))
+
+    whole = make()
+    whole.fit(x, y, epochs=4, verbose=0)
+    path = tmp_path / "run.convkit"
+    for epochs in (2, 4):
+        model = make()
+        model.fit(x, y, epochs=epochs, callbacks=[ModelCheckpoint(path)], verbose=0, resume=path)
+    assert_same(model.get_weights(), whole.get_weights())
+    with pytest.raises(ValueError, match="not the file of a model"):
+        ck.load_model(path)
+
+
 def test_schedules_must_be_the_same(tmp_path):
     def optimizer(rate=0.1):
         return ck.optimizers.SGD(ck.schedules.ExponentialDecay(rate, 5, 0.9))
@@ -122,8 +160,8 @@ def test_what_is_no_state_of_training(tmp_path):
         write_archive(other, {**members, "training.json": changed})
         with pytest.raises(ValueError, match=message):
             resumed(other, x, y)
-    arrays = {name: array[..., :-1] for name, array in members["state.safetensors"].items()}
-    write_archive(other, {**members, "state.safetensors": arrays})
+    arrays = {name: array[..., :-1] for name, array in members["optimizer.safetensors"].items()}
+    write_archive(other, {**members, "optimizer.safetensors": arrays})
     with pytest.raises(ValueError, match="do not have the stated shapes"):
         resumed(other, x, y)
 

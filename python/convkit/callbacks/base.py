@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convkit.errors import NonFiniteError, did_you_mean
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.trainer import Trainer
@@ -15,7 +16,7 @@ __all__ = ["HOOKS", "Callback", "CallbackList", "LambdaCallback", "Logs"]
 Logs = Mapping[str, float] | None
 
 
-class Callback:
+class Callback(Configured):
     """Base of the callbacks; every hook does nothing until overridden.
 
     What a callback carries from hook to hook and needs to go on with a resumed run goes through

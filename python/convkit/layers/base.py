@@ -19,6 +19,7 @@ from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
 from convkit.regularizers import Regularizer
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -32,7 +33,7 @@ _UNSUPPORTED = (
 )  # fmt: skip
 
 
-class Layer:
+class Layer(Configured):
     """Declares weights and says which instructions compute it.
 
     Subclasses define `compute_output_shape` and `emit`, and `build` where they have weights.
@@ -349,6 +350,15 @@ class Layer:
     def get_weights(self) -> list[NDArray[Any]]:
         """Return copies of the weights, in order of declaration: kernel, bias."""
         return [p.numpy() for p in self.parameters]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that the layer was made with, by name, and the name that it has.
+
+        Values to begin with (``weights=``) are left out.
+        """
+        config = {**super().get_config(), "name": self.name}
+        config.pop("weights", None)
+        return config
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set the weights, in the order of `get_weights`.

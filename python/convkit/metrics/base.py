@@ -6,13 +6,14 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from convkit.errors import refuse_options
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
     from convkit.program.program import Builder, Value
 
 
-class Metric:
+class Metric(Configured):
     """Base of the metrics.
 
     Attributes
@@ -32,6 +33,9 @@ class Metric:
         refuse_options(type(self).__name__, options or {}, {"dtype": None, "axis": -1})
         self.name = name
         self.weighted = False
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "name": self.name}
 
     def named(self, name: str, weighted: bool) -> Metric:
         """A copy with another name, for sample weights or not."""

@@ -86,9 +86,16 @@ class Compiled:
             loss = loss[0]
         if isinstance(loss, list | tuple | dict):
             raise TypeError("loss must be one loss: a model is trained on one output")
+        loss = losses.get(loss)
+        if loss.reduction == "none":
+            raise ValueError(
+                f"loss {loss.name!r} has reduction='none', but training needs one number: use "
+                "reduction='sum_over_batch_size' or 'sum'; losses of rows come from calling it, "
+                "loss(y_true, y_pred)"
+            )
         return cls(
             optimizers.get(optimizer),
-            losses.get(loss),
+            loss,
             _many(metrics, "metrics"),
             _many(weighted_metrics, "weighted_metrics"),
             regularizers.get(regularizer),

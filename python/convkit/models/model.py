@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
@@ -16,6 +15,7 @@ from convkit.layers.base import Layer
 from convkit.layers.names import snake_case, unique_name
 from convkit.layers.parameter import Parameter, assign
 from convkit.models import graph
+from convkit.models.copies import restore, state_of
 from convkit.models.graph import Call, Node, Shape
 from convkit.models.trainer import Trainer
 from convkit.random import current_seed, generator
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from convkit.run.store import Store
 
 __all__ = ["Model"]
-
-# Buffers, programs and what follows from the graph.
-_NOT_COPIED = (
-    "_store", "_offsets", "_parameters", "_layers", "_loop", "_slots_of", "_runs", "_nodes",
-    "stopped_by",
-)  # fmt: skip
 
 
 class Model(Trainer):
@@ -188,6 +182,36 @@ class Model(Trainer):
         self.build()
         assign(f"model {self.name!r}", self._parameters, weights)
 
+    def save(
+        self, path: str | os.PathLike[str], include_optimizer: bool = True, overwrite: bool = True
+    ) -> Path:
+        """Write the model to a file that `convkit.load_model` reads.
+
+        Parameters
+        ----------
+        path : path
+            ".convkit" is appended if it has no suffix.
+        include_optimizer : bool
+            Whether the optimizer's state is saved too, so that training can go on.
+        overwrite : bool
+            Whether a file of that name may be replaced.
+
+        Returns
+        -------
+        Path
+            Of the file, which is written whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there before is as it was.
+        TypeError
+            If the model holds something that no file can hold, such as a function without a name.
+        """
+        from convkit.saving import save_model
+
+        return save_model(self, path, include_optimizer, overwrite)
+
     def save_weights(self, path: str | os.PathLike[str]) -> Path:
         """Write the weights to a file (.npz), whole or not at all; returns its path.
 
@@ -220,42 +244,10 @@ class Model(Trainer):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._parameters:
-            self.build()
-        state = dict(self.__dict__)
-        for name in _NOT_COPIED:
-            state.pop(name, None)
-        # By number rather than by reference, as a deep graph would exceed the recursion limit.
-        nodes = [*self.inputs, *(node for call in self.calls for node in call.outputs)]
-        at = {id(node): i for i, node in enumerate(nodes)}
-        state["inputs"] = [node.layer for node in self.inputs]
-        state["outputs"] = [at[id(node)] for node in self.outputs]
-        state["calls"] = [
-            (c.layer, [at[id(n)] for n in c.inputs], [n.shape for n in c.outputs], c.inference)
-            for c in self.calls
-        ]
-        state["built"] = self.built
-        own = self._compiled is not None and self._slots_of[1] is self._compiled.optimizer
-        trained = own and self._store is not None and self._slots_of[0] is self._store
-        state["slots"] = np.array(self.store.slots) if trained else None
-        return state
+        return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        inputs, outputs, calls = (state.pop(name) for name in ("inputs", "outputs", "calls"))
-        built, slots = state.pop("built"), state.pop("slots")
-        Model._begin(self, state["name"])
-        self.__dict__.update(state)
-        nodes = [layer.node for layer in inputs]
-        for layer, at, shapes, inference in calls:
-            inputs_of = tuple(nodes[i] for i in at)
-            nodes.extend(Call(layer, inputs_of, shapes, inference=inference).outputs)
-        self._set_graph(nodes[: len(inputs)], [nodes[i] for i in outputs])
-        self._restore_chain(nodes)
-        if built:
-            self.build()
-        if slots is not None:
-            self._adopt(slots)
+        restore(self, state)
 
     def _restore_chain(self, nodes: list[Node]) -> None:
         """What a Sequential keeps besides."""

@@ -1,15 +1,13 @@
 """Saving a run of ``fit`` between two steps, and going on from there to the same bits.
 
-All of it is one file, written whole or not at all: the archive that `convkit.saving` reads and
-writes, with the model and its weights, and besides
+All of it is one file, written whole or not at all: that of the model, which ``load_model`` reads,
+with two members more:
 
 training.json
-    The seed, the epoch and what has been done of it, the optimizer's numbers, the History and the
-    states of the callbacks; and, to tell whether the file belongs to a run, what was trained on
-    what.
+    The seed, the epoch and what has been done of it, the learning rate, the History and the states
+    of the callbacks; and, to tell whether the file belongs to a run, what was trained on what.
 state.safetensors
-    The arrays among them: the optimizer's slots, states that layers carry from batch to batch,
-    the best weights of a callback.
+    The arrays among them, such as the best weights that a callback keeps.
 
 Shuffles and dropout masks need no more than that, as they are functions of the seed and the step.
 """
@@ -17,18 +15,19 @@ Shuffles and dropout masks need no more than that, as they are functions of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convkit import random
 from convkit.callbacks import BackupAndRestore, Callback
+from convkit.layers.base import Layer
 from convkit.models.feeds import ArrayFeed
-from convkit.models.weights import _members
 from convkit.ops.registry import Array
+from convkit.saving.classes import Pieces
+from convkit.saving.config import Configured
 from convkit.saving.files import read_archive, write_archive
+from convkit.saving.packing import pack, unpack
 
 if TYPE_CHECKING:
     from convkit.models.epochs import Fit
@@ -39,7 +38,11 @@ __all__ = ["Saved", "check", "find", "restore", "save"]
 StrPath = str | os.PathLike[str]
 
 FORMAT = 1
-WEIGHTS, TRAINING, STATE = "weights.safetensors", "training.json", "state.safetensors"
+TRAINING, STATE = "training.json", "state.safetensors"
+KEYS = (
+    "seed", "epoch", "steps", "part", "feed", "validation", "testing", "optimizer", "own",
+    "trainable", "stopped", "callbacks",
+)  # fmt: skip
 
 
 def save(fit: Fit, path: StrPath) -> None:
@@ -52,14 +55,34 @@ def save(fit: Fit, path: StrPath) -> None:
     TypeError
         If a callback's state holds something else than numbers, strings, arrays, lists and dicts.
     """
-    weights = {name: p.numpy() for name, p in _members(fit.model).items()}
-    members: dict[str, Any] = {WEIGHTS: weights}
     arrays: dict[str, Array] = {}
-    carried = [p.numpy() for p in fit.model.parameters if p.path not in weights]
-    state = _packed({**_state(fit), "carried": carried}, "", arrays)
-    members[TRAINING] = {"format": FORMAT, "what": _what(fit), "state": state}
+    members = _members(fit.model)
+    state = _state(fit)
+    if "config.json" not in members:  # where the optimizer's own state is otherwise
+        state["own"] = getattr(fit.compiled.optimizer, "get_state", dict)()
+    members[TRAINING] = {
+        "format": FORMAT,
+        "what": _what(fit),
+        "state": pack(state, "training", arrays),
+    }
     members[STATE] = arrays
     write_archive(path, members)
+
+
+def _members(model: Any) -> dict[str, Any]:
+    """The model's own; of one that no file can hold, as it has a lambda, the arrays alone."""
+    from convkit.saving.model import OPTIMIZER, WEIGHTS, model_members
+
+    try:
+        return model_members(model)
+    except TypeError:
+        store = model.store
+        slots = {
+            f"{k}.{p.path}": store.slot(k, p)
+            for k in range(len(store.slots))
+            for p in model.parameters
+        }
+        return {WEIGHTS: {p.path: p.numpy() for p in model.parameters}, OPTIMIZER: slots}
 
 
 class Saved:
@@ -76,7 +99,9 @@ class Saved:
     state : dict
         Where the run was.
     weights : list of ndarray
-        All of the model's, in order, with what layers carry from batch to batch.
+        All of the model's, in order.
+    slots : list of list of ndarray
+        The optimizer's state of each weight array.
     seed_before : int
         For a run that is refused.
 
@@ -87,6 +112,8 @@ class Saved:
     """
 
     def __init__(self, path: Path) -> None:
+        from convkit.saving.model import CONFIG, CONSTANTS, OPTIMIZER, WEIGHTS
+
         self.title = f"[fit] {path}"
         members = read_archive(path)
         if TRAINING not in members:
@@ -101,18 +128,27 @@ class Saved:
                 f"this convkit reads format {FORMAT}"
             )
         self.path = path
+        self.seed_before = random.current_seed()
         try:
             self.what: dict[str, Any] = training["what"]
-            self.state: dict[str, Any] = _unpacked(training["state"], members[STATE])
-            weights, carried = members[WEIGHTS], iter(self.state["carried"])
-            self.weights: list[Array] = [
-                weights[path] if path in weights else next(carried)
-                for path, *_ in self.what["model"]["weights"]
+            self.state: dict[str, Any] = unpack(training["state"], Pieces(None), members[STATE])
+            self.weights: list[Array] = [members[WEIGHTS][name] for name in self._names]
+            self.slots: list[list[Array]] = [
+                [members[OPTIMIZER][f"{k}.{name}"] for name in self._names]
+                for k in range(len(members[OPTIMIZER]) // max(len(self._names), 1))
             ]
-        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            if CONFIG in members:
+                told, constants = members[CONFIG]["optimizer"], members.get(CONSTANTS, {})
+                self.state["own"] = unpack(told["own"], Pieces(None), constants)
+            for name in KEYS:
+                _ = self.state[name]
+            random.set_seed(self.state["seed"])
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.title} is damaged: {type(error).__name__} {error}") from None
-        self.seed_before = random.current_seed()
-        random.set_seed(self.state["seed"])
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for name, *_ in self.what["model"]["weights"]]
 
     def __str__(self) -> str:
         part, epoch = self.state["part"], self.state["epoch"]
@@ -141,13 +177,20 @@ def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
 # What a run does.
 
 
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
 def _plain(owner: Any) -> dict[str, Any]:
-    """An object's class and its public numbers and words."""
+    """An object's class, and its public numbers and words and those of the objects in it."""
     told: dict[str, Any] = {"class": type(owner).__name__}
     for name, value in sorted(vars(owner).items()):
+        if name[0] == "_" or name in ("name", "built") or name.endswith("_initializer"):
+            continue
         value = getattr(value, "kind", value)  # of an activation
-        plain = value is None or isinstance(value, bool | int | float | str)
-        if plain and name[0] != "_" and name not in ("name", "built"):
+        if isinstance(value, Configured) and not isinstance(value, Layer):
+            told[name] = _plain(value)
+        elif _is_plain(value):
             told[name] = value
     return told
 
@@ -209,8 +252,7 @@ def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None
     pairs = zip(layers, others, strict=True)
     parts = [(f"layer {name!r}", one, other) for (_, one), (name, other) in pairs]
     parts += [(name, saved[name], present[name]) for name in present if name != "model"]
-    for part, *pair in parts:
-        one, other = (_packed(value, "", {}) for value in pair)
+    for part, one, other in parts:
         if one == other:
             continue
         if isinstance(one, dict) and isinstance(other, dict):
@@ -236,6 +278,26 @@ def _callbacks(fit: Fit) -> list[Any]:
     ]
 
 
+def _arguments(callback: Any) -> dict[str, Any]:
+    """The arguments of a callback that are numbers and words."""
+    config = callback.get_config() if isinstance(callback, Configured) else {}
+    return {name: value for name, value in config.items() if _is_plain(value)}
+
+
+def _warn_changed(title: str, callback: Any, saved: dict[str, Any]) -> None:
+    """Say what is different in a callback that goes on with a state."""
+    present = _arguments(callback)
+    changed = {n for n in saved.keys() | present.keys() if saved.get(n) != present.get(n)}
+    if changed and getattr(callback, "lasting", True):
+        told = ", ".join(f"{n} was {saved.get(n)}, is {present.get(n)}" for n in sorted(changed))
+        warnings.warn(
+            f"{title} goes on with other arguments of {type(callback).__name__}: {told}; from here "
+            "on the new ones count",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
 def _state(fit: Fit) -> dict[str, Any]:
     model, optimizer, part = fit.model, fit.compiled.optimizer, fit.part
     rate = optimizer.learning_rate
@@ -257,15 +319,16 @@ def _state(fit: Fit) -> dict[str, Any]:
             "iterations": optimizer.iterations,
             "learning_rate": _plain(rate) if callable(rate) else rate,
             "momentum": getattr(optimizer, "momentum", None),
-            "slots": model.store.slots,
-            "own": getattr(optimizer, "get_state", dict)(),
         },
         "trainable": {
             "layers": [layer.trainable for layer in model.layers],
             "weights": [p.trainable for p in model.parameters],
         },
         "stopped": fit.stop_reason if fit.stop_lasts else None,
-        "callbacks": [[type(c).__name__, c.get_state()] for c in _callbacks(fit)],
+        "callbacks": [
+            {"class": type(c).__name__, "state": c.get_state(), "arguments": _arguments(c)}
+            for c in _callbacks(fit)
+        ],
     }
 
 
@@ -287,7 +350,7 @@ def check(fit: Fit, source: Saved) -> None:
 
 def _check(fit: Fit, source: Saved) -> None:
     _compare(source.title, source.what, _what(fit))
-    old = [name for name, _ in source.state["callbacks"]]
+    old = [saved["class"] for saved in source.state["callbacks"]]
     new = [type(callback).__name__ for callback in _callbacks(fit)]
     if old != new:
         raise ValueError(
@@ -303,10 +366,13 @@ def _check(fit: Fit, source: Saved) -> None:
             f"{source.title} is of another run: its learning rate is {saved}, here it is "
             f"{present}; go on with the same"
         )
-    shapes = [(w.shape, p.shape) for w, p in zip(source.weights, fit.model.parameters, strict=True)]
-    shapes.append((source.state["optimizer"]["slots"].shape[1:], (fit.model.store.count,)))
-    if any(one != other for one, other in shapes):
+    shapes = [p.shape for p in fit.model.parameters]
+    if any(
+        [array.shape for array in arrays] != shapes for arrays in (source.weights, *source.slots)
+    ):
         raise ValueError(f"{source.title} is damaged: its arrays do not have the stated shapes")
+    for callback, told in zip(_callbacks(fit), source.state["callbacks"], strict=True):
+        _warn_changed(source.title, callback, told["arguments"])
 
 
 def restore(fit: Fit, source: Saved) -> None:
@@ -317,12 +383,15 @@ def restore(fit: Fit, source: Saved) -> None:
         optimizer.learning_rate = own["learning_rate"]
     if own["momentum"] is not None:
         setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
-    if own["own"]:
-        getattr(optimizer, "set_state")(own["own"])  # noqa: B009  (of those that have one)
+    if saved["own"]:
+        getattr(optimizer, "set_state")(saved["own"])  # noqa: B009  (of those that have one)
     optimizer.iterations = own["iterations"]
-    if len(model.store.slots) != len(own["slots"]):  # a callback has set another momentum
-        model.store.reserve_slots(len(own["slots"]))
-    model.store.slots[...] = own["slots"]
+    store = model.store
+    if len(store.slots) != len(source.slots):  # a callback has set another momentum
+        store.reserve_slots(len(source.slots))
+    for k, arrays in enumerate(source.slots):
+        for p, array in zip(model.parameters, arrays, strict=True):
+            store.slot(k, p)[...] = array
     trainable = saved["trainable"]
     for layer, value in zip(model.layers, trainable["layers"], strict=True):
         if layer.trainable != value:  # a callback has frozen it, or the other way round
@@ -343,39 +412,7 @@ def restore(fit: Fit, source: Saved) -> None:
     for feed, state in ((fit.validation, saved["validation"]), (fit.testing, saved["testing"])):
         if feed is not None:
             feed.set_state(state)
-    for callback, (_, state) in zip(_callbacks(fit), saved["callbacks"], strict=True):
-        callback.set_state(state)
+    for callback, told in zip(_callbacks(fit), saved["callbacks"], strict=True):
+        callback.set_state(told["state"])
     if saved["stopped"] is not None:
         model.stop_training, model.stop_reason = True, saved["stopped"]
-
-
-# States as JSON, with the arrays apart.
-
-
-def _packed(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """A value as JSON has it, with ``{"$array": name}`` in the place of arrays."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"$array": name}
-    if isinstance(value, list | tuple):
-        return [_packed(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
-    if isinstance(value, dict) and all(isinstance(k, str) and k[:1] != "$" for k in value):
-        return {k: _packed(v, f"{name}.{k}".lstrip("."), arrays) for k, v in value.items()}
-    raise TypeError(
-        f"[fit] {name} cannot be saved: a state is made of numbers, strings, arrays, lists and "
-        f"dicts with names for keys, and this is {value!r}"
-    )
-
-
-def _unpacked(value: Any, arrays: Mapping[str, Array]) -> Any:
-    if isinstance(value, list):
-        return [_unpacked(item, arrays) for item in value]
-    if isinstance(value, dict):
-        if "$array" in value:
-            return arrays[value["$array"]]
-        return {k: _unpacked(v, arrays) for k, v in value.items()}
-    return value

@@ -170,6 +170,13 @@ class Sequential(Model):
             nodes.append(_single(member, member(nodes[-1])))
         self._nodes = nodes
 
+    def _packed(self, title: str, arrays: dict[str, Any]) -> dict[str, Any]:
+        """The chain as a part of a layer in a file: see `convkit.saving.packing`."""
+        from convkit.saving.packing import pack
+
+        chain = [*(node.layer for node in self._nodes[:1]), *self._chain]
+        return {"$sequential": [pack(layer, title, arrays) for layer in chain], "name": self.name}
+
     def _restore_chain(self, nodes: list[Node]) -> None:
         self._nodes = nodes
 

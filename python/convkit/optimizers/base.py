@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean, refuse_options
+from convkit.saving.config import Configured
 from convkit.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ HARMLESS: dict[str, Any] = {
 Rate = float | LearningRateSchedule | Callable[[int], float]
 
 
-class Optimizer:
+class Optimizer(Configured):
     """Base of the optimizers.
 
     Attributes
@@ -114,6 +116,12 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_owner": nobody}  # a copy's model claims it
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make such an optimizer, with the values that they have now."""
+        config = super().get_config()
+        names = [*inspect.signature(type(self).__init__).parameters, *config]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def claim(self, model: object) -> bool:
         """Make the model the one whose state this is; tells whether it was not before.

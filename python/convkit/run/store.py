@@ -89,6 +89,10 @@ class Store:
         """The parameter's gradient from the last training step."""
         return self._cut(self.gradients, parameter)
 
+    def slot(self, number: int, parameter: Parameter) -> Array:
+        """One of the numbers of optimiser state of a parameter, as a writable view."""
+        return self._cut(self.slots[number], parameter)
+
     @staticmethod
     def _cut(flat: Array, parameter: Parameter) -> Array:
         size = math.prod(parameter.shape)

@@ -14,7 +14,8 @@ from convkit.ops.activation import activate
 from convkit.ops.activation_formulas import FROM_OUTPUT, activation_params
 from convkit.ops.conv2d import conv2d_params
 from convkit.ops.dropout import dropout_params
-from convkit.ops.loss import LABEL_LOSSES, loss_params
+from convkit.ops.loss import loss_params
+from convkit.ops.loss_formulas import BINARY_LOSSES, LABEL_LOSSES
 from convkit.ops.penalty import penalty_params
 from convkit.ops.pool2d import pool2d_params
 from convkit.ops.registry import Array, Context, Spec, Step
@@ -206,15 +207,20 @@ def loss(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[
 
     def fill(rng: np.random.Generator) -> list[Array | None]:
         p = rng.standard_normal(shape)
-        if kind == "cross_entropy":
+        if kind in ("cross_entropy", "focal_cross_entropy", "kl_divergence"):
             p = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
-        elif kind == "binary_cross_entropy":
+        elif kind in BINARY_LOSSES and kind.startswith("binary"):
             p = 1 / (1 + np.exp(-p))
+        elif kind in ("poisson", "squared_logarithmic_error"):
+            p = np.abs(p)
         t = rng.integers(0, k, (n,)) if labelled else rng.random(shape, "f4")
-        return [p.astype(np.float32), t, rng.choice([0.0, 0.5, 1.5], n) if weighted else None]
+        if kind in ("hinge", "squared_hinge"):
+            t = 2 * np.rint(t) - 1
+        weight = rng.choice([0.0, 0.5, 1.5], n) if weighted else None
+        return [p.astype(np.float32), t, weight, None]
 
     t = Spec((n,), "int32") if labelled else Spec(shape)
-    specs = (Spec(shape), t, Spec((n,)) if weighted else None)
+    specs = (Spec(shape), t, Spec((n,)) if weighted else None, None)
     params = loss_params(kind, scale=1 / max(n, 1))
     passes = ("forward", "backward")
     return [Call(name, "loss", which, specs, params, fill=fill) for which in passes]
