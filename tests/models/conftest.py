@@ -57,3 +57,18 @@ def convnet(size=8, channels=1, classes=4, dropout=0.25):
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def two_layers(optimizer, **options):
+    """A compiled network of two layers with its data."""
+    ck.set_seed(3)
+    x, y = blobs()
+    model = ck.Sequential(
+        [
+            ck.Input((4,)),
+            ck.layers.Dense(8, "tanh", name="first", **options),
+            ck.layers.Dense(3, name="second"),
+        ]
+    )
+    model.compile(optimizer, "mse")
+    return model, x, np.eye(3, dtype=np.float32)[y]

@@ -69,7 +69,9 @@ class Loop:
             }
         if mode == "train" and compiled is not None:
             optimizer = compiled.optimizer
-            key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
+            clips = (optimizer.clipnorm, optimizer.global_clipnorm)
+            key += (tuple(optimizer.params().items()), clips)
+            key += (tuple(self.store.stretches(optimizer.decays)),)
             options["optimizer"] = optimizer
         if self.model.store is not self.store:
             raise RuntimeError("the layers of a model cannot change while it runs")
@@ -165,6 +167,8 @@ class Loop:
         """Run up to `count` steps; the optimizer's count of steps goes on."""
         optimizer = compiled.optimizer
         rates = optimizer.rates(optimizer.iterations, count) if mode == "train" else None
+        if rates is not None:
+            count = len(rates)  # shorter than that where a later rate cannot be used
         step = Step(optimizer.iterations, first, 0.0, random.current_seed())
         result = executor.run(data, count, step, rates, sums, TIME_LIMIT)
         if mode == "train":

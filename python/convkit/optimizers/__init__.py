@@ -5,15 +5,24 @@ the hyperparameters and the number of steps done. Formulas: csrc/ops/update/upda
 """
 
 from convkit import schedules
-from convkit.optimizers.adam import Adam
+from convkit.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from convkit.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from convkit.optimizers.base import Optimizer
+from convkit.optimizers.lion import Lion
 from convkit.optimizers.names import get
 from convkit.optimizers.sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
     "Optimizer",
+    "RMSprop",
     "get",
     "schedules",
 ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from convkit.errors import did_you_mean
-from convkit.optimizers.adam import Adam
+from convkit.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from convkit.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from convkit.optimizers.base import Optimizer
+from convkit.optimizers.lion import Lion
 from convkit.optimizers.sgd import SGD
 
-NAMES: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+_KINDS = (SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, Nadam, RMSprop)
+NAMES: dict[str, Callable[[], Optimizer]] = {kind.__name__.lower(): kind for kind in _KINDS}
 
 
 def get(identifier: object) -> Optimizer:
