@@ -5,15 +5,32 @@ the hyperparameters and the number of steps done. Formulas: csrc/ops/update/upda
 """
 
 from convkit import schedules
+from convkit.optimizers import line_search
 from convkit.optimizers.adam import Adam
 from convkit.optimizers.base import Optimizer
+from convkit.optimizers.conjugate import ConjugateGradient, SteepestDescent
+from convkit.optimizers.full_batch import Descent, FullBatch, Minimum, minimize
+from convkit.optimizers.levenberg_marquardt import LevenbergMarquardt
+from convkit.optimizers.line_search import LineSearch
 from convkit.optimizers.names import get
+from convkit.optimizers.quasi_newton import BFGS, LBFGS
 from convkit.optimizers.sgd import SGD
 
 __all__ = [
+    "BFGS",
+    "LBFGS",
     "SGD",
     "Adam",
+    "ConjugateGradient",
+    "Descent",
+    "FullBatch",
+    "LevenbergMarquardt",
+    "LineSearch",
+    "Minimum",
     "Optimizer",
+    "SteepestDescent",
     "get",
+    "line_search",
+    "minimize",
     "schedules",
 ]
