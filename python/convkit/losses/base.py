@@ -103,7 +103,7 @@ class Loss:
         params: Params = {
             "kind": kind,
             "label_smoothing": self.label_smoothing,
-            "scale": builder.share * (1.0 if self.reduction == "sum" else 1.0 / max(rows, 1)),
+            "scale": 1.0 if self.reduction == "sum" else builder.share / max(rows, 1),
         }
         builder.layer = self.name
         pass_name = "backward" if gradient else "forward"

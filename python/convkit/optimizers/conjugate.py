@@ -6,7 +6,8 @@ from typing import Any
 
 from convkit.errors import did_you_mean
 from convkit.optimizers.full_batch import Descent, Memory
-from convkit.optimizers.line_search import Array, Line, LineSearch, Point, StrongWolfe
+from convkit.optimizers.line import Array, Line, Point
+from convkit.optimizers.line_search import LineSearch, StrongWolfe
 
 __all__ = ["ConjugateGradient", "SteepestDescent"]
 

@@ -16,15 +16,8 @@ from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
 from convkit.optimizers.base import Optimizer
-from convkit.optimizers.line_search import (
-    Array,
-    Evaluations,
-    Line,
-    LineSearch,
-    Objective,
-    Point,
-    get,
-)
+from convkit.optimizers.line import Array, Evaluations, Line, Objective, Point
+from convkit.optimizers.line_search import LineSearch, get
 
 if TYPE_CHECKING:
     from convkit.program.program import Builder, Value

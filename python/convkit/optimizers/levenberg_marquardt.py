@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit.optimizers.full_batch import STUCK, FullBatch, Iteration, Memory
-from convkit.optimizers.line_search import Array, Evaluations, Point
+from convkit.optimizers.line import Array, Evaluations, Point
 
 __all__ = ["LevenbergMarquardt"]
 
@@ -59,6 +59,15 @@ class LevenbergMarquardt(FullBatch):
         self.max_bytes = int(max_bytes)
         self.max_evaluations = int(max_evaluations)
         self._seal(LevenbergMarquardt)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what the damping takes the place of."""
+        if name == "learning_rate" and hasattr(self, "_learning_rate"):
+            raise TypeError(
+                "LevenbergMarquardt has no learning_rate: the damping finds the length of the "
+                "step; leave out what changes it"
+            )
+        super().__setattr__(name, value)
 
     def check_size(self, size: int) -> None:
         needed = 8 * size * size

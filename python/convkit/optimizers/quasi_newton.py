@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from convkit.optimizers.full_batch import Descent, Memory
-from convkit.optimizers.line_search import Array, Line, LineSearch, Point
+from convkit.optimizers.line import Array, Line, Point
+from convkit.optimizers.line_search import LineSearch
 
 __all__ = ["BFGS", "LBFGS"]
 
