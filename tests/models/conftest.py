@@ -5,6 +5,9 @@ import pytest
 
 import convkit as ck
 from convkit import random as ck_random
+from convkit.models.data import check_samples
+from convkit.models.feeds import ArrayFeed
+from convkit.models.objective import DataObjective
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +60,13 @@ def convnet(size=8, channels=1, classes=4, dropout=0.25):
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def objective_of(model, x, y, batch=256, weight=None, dtype="float64"):
+    """The loss over a data set as a function of the weights, as fit makes it."""
+    compiled = model._require_compiled("fit")
+    loop = model._prepare("fit", x, compiled)
+    samples = check_samples("fit", model, x, y, weight, None, compiled.loss)
+    objective = DataObjective(loop, ArrayFeed(samples, batch), compiled, dtype)
+    objective.begin(0)
+    return objective

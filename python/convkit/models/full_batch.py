@@ -12,6 +12,7 @@ per chunk and iteration, after the step.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,11 @@ __all__ = ["FullBatchTraining", "check_full_batch", "usual_chunk"]
 CHUNK = 256  # samples, where fit is not told a batch_size
 
 
-def usual_chunk(optimizer: Optimizer, usual: int) -> int:
+def usual_chunk(model: Any, optimizer: Optimizer, usual: int) -> int:
     """The batch size of ``fit`` where none was given: of chunks, or the one of other optimizers."""
-    return CHUNK if isinstance(optimizer, FullBatch) else usual
+    if isinstance(optimizer, FullBatch) and fixed_batch(model) is None:
+        return CHUNK
+    return usual
 
 
 def check_full_batch(verb: str, optimizer: Optimizer, steps_per_epoch: int | None = None) -> bool:

@@ -163,7 +163,7 @@ class Trainer(Compilable):
         compiled = self._require_compiled("fit")
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
-        usual = usual_chunk(compiled.optimizer, self._usual_batch)
+        usual = usual_chunk(self, compiled.optimizer, self._usual_batch)
         batch = count("fit", "batch_size", batch_size, usual)
         validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
