@@ -6,7 +6,7 @@ import pytest
 import convkit as ck
 from convkit.optimizers.line_search import StrongWolfe
 
-O = ck.optimizers
+optimizers = ck.optimizers
 EXACT = StrongWolfe(curvature=1e-6)
 
 
@@ -25,17 +25,17 @@ def rosenbrock(w):
 @pytest.mark.parametrize(
     ("make", "two", "ten"),
     [
-        (O.ConjugateGradient, 119, 286),
-        (lambda: O.ConjugateGradient("fletcher_reeves"), 120, 320),
-        (lambda: O.ConjugateGradient("hestenes_stiefel"), 119, 300),
-        (O.BFGS, 46, 101),
-        (O.LBFGS, 46, 98),
+        (optimizers.ConjugateGradient, 119, 286),
+        (lambda: optimizers.ConjugateGradient("fletcher_reeves"), 120, 320),
+        (lambda: optimizers.ConjugateGradient("hestenes_stiefel"), 119, 300),
+        (optimizers.BFGS, 46, 101),
+        (optimizers.LBFGS, 46, 98),
     ],
     ids=["polak_ribiere", "fletcher_reeves", "hestenes_stiefel", "bfgs", "lbfgs"],
 )
 def test_rosenbrock(make, two, ten):
     for n, expected in ((2, two), (10, ten)):
-        found = O.minimize(rosenbrock, [-1.2, 1.0] * (n // 2), make())
+        found = optimizers.minimize(rosenbrock, [-1.2, 1.0] * (n // 2), make())
         assert found.weights == pytest.approx(np.ones(n), abs=1e-7)
         assert found.loss < 1e-15 and found.gradient_norm <= 1e-8
         assert found.evaluations <= 1.5 * expected
@@ -44,7 +44,9 @@ def test_rosenbrock(make, two, ten):
 
 
 def test_steepest_descent_zigzags_where_the_others_do_not():
-    found = O.minimize(rosenbrock, [-1.2, 1.0], O.SteepestDescent(), iterations=300)
+    found = optimizers.minimize(
+        rosenbrock, [-1.2, 1.0], optimizers.SteepestDescent(), iterations=300
+    )
     assert 1e-3 < found.loss < 2  # in the valley, far from its end
     assert found.reason == "all 300 iterations done"
 
@@ -62,12 +64,12 @@ def quadratic(n, seed, condition=100.0):
 def test_conjugate_gradients_are_exact_after_n_steps_on_a_quadratic(beta, n):
     for seed in range(5):
         function, minimum = quadratic(n, seed)
-        method = O.ConjugateGradient(beta, line_search=EXACT)
-        found = O.minimize(function, np.zeros(n), method, iterations=n)
+        method = optimizers.ConjugateGradient(beta, line_search=EXACT)
+        found = optimizers.minimize(function, np.zeros(n), method, iterations=n)
         assert found.weights == pytest.approx(minimum, abs=1e-5 * abs(minimum).max())
         if n > 2:
-            half = O.minimize(
-                function, np.zeros(n), O.ConjugateGradient(beta, line_search=EXACT), n // 2
+            half = optimizers.minimize(
+                function, np.zeros(n), optimizers.ConjugateGradient(beta, line_search=EXACT), n // 2
             )
             assert abs(half.weights - minimum).max() > 1e-3 * abs(minimum).max()
 
@@ -85,10 +87,10 @@ def test_conjugate_gradients_with_exact_steps_are_those_of_hestenes_and_stiefel(
         new = r + alpha * a @ p
         p = -new + new @ new / (r @ r) * p
         r = new
-        found = O.minimize(
+        found = optimizers.minimize(
             lambda w: (float(w @ a @ w / 2 - b @ w), a @ w - b),
             np.zeros(n),
-            O.ConjugateGradient(line_search=EXACT),
+            optimizers.ConjugateGradient(line_search=EXACT),
             iterations=k,
         )
         assert found.weights == pytest.approx(w, rel=1e-6, abs=1e-8)
@@ -99,11 +101,11 @@ def test_bfgs_finds_the_inverse_hessian():
     n = 6
     function, minimum = quadratic(n, 3, condition=10)
     hessian = np.array([function(e)[1] - function(np.zeros(n))[1] for e in np.eye(n)])
-    method = O.BFGS(line_search=EXACT, tolerance=0.0)
+    method = optimizers.BFGS(line_search=EXACT, tolerance=0.0)
     evaluations = ck.optimizers.line.Evaluations(function)
     point, memory = evaluations.point(np.ones(n)), {}
     for _ in range(n):
-        point, memory, _, reason = method.iterate(evaluations, point, memory)
+        point, memory, _, _ = method.iterate(evaluations, point, memory)
     assert memory["inverse_hessian"] == pytest.approx(np.linalg.inv(hessian), abs=1e-5)
     assert point.weights == pytest.approx(minimum, abs=1e-6)
 
@@ -128,12 +130,14 @@ def test_bfgs_and_lbfgs_go_the_same_way_while_all_pairs_are_remembered():
         "gradient_changes": tuple(y for _, y in pairs),
     }
     point = ck.optimizers.line.Evaluations(function).point(w)
-    assert O.LBFGS().direction(point, memory) == pytest.approx(-h @ point.gradient, rel=1e-9)
+    assert optimizers.LBFGS().direction(point, memory) == pytest.approx(
+        -h @ point.gradient, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_lbfgs_remembers_so_many_pairs(size):
-    method = O.LBFGS(size)
+    method = optimizers.LBFGS(size)
     evaluations = ck.optimizers.line.Evaluations(rosenbrock)
     point, memory = evaluations.point(np.array([-1.2, 1.0, 0.5])), {}
     changes = []
@@ -152,13 +156,13 @@ def test_a_pair_without_curvature_is_left_out():
     def wave(w):
         return float(np.cos(w[0])), -np.sin(w)
 
-    method = O.LBFGS(line_search="armijo", learning_rate=0.1)
+    method = optimizers.LBFGS(line_search="armijo", learning_rate=0.1)
     evaluations = ck.optimizers.line.Evaluations(wave)
     point = evaluations.point(np.array([0.1]))
     point, memory, logs, _ = method.iterate(evaluations, point, {})
     assert logs["step_size"] == pytest.approx(0.1) and memory == {}
-    assert O.minimize(wave, [0.1], "lbfgs").weights == pytest.approx([np.pi], abs=1e-8)
-    assert O.minimize(wave, [0.1], "bfgs").weights == pytest.approx([np.pi], abs=1e-8)
+    assert optimizers.minimize(wave, [0.1], "lbfgs").weights == pytest.approx([np.pi], abs=1e-8)
+    assert optimizers.minimize(wave, [0.1], "bfgs").weights == pytest.approx([np.pi], abs=1e-8)
 
 
 def test_a_trial_that_is_no_number_shortens_the_step():
@@ -167,10 +171,10 @@ def test_a_trial_that_is_no_number_shortens_the_step():
         return -np.log(1 - w) - 2 * w, np.array([1 / (1 - w) - 2])
 
     for method in ("steepest_descent", "cg", "bfgs", "lbfgs"):
-        found = O.minimize(barrier, [-50.0], method)
+        found = optimizers.minimize(barrier, [-50.0], method)
         assert found.weights == pytest.approx([0.5], abs=1e-7)
     with pytest.raises(ValueError, match="not finite at the start"):
-        O.minimize(barrier, [2.0])
+        optimizers.minimize(barrier, [2.0])
 
 
 def test_training_ends_where_no_step_helps():
@@ -180,13 +184,18 @@ def test_training_ends_where_no_step_helps():
         return float(abs(w[0] - 0.3)), np.where(w < 0.3, -1.0, 1.0)
 
     for method in ("steepest_descent", "cg", "lbfgs"):
-        found = O.minimize(kink, [1.0], method)
+        found = optimizers.minimize(kink, [1.0], method)
         assert found.reason == "no step along the direction lowers the loss"
         assert found.loss < 1e-3 and found.iterations < 100
 
 
 def test_what_is_not_supported_is_refused():
-    for cls in (O.SteepestDescent, O.ConjugateGradient, O.BFGS, O.LBFGS):
+    for cls in (
+        optimizers.SteepestDescent,
+        optimizers.ConjugateGradient,
+        optimizers.BFGS,
+        optimizers.LBFGS,
+    ):
         name = cls.__name__
         with pytest.raises(TypeError, match=f"{name}: clipnorm=1.0 is not supported"):
             cls(clipnorm=1.0)
@@ -207,15 +216,15 @@ def test_what_is_not_supported_is_refused():
         with pytest.raises(AttributeError, match="did you mean 'tolerance'"):
             cls().tolerence = 1
     with pytest.raises(ValueError, match="unknown beta 'polak_ribier'; did you mean"):
-        O.ConjugateGradient("polak_ribier")
+        optimizers.ConjugateGradient("polak_ribier")
     with pytest.raises(ValueError, match="restart_every is 0"):
-        O.ConjugateGradient(restart_every=0)
+        optimizers.ConjugateGradient(restart_every=0)
     with pytest.raises(ValueError, match="memory_size is 0"):
-        O.LBFGS(0)
+        optimizers.LBFGS(0)
     with pytest.raises(ValueError, match=r"20000 weights takes 3,200,000,000 bytes.*\"lbfgs\""):
-        O.BFGS().check_size(20_000)
+        optimizers.BFGS().check_size(20_000)
     with pytest.raises(TypeError, match=r"Adam takes batches of data.*\"lbfgs\""):
-        O.minimize(rosenbrock, np.ones(2), "adam")
+        optimizers.minimize(rosenbrock, np.ones(2), "adam")
 
 
 @pytest.mark.parametrize(
@@ -229,4 +238,4 @@ def test_what_is_not_supported_is_refused():
     ],
 )
 def test_names(names, cls):
-    assert [type(O.get(name)).__name__ for name in names] == [cls] * len(names)
+    assert [type(optimizers.get(name)).__name__ for name in names] == [cls] * len(names)

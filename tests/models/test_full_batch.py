@@ -9,7 +9,7 @@ import pytest
 import convkit as ck
 from models.conftest import blobs, classifier, images, objective_of
 
-O = ck.optimizers
+optimizers = ck.optimizers
 NAMES = ["steepest_descent", "cg", "bfgs", "lbfgs"]
 
 
@@ -129,11 +129,14 @@ def test_the_loss_never_rises_on_random_networks(dtype):
     """100 networks for each dtype, of two layers and any activation, on random data."""
     activations = ["tanh", "relu", "sigmoid", "elu", "softplus"]
     every = [
-        *(lambda n=n: O.SteepestDescent(n, dtype=dtype) for n in ("brent", "armijo", "wolfe")),
-        lambda: O.ConjugateGradient(dtype=dtype),
-        lambda: O.BFGS(dtype=dtype),
-        lambda: O.LBFGS(dtype=dtype),
-        lambda: O.LevenbergMarquardt(dtype=dtype),
+        *(
+            lambda n=n: optimizers.SteepestDescent(n, dtype=dtype)
+            for n in ("brent", "armijo", "wolfe")
+        ),
+        lambda: optimizers.ConjugateGradient(dtype=dtype),
+        lambda: optimizers.BFGS(dtype=dtype),
+        lambda: optimizers.LBFGS(dtype=dtype),
+        lambda: optimizers.LevenbergMarquardt(dtype=dtype),
     ]
     for seed in range(100):
         ck.set_seed(seed)
@@ -223,7 +226,7 @@ def test_ends_where_the_gradient_vanishes():
 
 def test_ends_where_no_step_lowers_the_loss():
     x, y = data()
-    model = regressor(O.LBFGS(tolerance=0.0, dtype="float32"))
+    model = regressor(optimizers.LBFGS(tolerance=0.0, dtype="float32"))
     history = model.fit(x, y, epochs=3000, verbose=0)
     assert history.stopped == "LBFGS: no step along the direction lowers the loss"
     assert history.history["step_size"][-1] == 0
@@ -458,7 +461,7 @@ def test_not_a_number_at_the_start_is_found():
     weights = model.get_weights()
     weights[2][1, 1] = np.inf
     model.set_weights(weights)
-    with pytest.raises(ck.errors.NonFiniteError, match="kernel is not finite.*smaller weights"):
+    with pytest.raises(ck.errors.NonFiniteError, match=r"kernel is not finite.*smaller weights"):
         model.fit(x, y, 10, verbose=0)
 
 
@@ -470,7 +473,7 @@ def test_an_interruption_leaves_the_last_whole_iteration():
     after, state = flat(model), model.optimizer.get_state()
     ck.set_seed(8)
     other = regressor("lbfgs")
-    original = O.LBFGS.direction
+    original = optimizers.LBFGS.direction
 
     def interrupted(self, point, memory):
         if self.iterations == 3:
@@ -478,7 +481,7 @@ def test_an_interruption_leaves_the_last_whole_iteration():
         return original(self, point, memory)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(O.LBFGS, "direction", interrupted)
+        patch.setattr(optimizers.LBFGS, "direction", interrupted)
         with pytest.raises(KeyboardInterrupt):
             other.fit(x, y, 7, epochs=10, verbose=0)
     assert np.array_equal(flat(other), after)
@@ -516,11 +519,11 @@ def test_threads_do_not_change_the_bits():
 def test_what_makes_no_sense_is_refused():
     x, y = data()
     model = regressor("lbfgs")
-    with pytest.raises(ValueError, match="LBFGS takes all the data for a step.*steps_per_epoch"):
+    with pytest.raises(ValueError, match=r"LBFGS takes all the data for a step.*steps_per_epoch"):
         model.fit(x, y, steps_per_epoch=3, verbose=0)
     with pytest.raises(ValueError, match=r"\[train_on_batch\] LBFGS takes all .*call fit"):
         model.train_on_batch(x, y)
-    model = regressor(O.BFGS(max_bytes=1000))
+    model = regressor(optimizers.BFGS(max_bytes=1000))
     with pytest.raises(ValueError, match=r"inverse Hessian of 37 weights takes 10,952 bytes"):
         model.fit(x, y, verbose=0)
     model = ck.Sequential(
@@ -535,7 +538,6 @@ def test_what_makes_no_sense_is_refused():
 
 
 def test_the_program_is_listed():
-    x, _ = data()
     model = regressor("lbfgs")
     listing = str(model.program("train", 8))
     assert "loss.backward" in listing and "update" not in listing

@@ -77,7 +77,7 @@ def test_damping_follows_nielsen():
 
     evaluations = line.Evaluations(Steep())
     _, memory, _, _ = LM(damping=1e-3).iterate(evaluations, evaluations.point(np.zeros(2)), {})
-    # mu = 2e-3 * 2 * 4 * 8 * 16 * 32 = 65.5 is the first that lowers the loss; rho decides the rest.
+    # mu = 2e-3 * 2 * 4 * 8 * 16 * 32 = 65.5 is the first that lowers the loss.
     h = 40 / (2 + 65.536)
     share = (40 - 40 * (1 - h) ** 2) / (h * (65.536 * h + 40))
     assert memory["damping"] == pytest.approx(65.536 * max(1 / 3, 1 - (2 * share - 1) ** 3))

@@ -102,9 +102,7 @@ class FullBatchTraining:
         self._begin()
 
     def _begin(self) -> None:
-        self.objective = DataObjective(
-            self.loop, self.feed, self.compiled, self.optimizer.dtype
-        )
+        self.objective = DataObjective(self.loop, self.feed, self.compiled, self.optimizer.dtype)
         self.optimizer.check_size(self.objective.size)
         self._point: Point | None = None  # where the last iteration ended
         self._left: Array | None = None  # all parameters as it left them

@@ -254,9 +254,7 @@ class Descent(FullBatch):
             # Where losses are equal to the last bit, the gradient still tells better from worse.
             if new.loss < point.loss or (new.loss == point.loss and new.norm < point.norm):
                 logs = _logs(new, step, evaluations.count - before)
-                return Iteration(
-                    new, self.learn(kept, line, step, new), logs, self.converged(new)
-                )
+                return Iteration(new, self.learn(kept, line, step, new), logs, self.converged(new))
         logs = _logs(point, 0.0, evaluations.count - before)
         return Iteration(point, {}, logs, reason or STUCK)
 

@@ -21,9 +21,7 @@ __all__ = ["SEED", "compile_jacobian"]
 SEED = "seed"  # the buffer of the factors of the outputs
 
 
-def compile_jacobian(
-    model: Model, *, inputs: Sequence[Spec], dtype: str, indexed: bool
-) -> Program:
+def compile_jacobian(model: Model, *, inputs: Sequence[Spec], dtype: str, indexed: bool) -> Program:
     """Make the program that takes one sample and writes the gradient of ``seed . output``.
 
     With a seed that is 1 for one output and 0 for the others, the gradient is that output's row of
