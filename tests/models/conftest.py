@@ -70,3 +70,21 @@ def objective_of(model, x, y, batch=256, weight=None, dtype="float64"):
     objective = DataObjective(loop, ArrayFeed(samples, batch), compiled, dtype)
     objective.begin(0)
     return objective
+
+
+def regressor(optimizer, hidden=5, features=4, **options):
+    model = ck.Sequential(
+        [ck.Input((features,)), ck.layers.Dense(hidden, "tanh"), ck.layers.Dense(2)]
+    )
+    model.compile(optimizer, "mse", **options)
+    return model
+
+
+def waves(n=60, seed=0, features=4):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, features)).astype(np.float32)
+    return x, np.stack([np.sin(x[:, 0] * x[:, 1]), x[:, 2] - x[:, 3]], 1).astype(np.float32)
+
+
+def flat(model):
+    return np.concatenate([w.ravel() for w in model.get_weights()])

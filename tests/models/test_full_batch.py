@@ -1,34 +1,13 @@
 """fit with optimizers that take all the data in each step."""
 
-import pickle
-import signal
-
 import numpy as np
 import pytest
 
 import convkit as ck
-from models.conftest import blobs, classifier, images, objective_of
+from models.conftest import blobs, classifier, flat, images, objective_of, regressor, waves
 
 optimizers = ck.optimizers
 NAMES = ["steepest_descent", "cg", "bfgs", "lbfgs"]
-
-
-def regressor(optimizer, hidden=5, features=4, **options):
-    model = ck.Sequential(
-        [ck.Input((features,)), ck.layers.Dense(hidden, "tanh"), ck.layers.Dense(2)]
-    )
-    model.compile(optimizer, "mse", **options)
-    return model
-
-
-def data(n=60, seed=0, features=4):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, features)).astype(np.float32)
-    return x, np.stack([np.sin(x[:, 0] * x[:, 1]), x[:, 2] - x[:, 3]], 1).astype(np.float32)
-
-
-def flat(model):
-    return np.concatenate([w.ravel() for w in model.get_weights()])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,7 +28,7 @@ def test_two_words_change_the_optimizer(name):
 
 
 def test_what_history_shows_is_the_loss_after_the_step():
-    x, y = data()
+    x, y = waves()
     model = regressor("lbfgs", metrics=["mse"])
     for _ in range(3):
         logs = model.fit(x, y, epochs=1, verbose=0).history
@@ -101,7 +80,7 @@ def test_the_gradient_is_that_of_differences():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_does_not_depend_on_the_chunks(name):
-    x, y = data()
+    x, y = waves()
     ends = []
     for batch in (9, 60):
         ck.set_seed(1)
@@ -212,7 +191,7 @@ def test_linear_regression_takes_conjugate_gradients_n_steps():
 
 
 def test_ends_where_the_gradient_vanishes():
-    x, y = data()
+    x, y = waves()
     model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(2)])
     model.compile("bfgs", "mse")
     history = model.fit(x, y, epochs=100, verbose=0)
@@ -225,148 +204,12 @@ def test_ends_where_the_gradient_vanishes():
 
 
 def test_ends_where_no_step_lowers_the_loss():
-    x, y = data()
+    x, y = waves()
     model = regressor(optimizers.LBFGS(tolerance=0.0, dtype="float32"))
     history = model.fit(x, y, epochs=3000, verbose=0)
     assert history.stopped == "LBFGS: no step along the direction lowers the loss"
     assert history.history["step_size"][-1] == 0
     assert history.history["loss"][-1] == history.history["loss"][-2]
-
-
-def test_fit_in_pieces_is_fit_at_once():
-    x, y = data()
-    for name in (*NAMES, "lm"):
-        ends = []
-        for pieces in ([8], [3, 5], [1] * 8):
-            ck.set_seed(4)
-            model = regressor(name)
-            losses = [
-                loss
-                for n in pieces
-                for loss in model.fit(x, y, 13, epochs=n, verbose=0).history["loss"]
-            ]
-            ends.append((model.optimizer.weights, losses))
-        for weights, losses in ends[1:]:
-            assert np.array_equal(weights, ends[0][0]) and losses == ends[0][1], name
-
-
-@pytest.mark.parametrize("name", [*NAMES, "lm"])
-@pytest.mark.parametrize("dropout", [False, True])
-def test_a_run_goes_on_from_its_state_to_the_same_bits(name, dropout):
-    if dropout and name == "lm":
-        pytest.skip("refused")
-
-    def fresh(seed):
-        ck.set_seed(seed)
-        layers = [ck.Input((4,)), ck.layers.Dense(5, "tanh")]
-        layers += [ck.layers.Dropout(0.2)] if dropout else []
-        model = ck.Sequential([*layers, ck.layers.Dense(2)])
-        model.compile(name, "mse")
-        return model
-
-    x, y = data()
-    model = fresh(5)
-    model.fit(x, y, 13, epochs=14, verbose=0)
-    saved, weights = model.optimizer.get_state(), model.get_weights()
-    assert saved["iterations"] == 14 and saved["weights"].dtype == np.float64
-    assert all(isinstance(v, int | float | np.ndarray) for v in saved.values())
-    expected = model.fit(x, y, 13, epochs=5, verbose=0)
-
-    other = fresh(6)
-    other.set_weights(weights)
-    other.optimizer.set_state(saved)
-    ck.set_seed(5)
-    history = other.fit(x, y, 13, epochs=5, verbose=0)
-    assert history.history == expected.history
-    assert np.array_equal(other.optimizer.weights, model.optimizer.weights)
-    assert other.optimizer.iterations == 19
-    for key, value in model.optimizer.get_state().items():
-        assert np.array_equal(other.optimizer.get_state()[key], value), key
-
-    third = fresh(6)  # without the state it is another run
-    third.set_weights(weights)
-    ck.set_seed(5)
-    assert third.fit(x, y, 13, epochs=5, verbose=0).history != expected.history
-    with pytest.raises(ValueError, match="'momentum' does not belong to its state"):
-        other.optimizer.set_state({"iterations": 1, "momentum": 0})
-
-
-def test_a_model_is_pickled_with_the_state():
-    x, y = data()
-    model = regressor("lbfgs")
-    model.fit(x, y, epochs=4, verbose=0)
-    copy = pickle.loads(pickle.dumps(model))
-    one = model.fit(x, y, epochs=3, verbose=0).history
-    assert copy.fit(x, y, epochs=3, verbose=0).history == one
-    assert np.array_equal(flat(copy), flat(model))
-
-
-def test_weights_that_a_callback_sets_are_where_it_goes_on():
-    x, y = data()
-    model = regressor("lbfgs")
-    weights = [w + 1 for w in model.get_weights()]
-
-    def change(epoch, logs):
-        if epoch == 2:
-            model.set_weights(weights)
-
-    callback = ck.callbacks.LambdaCallback(on_epoch_end=change)
-    history = model.fit(x, y, epochs=5, callbacks=[callback], verbose=0)
-    other = regressor("lbfgs")
-    other.set_weights(weights)
-    expected = other.fit(x, y, epochs=2, verbose=0).history["loss"]
-    assert history.history["loss"][3:] == expected
-    assert np.array_equal(flat(model), flat(other))
-
-
-def test_frozen_layers_stay_and_the_others_are_a_smaller_problem():
-    x, y = data()
-    model = regressor("lbfgs")
-    model.layers[0].trainable = False
-    kernel = model.layers[0].get_weights()[0]
-    model.fit(x, y, epochs=30, verbose=0)
-    assert np.array_equal(model.layers[0].get_weights()[0], kernel)
-    assert model.optimizer.weights.size == 5 * 2 + 2
-    hidden = np.tanh(x.astype(np.float64) @ kernel)
-    a = np.column_stack([hidden, np.ones(len(x))])
-    solution = np.linalg.lstsq(a, y, rcond=None)[0]
-    assert model.optimizer.weights.reshape(6, 2) == pytest.approx(solution, abs=1e-5)
-
-
-def test_dropout_draws_one_mask_for_an_iteration():
-    x, y = data(200)
-    model = ck.Sequential(
-        [
-            ck.Input((4,)),
-            ck.layers.Dense(16, "tanh"),
-            ck.layers.Dropout(0.3),
-            ck.layers.Dense(2),
-        ]
-    )
-    model.compile("lbfgs", "mse")
-    objective = objective_of(model, x, y, 60)
-    w = objective.gather(model.store.parameters)
-    one = objective(w)[0]
-    assert objective(w)[0] == objective.loss(w) == one and objective.random
-    objective.begin(1)
-    assert objective(w)[0] != one
-    before = model.evaluate(x, y, verbose=0)
-    model.fit(x, y, epochs=30, verbose=0)
-    assert model.evaluate(x, y, verbose=0) < 0.5 * before
-
-
-def test_moving_averages_change_once_per_chunk_and_iteration():
-    x, y = data(50)
-    model = ck.Sequential(
-        [ck.Input((4,)), ck.layers.BatchNormalization(momentum=0.5), ck.layers.Dense(2)]
-    )
-    model.compile("lbfgs", "mse")
-    mean = np.zeros(4)
-    for _ in range(3):
-        model.fit(x, y, 20, epochs=1, verbose=0)
-        for first in (0, 20, 40):
-            mean = 0.5 * mean + 0.5 * x[first : first + 20].mean(0, dtype=np.float64)
-    assert model.layers[0].get_weights()[2] == pytest.approx(mean, abs=1e-6)
 
 
 def test_images_and_sequences_train():
@@ -406,7 +249,7 @@ class Batches:
 
 
 def test_iterables_of_batches():
-    x, y = data()
+    x, y = waves()
     ends = []
     for arguments in ((x, y, 16), (Batches(x, y, 16),)):
         ck.set_seed(1)
@@ -419,7 +262,7 @@ def test_iterables_of_batches():
 
 
 def test_the_split_parts_are_seen_as_always():
-    x, y = data(100)
+    x, y = waves(100)
     model = regressor("lbfgs")
     history = model.fit(x, y, epochs=3, split=(0.6, 0.2, 0.2), verbose=0)
     rows = history.parts["training"]
@@ -430,7 +273,7 @@ def test_the_split_parts_are_seen_as_always():
 
 
 def test_early_stopping_restores_the_best_weights():
-    x, y = data(40)
+    x, y = waves(40)
     stopping = ck.callbacks.EarlyStopping(patience=3, restore_best_weights=True)
     model = regressor("lbfgs", hidden=30)
     history = model.fit(x, y, epochs=200, validation_split=0.5, callbacks=[stopping], verbose=0)
@@ -445,79 +288,14 @@ def test_hooks_and_lines(capsys):
         on_train_batch_begin=lambda batch, logs: seen.append(("begin", batch)),
         on_train_batch_end=lambda batch, logs: seen.append(("end", batch, "loss" in logs)),
     )
-    x, y = data()
+    x, y = waves()
     regressor("cg").fit(x, y, epochs=2, callbacks=[callback], verbose=2)
     assert seen == [("begin", 0), ("end", 0, True)] * 2
     assert capsys.readouterr().out.count("1/1") == 2
 
 
-def test_not_a_number_at_the_start_is_found():
-    x, y = data()
-    model = regressor("lbfgs")
-    x[17, 2] = np.nan
-    with pytest.raises(ck.errors.NonFiniteError, match=r"the data is not finite: x\[17\] holds"):
-        model.fit(x, y, 10, verbose=0)
-    x, y = data()
-    weights = model.get_weights()
-    weights[2][1, 1] = np.inf
-    model.set_weights(weights)
-    with pytest.raises(ck.errors.NonFiniteError, match=r"kernel is not finite.*smaller weights"):
-        model.fit(x, y, 10, verbose=0)
-
-
-def test_an_interruption_leaves_the_last_whole_iteration():
-    x, y = data()
-    ck.set_seed(8)
-    model = regressor("lbfgs")
-    model.fit(x, y, 7, epochs=3, verbose=0)
-    after, state = flat(model), model.optimizer.get_state()
-    ck.set_seed(8)
-    other = regressor("lbfgs")
-    original = optimizers.LBFGS.direction
-
-    def interrupted(self, point, memory):
-        if self.iterations == 3:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, point, memory)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optimizers.LBFGS, "direction", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            other.fit(x, y, 7, epochs=10, verbose=0)
-    assert np.array_equal(flat(other), after)
-    for key, value in other.optimizer.get_state().items():
-        assert np.array_equal(value, state[key])
-    more = other.fit(x, y, 7, epochs=2, verbose=0).history
-    assert more == model.fit(x, y, 7, epochs=2, verbose=0).history
-
-
-@pytest.mark.parametrize("kind", ["eager", "reference"])
-def test_every_executor_goes_the_same_way(kind):
-    x, y = data(20)
-    ck.set_seed(1)
-    model = regressor("lbfgs")
-    expected = model.fit(x, y, 7, epochs=3, verbose=0).history["loss"]
-    ck.set_seed(1)
-    other = regressor("lbfgs")
-    other.executor = kind
-    assert other.fit(x, y, 7, epochs=3, verbose=0).history["loss"] == pytest.approx(
-        expected, rel=1e-9
-    )
-
-
-def test_threads_do_not_change_the_bits():
-    x, y = blobs(200)
-    ends = []
-    for threads in (1, 2):
-        ck.set_num_threads(threads)
-        ck.set_seed(1)
-        model = classifier(optimizer="lbfgs", hidden=64)
-        ends.append((model.fit(x, y, 64, epochs=4, verbose=0).history["loss"], flat(model)))
-    assert ends[0][0] == ends[1][0] and np.array_equal(ends[0][1], ends[1][1])
-
-
 def test_what_makes_no_sense_is_refused():
-    x, y = data()
+    x, y = waves()
     model = regressor("lbfgs")
     with pytest.raises(ValueError, match=r"LBFGS takes all the data for a step.*steps_per_epoch"):
         model.fit(x, y, steps_per_epoch=3, verbose=0)

@@ -65,7 +65,7 @@ def fit_feed(
     listed = list(listed) if isinstance(listed, list | tuple) else [listed]
     full = None
     if isinstance(compiled.optimizer, FullBatch):
-        full = FullBatchTraining(loop, feed, compiled)
+        full = FullBatchTraining(loop, feed, compiled, len(epochs))
     steps = feed.steps if full is None else 1
     params = {"verbose": verbose, "epochs": last, "steps": steps}
     hooks = CallbackList([*listed, history], model, params)

@@ -12,16 +12,18 @@ per chunk and iteration, after the step.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
+from convkit.layers import BatchNormalization
 from convkit.models.compiled import Compiled
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, IterableFeed
 from convkit.models.fixed_batch import fixed_batch
 from convkit.models.loop import Loop, raise_interruption
-from convkit.models.objective import DataObjective, bound, places, squared_factor
+from convkit.models.objective import DataObjective, bound, places
 from convkit.ops.registry import Array
 from convkit.optimizers import FullBatch, LevenbergMarquardt, Optimizer
 from convkit.optimizers.line import Evaluations, Point
@@ -61,6 +63,23 @@ def check_full_batch(verb: str, optimizer: Optimizer, steps_per_epoch: int | Non
     return True
 
 
+def _warn_slow_averages(model: Any, changes: int) -> None:
+    """Warn that moving averages will not have moved far, where steps are few."""
+    for call in model.calls:
+        layer = call.layer
+        if not isinstance(layer, BatchNormalization) or not layer.trainable or call.inference:
+            continue
+        left = layer.momentum**changes
+        if left > 0.1:
+            warnings.warn(
+                f"{layer.title}: its moving averages change {changes} times in this fit, once for "
+                f"each chunk of batch_size samples and epoch, and keep {left:.0%} of what they "
+                f"were; lower its momentum ({layer.momentum:g}), or batch_size",
+                UserWarning,
+                stacklevel=5,
+            )
+
+
 class FullBatchTraining:
     """The epochs of a `fit` whose optimizer takes all the data for each step.
 
@@ -69,6 +88,8 @@ class FullBatchTraining:
     loop : Loop
     feed : Feed
     compiled : Compiled
+    epochs : int
+        To come.
 
     Raises
     ------
@@ -77,7 +98,7 @@ class FullBatchTraining:
         the optimizer cannot work with so many weights or with this loss.
     """
 
-    def __init__(self, loop: Loop, feed: Feed, compiled: Compiled) -> None:
+    def __init__(self, loop: Loop, feed: Feed, compiled: Compiled, epochs: int) -> None:
         assert isinstance(compiled.optimizer, FullBatch)
         self.loop = loop
         self.feed = feed
@@ -96,14 +117,15 @@ class FullBatchTraining:
                 "carries a state from batch to batch; leave out stateful=True, or use an optimizer "
                 'of batches, such as "adam"'
             )
-        if isinstance(self.optimizer, LevenbergMarquardt):
-            squared_factor(compiled, 1)
         self.optimizer.resume()
         self._begin()
+        _warn_slow_averages(loop.model, epochs * self.objective.count)
 
     def _begin(self) -> None:
         self.objective = DataObjective(self.loop, self.feed, self.compiled, self.optimizer.dtype)
         self.optimizer.check_size(self.objective.size)
+        if isinstance(self.optimizer, LevenbergMarquardt):
+            self.objective.check_squares()
         self._point: Point | None = None  # where the last iteration ended
         self._left: Array | None = None  # all parameters as it left them
 

@@ -7,7 +7,7 @@ memory limits the size of a chunk and not that of the data set.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -129,7 +129,7 @@ class DataObjective:
         self._store.parameters[...] = self.loop.store.parameters
         self._store.gradients[...] = 0
 
-    def chunks(self) -> Iterator[Segment]:
+    def chunks(self) -> Generator[Segment, None, None]:
         """All the data once, in runs of a single step."""
         with closing(self.feed.epoch()) as segments:
             for run in segments:
@@ -254,8 +254,8 @@ class DataObjective:
                 parts.append(np.full(math.prod(p.shape), 2 * rule.l2 if rule is not None else 0.0))
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _jacobian(self, segment: Segment) -> Iterator[Array]:
-        """Rows of the Jacobian of a chunk, some at a time, by sample and output."""
+    def _row(self, segment: Segment) -> Executor:
+        """What computes a row of the Jacobian."""
         samples = segment.samples
         indexed = segment.order is not None
         key = ("jacobian", samples.inputs, indexed)
@@ -265,7 +265,24 @@ class DataObjective:
             )
             executor = make_executor(self.loop.kind, program, self._store)
             self._executors[key] = _Chunk(executor, executor)
-        executor = self._executors[key].whole
+        return self._executors[key].whole
+
+    def check_squares(self) -> None:
+        """Refuse a loss that is no squared error, and a model without a Jacobian.
+
+        Raises
+        ------
+        ValueError
+        """
+        squared_factor(self.compiled, 1)
+        with closing(self.chunks()) as chunks:
+            for segment in chunks:
+                self._row(segment)
+                return
+
+    def _jacobian(self, segment: Segment) -> Iterator[Array]:
+        """Rows of the Jacobian of a chunk, some at a time, by sample and output."""
+        samples, executor = segment.samples, self._row(segment)
         shape = executor.program.externals[SEED].spec.shape
         outputs = math.prod(shape)
         factors = np.full((segment.batch, outputs), squared_factor(self.compiled, shape[-1]))
