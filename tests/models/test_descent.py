@@ -197,13 +197,13 @@ def test_what_is_not_supported_is_refused():
         optimizers.LBFGS,
     ):
         name = cls.__name__
-        with pytest.raises(TypeError, match=f"{name}: clipnorm=1.0 is not supported"):
+        with pytest.raises(TypeError, match=f"{name}: clipnorm is not supported: a step finds"):
             cls(clipnorm=1.0)
-        with pytest.raises(TypeError, match=f"{name}: global_clipnorm .* the line search finds"):
+        with pytest.raises(TypeError, match=f"{name}: global_clipnorm is not supported"):
             cls(global_clipnorm=1.0)
         with pytest.raises(TypeError, match=f"{name}: weight_decay .* kernel_regularizer"):
             cls(weight_decay=0.1)
-        with pytest.raises(TypeError, match=f"{name} got an unexpected argument 'maximize'"):
+        with pytest.raises(TypeError, match=f"{name}: maximize is not supported: minimise a loss"):
             cls(maximize=True)
         with pytest.raises(TypeError, match=f"{name}: learning_rate is the length of the first"):
             cls(learning_rate=ck.schedules.ExponentialDecay(0.1, 10, 0.9))

@@ -8,8 +8,8 @@ function. `convkit.models.full_batch` makes that function of a model and its dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,16 +19,19 @@ from convkit.optimizers.base import Optimizer
 from convkit.optimizers.line import Array, Evaluations, Line, Objective, Point
 from convkit.optimizers.line_search import LineSearch, get
 
-if TYPE_CHECKING:
-    from convkit.program.program import Builder, Value
-
 __all__ = ["Descent", "FullBatch", "Iteration", "Minimum", "minimize"]
 
 Memory = Mapping[str, Any]  # numbers, arrays, and tuples of arrays of one shape
 STUCK = "no step along the direction lowers the loss"
+_DECAY = "use regularizers, such as kernel_regularizer=, which belong to the loss"
+_CLIP = "a step finds its own length"
 _REFUSED = {
-    "weight_decay": "use regularizers, such as kernel_regularizer=, which belong to the loss",
-    "global_clipnorm": "the line search finds the length of the step",
+    "weight_decay": _DECAY,
+    "exclude_from_weight_decay": _DECAY,
+    "clipnorm": _CLIP,
+    "clipvalue": _CLIP,
+    "global_clipnorm": _CLIP,
+    "maximize": "minimise a loss of the other sign",
 }
 
 
@@ -191,9 +194,7 @@ class FullBatch(Optimizer):
             if key in self.memory_keys
         }
 
-    def emit(
-        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
-    ) -> None:
+    def emit(self, *operands: Any) -> None:
         """Nothing: the weights change between the passes over the data, not in a program."""
 
     def __repr__(self) -> str:
