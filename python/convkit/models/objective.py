@@ -248,10 +248,9 @@ class DataObjective:
 
     def _penalties(self) -> Array:
         parts = []
-        for p in self.loop.store.members:
-            if p.trainable:
-                rule = p.regularizer or (self.compiled.regularizer if len(p.shape) > 1 else None)
-                parts.append(np.full(math.prod(p.shape), 2 * rule.l2 if rule is not None else 0.0))
+        for p in trained(self.loop.model):
+            rule = p.regularizer or (self.compiled.regularizer if len(p.shape) > 1 else None)
+            parts.append(np.full(math.prod(p.shape), 2 * rule.l2 if rule is not None else 0.0))
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _row(self, segment: Segment) -> Executor:
@@ -323,6 +322,29 @@ def squared_factor(compiled: Compiled, width: int) -> float:
     return 1.0 / width
 
 
+def trained(model: Any) -> list[Any]:
+    """The parameters that training changes: those whose learning rate is multiplied by 1, not 0.
+
+    Raises
+    ------
+    ValueError
+        If one has another multiplier: the step along the gradient has one length for all weights.
+    """
+    found = []
+    for p in model.store.members:
+        multiplier = getattr(p, "multiplier", 1.0)
+        if not p.trainable or multiplier == 0:
+            continue
+        if multiplier != 1:
+            raise ValueError(
+                f"[fit] parameter {p.path!r} has lr_multiplier={multiplier:g}, and a step over all "
+                "the data has one length for all weights; set it to 1, or to 0 to keep the values, "
+                'or use an optimizer of batches, such as "sgd"'
+            )
+        found.append(p)
+    return found
+
+
 def places(model: Any) -> list[tuple[int, int]]:
-    """Where a model's trainable weights lie in its flat buffers, gaps left out: offset, length."""
-    return [(p.offset, math.prod(p.shape)) for p in model.store.members if p.trainable]
+    """Where the weights that training changes lie in the flat buffers: offset and length."""
+    return [(p.offset, math.prod(p.shape)) for p in trained(model)]
