@@ -117,7 +117,6 @@ class FullBatchTraining:
                 "carries a state from batch to batch; leave out stateful=True, or use an optimizer "
                 'of batches, such as "adam"'
             )
-        self.optimizer.resume()
         self._begin()
         _warn_slow_averages(loop.model, epochs * self.objective.count)
 
@@ -166,6 +165,7 @@ class FullBatchTraining:
         """
         optimizer, store, model = self.optimizer, self.loop.store, self.loop.model
         model.build()
+        optimizer.resume()
         if places(model) != self.objective.places:  # a callback froze a layer
             self._begin()
         objective = self.objective

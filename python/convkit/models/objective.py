@@ -319,7 +319,8 @@ def squared_factor(compiled: Compiled, width: int) -> float:
             f"[fit] LevenbergMarquardt minimises squared errors, and the loss is "
             f'{compiled.loss.name!r}; use the loss "mean_squared_error", or the optimizer "lbfgs"'
         )
-    return 1.0 / width
+    divisor = getattr(compiled.loss, "op_options", {}).get("divisor", 0.0)
+    return 1.0 / (divisor or width)
 
 
 def trained(model: Any) -> list[Any]:

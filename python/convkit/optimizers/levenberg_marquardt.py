@@ -62,7 +62,7 @@ class LevenbergMarquardt(FullBatch):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what the damping takes the place of."""
-        if name == "learning_rate" and hasattr(self, "_learning_rate"):
+        if name == "learning_rate" and value != getattr(self, "_learning_rate", value):
             raise TypeError(
                 "LevenbergMarquardt has no learning_rate: the damping finds the length of the "
                 "step; leave out what changes it"
