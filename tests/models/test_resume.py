@@ -17,8 +17,11 @@ from convkit.callbacks import (
     ReduceLROnPlateau,
     TimeLimit,
 )
+from convkit.optimizers.names import NAMES
 from models.conftest import blobs, classifier, convnet, images
 from models.resuming import Crash, assert_same, outcome
+
+LOSS = "sparse_categorical_crossentropy"
 
 
 def dense():
@@ -78,7 +81,13 @@ def partial_epochs():
     return model, data, {**options, "steps_per_epoch": 3}
 
 
-MODELS = [dense, normalised, stateful, convolutional, partial_epochs]
+def full_batch():
+    """An epoch is one step over all the data, and the optimizer has a state of its own."""
+    model = classifier(optimizer=ck.optimizers.LBFGS(), regularizer=ck.regularizers.L2(1e-3))
+    return model, blobs(44), {"epochs": 10, "validation_split": 0.25}
+
+
+MODELS = [full_batch, dense, normalised, stateful, convolutional, partial_epochs]
 
 
 def deciding(model):
@@ -119,6 +128,25 @@ def test_a_run_that_crashes_after_any_step_ends_with_the_same_bits(make, tmp_pat
             ck.set_seed(5)
         model.fit(*data, **options, callbacks=callbacks, verbose=0, resume=path)
         assert_same(outcome(model, callbacks[:-1]), expected)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_optimizer_goes_on(name, tmp_path):
+    x, y = blobs(40)
+
+    def run(path, crash=0):
+        ck.set_seed(5)
+        regression = name in ("levenberg_marquardt", "lm")
+        model = classifier(optimizer=name, loss="mse" if regression else LOSS)
+        callbacks = [ModelCheckpoint(path, save_freq=2)] + [Crash(crash)] * bool(crash)
+        targets = np.eye(3, dtype="float32")[y] if regression else y
+        model.fit(x, targets, batch_size=8, epochs=6, callbacks=callbacks, verbose=0, resume=path)
+        return outcome(model, [])
+
+    expected = run(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="crash"):
+        run(tmp_path / "part", 4)
+    assert_same(run(tmp_path / "part"), expected)
 
 
 @pytest.mark.parametrize("frequency", ["epoch", 1, 3, 5])

@@ -58,6 +58,18 @@ def test_convergence_compares_one_epoch_with_the_one_before(on, norm):
         assert model.history.stopped.startswith(f"Convergence: the {on} changed by ")
 
 
+def test_convergence_of_an_optimizer_that_takes_all_the_data():
+    x, y = blobs(60)
+    model = classifier(optimizer="lbfgs")
+    watch, never = Watch(), Convergence(0.0, norm=2)
+    norms = model.fit(
+        x, y, batch_size=7, epochs=6, verbose=0, callbacks=[watch, never]
+    ).history["gradient_norm"]  # fmt: skip
+    assert [np.linalg.norm(g) for g in watch.gradient] == pytest.approx(norms, rel=1e-5)
+    change = np.linalg.norm(watch.gradient[-1].astype(float) - watch.gradient[-2])
+    assert never.change == pytest.approx(change, rel=1e-6) and change > 0
+
+
 def test_convergence_with_patience():
     x, y = blobs(60)
     model = classifier()

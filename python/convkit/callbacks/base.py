@@ -66,7 +66,8 @@ class Callback(Configured):
         not.
         """
         model, before = self.model, getattr(self.model, "stopped_by", None)
-        if before is None or not model.stop_training or (self.lasting and not before.lasting):
+        lasts = self.lasting and before is not None and not before.lasting
+        if not model.stop_training or not model.stop_reason or lasts:
             model.stop_reason = f"{type(self).__name__}: {reason}"
             model.stopped_by = self
         model.stop_training = True

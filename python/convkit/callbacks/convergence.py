@@ -87,7 +87,10 @@ class Convergence(Callback):
             return np.array([(logs or {}).get("loss", np.nan)], np.float64)
         store = self.model.store
         flat = store.gradients if self.on == "gradient" else store.parameters
-        return np.concatenate([flat[:0], *(flat[at : at + n] for at, n in store.stretches())])
+        stretches = store.stretches()
+        return np.concatenate(
+            [flat[:0], *(flat[s.offset : s.offset + s.length] for s in stretches)]
+        )
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._reset()

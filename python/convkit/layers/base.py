@@ -14,7 +14,7 @@ from convkit.activations import ActivationFunction
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
 from convkit.layers.names import snake_case, unique_name
-from convkit.layers.parameter import Parameter, assign
+from convkit.layers.parameter import Parameter, assign, check_multiplier
 from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
@@ -32,6 +32,8 @@ _UNSUPPORTED = (
     "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
 
+_CHANGEABLE = ("built", "trainable", "lr_multiplier")  # of a built layer
+
 
 class Layer(Configured):
     """Declares weights and says which instructions compute it.
@@ -44,6 +46,8 @@ class Layer(Configured):
     name : str, optional
         By default the class's name in snake case, numbered.
     trainable : bool
+    lr_multiplier : float
+        Factor of the learning rate for the layer's weights.
     dtype : str, optional
         "float32", the only one so far.
     input_shape : tuple of int, optional
@@ -69,6 +73,7 @@ class Layer(Configured):
         *,
         name: str | None = None,
         trainable: bool = True,
+        lr_multiplier: float = 1.0,
         dtype: str | None = None,
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
@@ -100,13 +105,14 @@ class Layer(Configured):
         self.parameters: list[Parameter] = []
         self.built = False
         self._trainable = bool(trainable)
+        self._lr_multiplier = check_multiplier(self.title, lr_multiplier)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would come too late: the model has its shapes and programs."""
-        if self.__dict__.get("built") and name not in ("built", "trainable") and name[0] != "_":
+        if self.__dict__.get("built") and name not in _CHANGEABLE and name[0] != "_":
             own = type(self).__module__.startswith("convkit.")
             if own and not hasattr(self, name):
-                known = [key for key in (*vars(self), "trainable") if not key.startswith("_")]
+                known = [key for key in (*vars(self), *_CHANGEABLE) if not key.startswith("_")]
                 raise AttributeError(
                     f"{self.title} has no attribute {name!r}{did_you_mean(name, known)}"
                 )
@@ -235,6 +241,7 @@ class Layer(Configured):
             name, tuple(shape), initializers.get(initializer), layer=self.name, trainable=trainable
         )
         parameter.frozen = not self._trainable
+        parameter.layer_multiplier = self._lr_multiplier
         parameter.regularizer = self._regularizers.get(name)
         self.parameters.append(parameter)
         return parameter
@@ -334,6 +341,21 @@ class Layer(Configured):
         self._trainable = bool(value)
         for parameter in self.parameters:
             parameter.frozen = not self._trainable
+
+    @property
+    def lr_multiplier(self) -> float:
+        """Factor of the learning rate for the layer's weights; it may be set at any time.
+
+        At 0 the weights and the optimizer's state of them stay as they are. A parameter has a
+        factor of its own besides: ``layer.bias.lr_multiplier = 2``, as in Caffe's networks.
+        """
+        return self._lr_multiplier
+
+    @lr_multiplier.setter
+    def lr_multiplier(self, value: float) -> None:
+        self._lr_multiplier = check_multiplier(self.title, value)
+        for parameter in self.parameters:
+            parameter.layer_multiplier = self._lr_multiplier
 
     @property
     def weights(self) -> list[Parameter]:

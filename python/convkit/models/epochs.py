@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from convkit.models.arguments import validates
 from convkit.models.compiled import Compiled, Totals
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, Segment
+from convkit.models.full_batch import FullBatchTraining
 from convkit.models.loop import Loop
 from convkit.models.parts import carried_states_kept
 from convkit.models.progress import Progress
 from convkit.ops.registry import Step
+from convkit.optimizers import FullBatch
 from convkit.run.executor import Executor
 
 __all__ = ["Fit", "Part", "evaluate_feed"]
@@ -39,12 +41,15 @@ class Part:
     totals : Totals
     done : int
         Steps.
+    logs : dict of str to float, optional
+        Of an optimizer that takes all the data for its step, in place of the totals.
     """
 
     path: tuple[int, ...]
     feed: dict[str, Any]
     totals: Totals
     done: int = 0
+    logs: dict[str, float] | None = None
 
 
 class Fit:
@@ -108,7 +113,10 @@ class Fit:
         self.history.parts = dict(parts or {})
         listed = [] if callbacks is None else callbacks
         listed = list(listed) if isinstance(listed, list | tuple) else [listed]
-        params = {"verbose": verbose, "epochs": self.last, "steps": feed.steps}
+        self.full: FullBatchTraining | None = None
+        if isinstance(compiled.optimizer, FullBatch):
+            self.full = FullBatchTraining(loop, feed, compiled, len(epochs))
+        params = {"verbose": verbose, "epochs": self.last, "steps": self.steps_of_epoch}
         self.hooks = CallbackList([*listed, self.history], self.model, params)
 
     def run(self, saved: resume.Saved | None = None) -> History:
@@ -158,6 +166,11 @@ class Fit:
         hooks.call("on_train_end", logs)
         return history
 
+    @property
+    def steps_of_epoch(self) -> int | None:
+        """Steps that an epoch has, None where nobody knows."""
+        return self.feed.steps if self.full is None else 1
+
     def save(self, path: Any) -> None:
         """Write a file from which `run` goes on; see `convkit.models.resume`."""
         resume.save(self, path)
@@ -181,11 +194,15 @@ class Fit:
         if self.part is None:
             hooks.call("on_epoch_begin", epoch, None)
             self.part = self.begun((self.compiled.optimizer.iterations, epoch))
-        progress.begin(self.feed.steps, f"Epoch {epoch + 1}/{self.last}", self.part.done)
-        if not self.model.stop_training:  # it may be when resumed
+        progress.begin(self.steps_of_epoch, f"Epoch {epoch + 1}/{self.last}", self.part.done)
+        if self.model.stop_training:  # it may be when resumed
+            pass
+        elif self.full is None:
             self._train(self.part)
-        logs = self.part.totals.logs()
-        if self._stopped() and self.part.done != self.feed.steps:
+        elif not self.part.done:
+            self._iterate(self.full, self.part)
+        logs = self.part.totals.logs() if self.part.logs is None else self.part.logs
+        if self._stopped() and self.part.done != self.steps_of_epoch:
             progress.end(logs)
             return logs
         if self.validation is not None and validates(self.frequency, epoch):
@@ -210,16 +227,10 @@ class Fit:
         return Part(path, self.feed.get_state(), totals)
 
     def _train(self, part: Part) -> None:
-        hooks, progress, totals = self.hooks, self.progress, part.totals
+        totals = part.totals
 
         def after(done: int) -> bool:
-            self.steps += done - part.done
-            part.done = done
-            called = hooks.end_batch(self.steps, done - 1, totals.logs)
-            hooks.between_steps()
-            if called:
-                hooks.checkpoint(self.save)
-            progress.update(done, totals.logs() if progress.live else {})
+            self._after(part, done, totals.logs)
             return bool(self.model.stop_training)
 
         def failed(executor: Executor, segment: Segment, step: Step, done: int) -> None:
@@ -227,9 +238,25 @@ class Fit:
 
         self.loop.run(
             "train", self.feed, self.compiled, totals,
-            path=part.path, skip=part.done, before=hooks.begin_batch, after=after, failed=failed,
-            most=lambda done: hooks.steps_left(self.steps),
+            path=part.path, skip=part.done, before=self.hooks.begin_batch, after=after,
+            failed=failed, most=lambda done: self.hooks.steps_left(self.steps),
         )  # fmt: skip
+
+    def _iterate(self, full: FullBatchTraining, part: Part) -> None:
+        """The one step of an epoch over all the data."""
+        self.hooks.begin_batch(0)
+        logs = part.logs = full.epoch(self.epoch)
+        self._after(part, 1, lambda: logs)
+
+    def _after(self, part: Part, done: int, logs: Callable[[], dict[str, float]]) -> None:
+        """What there is to do between two steps."""
+        self.steps += done - part.done
+        part.done = done
+        called = self.hooks.end_batch(self.steps, done - 1, logs)
+        self.hooks.between_steps()
+        if called:
+            self.hooks.checkpoint(self.save)
+        self.progress.update(done, logs() if self.progress.live else {})
 
 
 def _warn_ended(epoch: int, last: int) -> None:

@@ -22,7 +22,7 @@ from convkit.run import make_executor
 from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "raise_interruption", "rows_of", "weights_of"]
 
 CACHE = 32  # programs kept, by batch size and the like
 TIME_LIMIT = 0.1  # seconds until a run comes back for Ctrl-C and the progress bar
@@ -142,12 +142,12 @@ class Loop:
                     result = self._some(executor, mode, data, count, first, compiled, sums)
                     position = first + result.steps * segment.batch
                     totals.add(
-                        position - first, _rows(segment, position - first),
-                        _weights(segment, first, position),
+                        position - first, rows_of(segment, position - first),
+                        weights_of(segment, first, position),
                     )  # fmt: skip
                     first, left, done = position, left - result.steps, done + result.steps
                     stop = bool(result.steps and after(done))
-                    _raise_interruption(result)
+                    raise_interruption(result)
                     if stop:
                         return done
                     if result.status == "not_finite":
@@ -167,6 +167,8 @@ class Loop:
         """Run up to `count` steps; the optimizer's count of steps goes on."""
         optimizer = compiled.optimizer
         rates = optimizer.rates(optimizer.iterations, count) if mode == "train" else None
+        if rates is not None:
+            count = len(rates)  # shorter than that where a later rate cannot be used
         step = Step(optimizer.iterations, first, 0.0, random.current_seed())
         result = executor.run(data, count, step, rates, sums, TIME_LIMIT)
         if mode == "train":
@@ -192,7 +194,7 @@ class Loop:
                 for k in range(segment.steps):
                     before(done)
                     step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
-                    _raise_interruption(executor.run(data, 1, step, None, none))
+                    raise_interruption(executor.run(data, 1, step, None, none))
                     for part, value in zip(outputs, executor.program.output, strict=True):
                         part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
                     done += 1
@@ -200,7 +202,7 @@ class Loop:
         return outputs
 
 
-def _raise_interruption(result: RunResult) -> None:
+def raise_interruption(result: RunResult) -> None:
     """Raise what a signal's handler raised during a run; its whole steps are counted by now."""
     if result.error is not None:
         raise result.error
@@ -208,7 +210,7 @@ def _raise_interruption(result: RunResult) -> None:
         raise KeyboardInterrupt
 
 
-def _rows(segment: Segment, samples: int) -> int:
+def rows_of(segment: Segment, samples: int) -> int:
     """Rows of the loss in so many samples: more than one each where the output is a sequence."""
     y = segment.samples.target
     assert y is not None
@@ -216,7 +218,7 @@ def _rows(segment: Segment, samples: int) -> int:
     return samples * math.prod(shape)
 
 
-def _weights(segment: Segment, begin: int, end: int) -> Array | None:
+def weights_of(segment: Segment, begin: int, end: int) -> Array | None:
     """The sum of the sample weights of each step from position `begin` to `end`, if there are any.
 
     Step by step, so that a total of them does not depend on where runs end.

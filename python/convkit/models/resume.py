@@ -311,6 +311,7 @@ def _state(fit: Fit) -> dict[str, Any]:
             "feed": part.feed,
             "totals": part.totals.get_state(),
             "done": part.done,
+            "logs": part.logs,
         },
         "feed": fit.feed.get_state(),
         "validation": fit.validation and fit.validation.get_state(),
@@ -408,7 +409,7 @@ def restore(fit: Fit, source: Saved) -> None:
         fit.feed.set_state(part["feed"])
         fit.part = fit.begun(tuple(part["path"]))
         fit.part.totals.set_state(part["totals"])
-        fit.part.done = part["done"]
+        fit.part.done, fit.part.logs = part["done"], part["logs"]
     for feed, state in ((fit.validation, saved["validation"]), (fit.testing, saved["testing"])):
         if feed is not None:
             feed.set_state(state)

@@ -27,6 +27,7 @@ from convkit.models.diagnose import diagnose
 from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
+from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
 from convkit.models.resume import find
@@ -174,10 +175,13 @@ class Trainer(Compilable):
         saved = find(resume, callbacks)  # first, as the parts of the data follow from the seed
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
-        batch = count("fit", "batch_size", batch_size, self._usual_batch)
+        usual = usual_chunk(self, compiled.optimizer, self._usual_batch)
+        batch = count("fit", "batch_size", batch_size, usual)
         validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         shuffle = check_shuffle(shuffle)
+        if check_full_batch("fit", compiled.optimizer, steps_per_epoch):
+            shuffle = False  # a sum has no order, but for rounding
         check_fraction(validation_split)
         check_split(split, validation_split, validation_data, test_data)
         feed: Feed
@@ -369,6 +373,7 @@ class Trainer(Compilable):
     ) -> Any:
         """One training step; returns the loss and the metrics of this batch before the step."""
         compiled = self._require_compiled("train_on_batch")
+        check_full_batch("train_on_batch", compiled.optimizer)
         loop = self._prepare("train_on_batch", x, compiled)
         samples = check_samples(
             "train_on_batch", self, x, y, sample_weight, class_weight, compiled.loss

@@ -90,14 +90,18 @@ from convkit.ops.softmax import (
     softmax_backward,
 )
 from convkit.ops.transpose import transpose
-from convkit.ops.update import adam, clip_by_global_norm, sgd
+from convkit.ops.update_adam import adam, adamax, nadam
+from convkit.ops.update_steps import adadelta, adagrad, clip_by_global_norm, lion, rmsprop, sgd
 from convkit.ops.upsample2d import upsample2d, upsample2d_backward
 
 __all__ = [
     "accuracy",
     "activation",
     "activation_backward",
+    "adadelta",
+    "adagrad",
     "adam",
+    "adamax",
     "add",
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -137,6 +141,7 @@ __all__ = [
     "kernels",
     "leaky_relu",
     "linear",
+    "lion",
     "local_response_normalization",
     "local_response_normalization_backward",
     "log_softmax",
@@ -150,6 +155,7 @@ __all__ = [
     "mask_weight",
     "max_pool2d",
     "max_pool2d_backward",
+    "nadam",
     "ops",
     "pad2d",
     "penalty",
@@ -162,6 +168,7 @@ __all__ = [
     "register",
     "relu",
     "reverse_mask",
+    "rmsprop",
     "scaled_tanh",
     "scatter",
     "scatter_backward",

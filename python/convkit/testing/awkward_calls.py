@@ -22,6 +22,7 @@ from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
 from convkit.testing.rnn_calls import awkward_rnn
 from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
 from convkit.testing.transpose_calls import awkward_transpose
+from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import awkward_upsample2d
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -192,6 +193,6 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "scatter": awkward_scatter,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": awkward_transpose,
-    "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "update": lambda: [update_calls(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
     "upsample2d": awkward_upsample2d,
 }

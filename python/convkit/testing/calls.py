@@ -19,7 +19,6 @@ from convkit.ops.loss_formulas import BINARY_LOSSES, LABEL_LOSSES
 from convkit.ops.penalty import penalty_params
 from convkit.ops.pool2d import pool2d_params
 from convkit.ops.registry import Array, Context, Spec, Step
-from convkit.ops.update import update_params
 
 Fill = Callable[[np.random.Generator], Sequence[Array | None]]
 Shape = tuple[int, ...]
@@ -292,26 +291,4 @@ def penalty(name: str, n: int) -> list[Call]:
         Call(name, "penalty", "forward", (x,), params),
         Call(name, "penalty", "backward", (x,), params),
         Call(name, "penalty", "accumulate", (x, x), params),
-    ]
-
-
-def update(name: str, n: int) -> list[Call]:
-    """Plain SGD, SGD with momentum, Adam, and clipping by the norm, on n parameters."""
-    s, step = Spec((n,)), Step(step=3, learning_rate=1e-3)
-
-    def moments(rng: np.random.Generator) -> list[Array | None]:
-        g, m, v, w = (rng.standard_normal(n, "f4") for _ in range(4))
-        return [g, m, v**2, w]
-
-    def far(rng: np.random.Generator) -> list[Array | None]:
-        return [np.array([7.0]), rng.standard_normal(n, "f4")]
-
-    momentum, clipped = update_params(momentum=0.9), update_params(max_norm=5.0)
-    norm = Spec((1,))
-    return [
-        Call(f"{name}, sgd", "update", "sgd", (s, None, s), update_params(), step=step),
-        Call(f"{name}, momentum", "update", "sgd", (s, s, s), momentum, step=step),
-        Call(f"{name}, adam", "update", "adam", (s,) * 4, update_params(), step=step, fill=moments),
-        Call(f"{name}, norm", "update", "global_norm", (s, s), update_params()),
-        Call(f"{name}, clipping", "update", "clip_norm", (norm, s), clipped, fill=far),
     ]

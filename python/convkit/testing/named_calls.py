@@ -29,6 +29,7 @@ from convkit.testing.rbf_calls import named_rbf, named_scatter
 from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
 from convkit.testing.transpose_calls import named_transpose
+from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
@@ -242,6 +243,6 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "scatter": named_scatter,
     "softmax": _softmax,
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
-    "update": lambda small: _flat(calls.update, small),
+    "update": lambda small: _flat(update_calls, small),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }
