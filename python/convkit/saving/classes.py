@@ -14,7 +14,8 @@ __all__ = ["Pieces", "name_of"]
 
 # The packages whose public classes are in it, and a few that are not public.
 _PACKAGES = (
-    "activations", "initializers", "layers", "losses", "metrics", "optimizers", "regularizers",
+    "activations", "initializers", "layers", "losses", "metrics", "optimizers",
+    "optimizers.line_search", "regularizers",
     "schedules",
 )  # fmt: skip
 _MORE = (("metrics.from_loss", "LossAsMetric"), ("layers.input", "InputLayer"))
