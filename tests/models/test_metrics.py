@@ -6,13 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convkit import losses, metrics
 
 SCORES = [0.0, 0.1, 0.25, 0.5, 0.5000001, 0.75, 0.9, 1.0]
 WEIGHTS = [0.0, 0.25, 1.0, 2.0]
+drawn_often = settings(deadline=None, max_examples=60)
 
 
 def drawn(seed, n, k, kind):
@@ -53,6 +54,7 @@ ROWS = st.tuples(
 )  # fmt: skip
 
 
+@drawn_often
 @given(ROWS, st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), min_size=1, max_size=3))
 def test_counts_precision_and_recall(rows, thresholds):
     *drawing, weighted = rows
@@ -81,6 +83,7 @@ def in_top(row, k):
     return set(sorted(range(len(row)), key=lambda i: (-row[i], i))[:k])
 
 
+@drawn_often
 @given(ROWS, st.integers(1, 4))
 def test_top_k(rows, k):
     *drawing, weighted = rows
@@ -107,6 +110,7 @@ def test_top_k(rows, k):
     )
 
 
+@drawn_often
 @given(ROWS)
 def test_accuracies(rows):
     *drawing, weighted = rows
@@ -132,6 +136,7 @@ def test_accuracies(rows):
         np.testing.assert_allclose(metrics.binary_accuracy(y, p), share)
 
 
+@drawn_often
 @given(ROWS, st.sampled_from([None, "micro", "macro", "weighted"]), st.sampled_from([0.5, 1, 2]))
 def test_f_scores(rows, average, beta):
     *drawing, weighted = rows
@@ -175,6 +180,7 @@ def ranked(y, p, weight):
     return divide(area, total)
 
 
+@drawn_often
 @given(st.integers(0, 99), st.integers(1, 25), st.booleans())
 def test_the_roc_area_is_the_share_of_pairs_in_order(seed, n, weighted):
     rng = np.random.default_rng(seed)
@@ -241,6 +247,7 @@ def test_areas_of_logits():
     assert metrics.AUC(from_logits=True)(y, z) == pytest.approx(metrics.AUC()(y, p), abs=1e-12)
 
 
+@drawn_often
 @given(ROWS)
 def test_confusion_matrices(rows):
     *drawing, weighted = rows
@@ -283,6 +290,7 @@ def exact_moments(y, p, weight):
     return n, squares, absolute, total
 
 
+@drawn_often
 @given(st.integers(0, 99), st.integers(2, 20), st.integers(1, 3), st.booleans())
 def test_regression(seed, n, k, weighted):
     rng = np.random.default_rng(seed)
