@@ -3,17 +3,17 @@
 namespace convkit::CK_ISA {
 namespace {
 
-// How many of n rising thresholds are less than p: by halves, without branches.
+// How many of n rising thresholds are less than p: by halves, in as many steps for any p, so that
+// no branch depends on the data.
 template <class T>
 CK_INLINE int64_t bin_of(const T* thresholds, int64_t n, T p) {
   const T* at = thresholds;
-  while (n > 0) {
+  while (n > 1) {
     const int64_t half = n / 2;
-    const bool less = at[half] < p;
-    at += less ? half + 1 : 0;
-    n = less ? n - half - 1 : half;
+    at += static_cast<int64_t>(at[half - 1] < p) * half;
+    n -= half;
   }
-  return at - thresholds;
+  return at - thresholds + (n == 1 && *at < p);
 }
 
 template <class T>
