@@ -116,6 +116,8 @@ Y, P = [0, 1, 2, 1], np.full((4, 3), 0.2)
         (ValueError, "summation_method", lambda: metrics.AUC(summation_method="trapezium")),
         (ValueError, "multi_label", lambda: metrics.AUC(multi_label=True)),
         (ValueError, "at least 2", lambda: metrics.AUC(1)),
+        (ValueError, "y_pred holds -2, expected values in 0..1",
+         lambda: metrics.AUC()([1, 0], [0.5, -2])),
         (ValueError, "class_aggregation", lambda: metrics.R2Score("mean")),
         (ValueError, "num_regressors", lambda: metrics.R2Score(num_regressors=-1)),
         (ValueError, "mask_token_id", lambda: metrics.Perplexity(mask_token_id=0)),

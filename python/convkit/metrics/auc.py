@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit.errors import did_you_mean
-from convkit.metrics.base import ratio
+from convkit.metrics.base import Metric, ratio
 from convkit.metrics.thresholds import CountedAbove, Counts, check_thresholds
 from convkit.ops.activation_formulas import activation_params
 
@@ -97,6 +97,15 @@ class AUC(CountedAbove):
     @property
     def thresholds(self) -> list[float]:
         return [float(t) for t in self.edges]
+
+    def resolve_arrays(self, y_true: Array, y_pred: Array, sparse: bool) -> Metric:
+        wrong = np.flatnonzero((y_pred < 0) | (y_pred > 1))
+        if wrong.size and not self.from_logits:
+            raise ValueError(
+                f"metric {self.name!r}: y_pred holds {y_pred.flat[wrong[0]]:g}, expected values in "
+                "0..1; pass from_logits=True if it has not gone through sigmoid"
+            )
+        return super().resolve_arrays(y_true, y_pred, sparse)
 
     def scores(self, builder: Builder, prediction: Value) -> Value:
         if not self.from_logits:
