@@ -179,3 +179,31 @@ def test_functions_name_their_metrics():
     assert metrics.get(losses.mean_squared_error).name == "mean_squared_error"
     with pytest.raises(TypeError, match="a metric must be a name or an object"):
         metrics.get(lambda y_true, y_pred: 0.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CategoricalHinge", "CosineSimilarity", "Hinge", "KLDivergence", "LogCoshError",
+        "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson", "SquaredHinge",
+    ],
+)  # fmt: skip
+def test_losses_are_means_over_rows(name):
+    rng = np.random.default_rng(0)
+    y, p, w = np.eye(4)[rng.integers(0, 4, 20)], rng.random((20, 4)), rng.choice(WEIGHTS, 20)
+    metric = metrics.get(name)
+    rows = getattr(losses, name.removesuffix("Error") if "Cosh" in name else name)().of_rows(y, p)
+    sign = -1 if name == "CosineSimilarity" else 1
+    assert metric(y, p) == pytest.approx(sign * rows.mean(), rel=1e-12)
+    metric.reset_state()
+    assert metric(y, p, w) == pytest.approx(sign * (w * rows).sum() / w.sum(), rel=1e-12)
+    for alias in metric.aliases:
+        assert type(metrics.get(alias)) is type(metric)
+    if name == "CosineSimilarity":
+        assert metrics.get(name)(y, 3 * y) == pytest.approx(1)
+
+
+def test_functions_of_losses_are_metrics_too():
+    y, p = np.array([[1.0, 0.0]]), np.array([[0.5, 0.25]])
+    np.testing.assert_allclose(metrics.mean_absolute_error(y, p), [0.375])
+    assert metrics.get(metrics.mean_absolute_error)(y, p) == 0.375

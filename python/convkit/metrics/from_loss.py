@@ -71,6 +71,91 @@ class BinaryCrossentropy(LossAsMetric):
         super().__init__(name, losses.BinaryCrossentropy(**options))
 
 
+class CategoricalHinge(LossAsMetric):
+    """`convkit.losses.CategoricalHinge`, reported."""
+
+    aliases = ("categorical_hinge",)
+
+    def __init__(self, name: str = "categorical_hinge", **options: Any) -> None:
+        super().__init__(name, losses.CategoricalHinge(**options))
+
+
+class Hinge(LossAsMetric):
+    """`convkit.losses.Hinge`, reported."""
+
+    aliases = ("hinge",)
+
+    def __init__(self, name: str = "hinge", **options: Any) -> None:
+        super().__init__(name, losses.Hinge(**options))
+
+
+class KLDivergence(LossAsMetric):
+    """`convkit.losses.KLDivergence`, reported."""
+
+    aliases = ("kl_divergence", "kld", "KLD")
+
+    def __init__(self, name: str = "kl_divergence", **options: Any) -> None:
+        super().__init__(name, losses.KLDivergence(**options))
+
+
+class LogCoshError(LossAsMetric):
+    """`convkit.losses.LogCosh`, reported."""
+
+    aliases = ("log_cosh_error", "logcosh", "log_cosh")
+
+    def __init__(self, name: str = "logcosh", **options: Any) -> None:
+        super().__init__(name, losses.LogCosh(**options))
+
+
+class MeanAbsolutePercentageError(LossAsMetric):
+    """`convkit.losses.MeanAbsolutePercentageError`, reported."""
+
+    aliases = ("mean_absolute_percentage_error", "mape", "MAPE")
+
+    def __init__(self, name: str = "mean_absolute_percentage_error", **options: Any) -> None:
+        super().__init__(name, losses.MeanAbsolutePercentageError(**options))
+
+
+class MeanSquaredLogarithmicError(LossAsMetric):
+    """`convkit.losses.MeanSquaredLogarithmicError`, reported."""
+
+    aliases = ("mean_squared_logarithmic_error", "msle", "MSLE")
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error", **options: Any) -> None:
+        super().__init__(name, losses.MeanSquaredLogarithmicError(**options))
+
+
+class Poisson(LossAsMetric):
+    """`convkit.losses.Poisson`, reported."""
+
+    aliases = ("poisson",)
+
+    def __init__(self, name: str = "poisson", **options: Any) -> None:
+        super().__init__(name, losses.Poisson(**options))
+
+
+class SquaredHinge(LossAsMetric):
+    """`convkit.losses.SquaredHinge`, reported."""
+
+    aliases = ("squared_hinge",)
+
+    def __init__(self, name: str = "squared_hinge", **options: Any) -> None:
+        super().__init__(name, losses.SquaredHinge(**options))
+
+
+class CosineSimilarity(LossAsMetric):
+    """Mean cosine of the angle between prediction and target: the negated loss, so 1 is best."""
+
+    rises = True
+    aliases = ("cosine_similarity",)
+
+    def __init__(self, name: str = "cosine_similarity", **options: Any) -> None:
+        super().__init__(name, losses.CosineSimilarity(**options))
+
+    def from_sums(self, sums: Array, rows: float) -> float:
+        return -super().from_sums(sums, rows)
+
+
 class Perplexity(LossAsMetric):
     """Exponential of the mean cross-entropy: of how many equally likely classes a model is unsure.
 
