@@ -198,3 +198,15 @@ def test_a_loss_with_a_constant_among_the_metrics():
     model = classifier(loss=loss, metrics=[loss])
     logs = model.evaluate(x, y, batch_size=5, verbose=0, return_dict=True)
     assert logs["discriminative_map"] == pytest.approx(logs["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("low", [0, -1])
+def test_hinges_of_a_model_with_another_loss(low):
+    x, y = blobs(30, classes=2)
+    t = np.where(y > 0, 1, low)
+    model = ck.Sequential([ck.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["hinge", "squared_hinge"])
+    margin = np.maximum(1 - (2 * y - 1) * model.predict(x, verbose=0)[:, 0].astype(float), 0)
+    logs = model.evaluate(x, t, batch_size=11, verbose=0, return_dict=True)
+    assert logs["hinge"] == pytest.approx(margin.mean(), rel=1e-5)
+    assert logs["squared_hinge"] == pytest.approx((margin**2).mean(), rel=1e-5)

@@ -11,6 +11,7 @@ from convkit import losses
 from convkit.losses import Loss
 from convkit.metrics.base import Metric, ratio
 from convkit.metrics.regression import WEIGHT, emit_moments
+from convkit.ops.activation_formulas import activation_params
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
@@ -71,6 +72,21 @@ class BinaryCrossentropy(LossAsMetric):
         super().__init__(name, losses.BinaryCrossentropy(**options))
 
 
+class _OfSigns(LossAsMetric):
+    """A loss of targets -1 and 1, which 0 and 1 stand for too, whatever loss trains the model."""
+
+    def emit(
+        self, builder: Builder, prediction: Value, target: Value, weight: Value | None
+    ) -> Value:
+        step = activation_params("step")  # 1 above 0
+        above = builder.emit("activation", "forward", [target], step, prefix="t")[0]
+        ones = np.ones(target.spec.shape[-1])
+        scale, shift = (builder.constant(self.name, c * ones) for c in (2.0, -1.0))
+        (signs,) = builder.emit("channel_scale", "forward", [above, scale, shift], prefix="t")
+        assert signs is not None
+        return super().emit(builder, prediction, signs, weight)
+
+
 class CategoricalHinge(LossAsMetric):
     """`convkit.losses.CategoricalHinge`, reported."""
 
@@ -80,7 +96,7 @@ class CategoricalHinge(LossAsMetric):
         super().__init__(name, losses.CategoricalHinge(**options))
 
 
-class Hinge(LossAsMetric):
+class Hinge(_OfSigns):
     """`convkit.losses.Hinge`, reported."""
 
     aliases = ("hinge",)
@@ -134,7 +150,7 @@ class Poisson(LossAsMetric):
         super().__init__(name, losses.Poisson(**options))
 
 
-class SquaredHinge(LossAsMetric):
+class SquaredHinge(_OfSigns):
     """`convkit.losses.SquaredHinge`, reported."""
 
     aliases = ("squared_hinge",)
