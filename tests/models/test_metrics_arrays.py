@@ -207,3 +207,22 @@ def test_functions_of_losses_are_metrics_too():
     y, p = np.array([[1.0, 0.0]]), np.array([[0.5, 0.25]])
     np.testing.assert_allclose(metrics.mean_absolute_error(y, p), [0.375])
     assert metrics.get(metrics.mean_absolute_error)(y, p) == 0.375
+
+
+MADE = [
+    metrics.Precision([0.7, 0.2], class_id=1), metrics.Recall(top_k=2, name="r"),
+    metrics.AUC(50, "PR", from_logits=True), metrics.F1Score("macro", 0.5),
+    metrics.FBetaScore(beta=2.0), metrics.R2Score(None, num_regressors=1),
+    metrics.SparseTopKCategoricalAccuracy(2), metrics.Perplexity(True),
+    metrics.BinaryAccuracy(threshold=0.25), metrics.ConfusionMatrix(name="c"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", MADE, ids=lambda m: m.name)
+def test_a_config_makes_the_same_metric(metric):
+    again = type(metric).from_config(metric.get_config())
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 20) if metric.sparse is not False else rng.integers(0, 2, (20, 4))
+    p = rng.random((20, 4))
+    assert again.name == metric.name
+    np.testing.assert_array_equal(again(y, p), metric(y, p))
