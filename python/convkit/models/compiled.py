@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from convkit import losses, metrics, optimizers, regularizers
 from convkit.errors import did_you_mean
 from convkit.losses import Loss
@@ -149,8 +151,8 @@ class Totals:
         self.rows += rows
         self.weight += weight
 
-    def logs(self) -> dict[str, float]:
-        """Loss and metrics so far, by name in alphabetical order."""
+    def logs(self) -> dict[str, Any]:
+        """Loss and metrics so far, by name in alphabetical order; those of classes are lists."""
         if not self.rows:
             return {}
         error = float(self.sums["loss"][0] / self.rows)
@@ -159,10 +161,11 @@ class Totals:
             if name.startswith(TERM):
                 term = name.partition(":")[2].partition(":")[2]
                 terms[term] = terms.get(term, 0.0) + float(sums[0] / self.samples)
-        values = {"loss": error + sum(terms.values())}
+        values: dict[str, Any] = {"loss": error + sum(terms.values())}
         if terms:
             values |= {"error": error, **terms}
         for metric in self.metrics:
             rows = self.weight if metric.weighted else float(self.rows)
-            values[metric.name] = metric.result(self.sums[metric.name], rows)
+            value = metric.from_sums(self.sums[metric.name], rows)
+            values[metric.name] = value.tolist() if isinstance(value, np.ndarray) else value
         return dict(sorted(values.items()))
