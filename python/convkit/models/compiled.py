@@ -180,8 +180,8 @@ class Totals:
         self.samples, self.rows, self.weight = (state[n] for n in ("samples", "rows", "weight"))
         self._parts = {batch: (sizes, np.array(sums)) for batch, sizes, sums in state["parts"]}
 
-    def logs(self) -> dict[str, float]:
-        """Loss and metrics so far, by name in alphabetical order."""
+    def logs(self) -> dict[str, Any]:
+        """Loss and metrics so far, by name in alphabetical order; those of classes are lists."""
         if not self.rows:
             return {}
         sums = self.sums
@@ -191,10 +191,11 @@ class Totals:
             if name.startswith(TERM):
                 term = name.partition(":")[2].partition(":")[2]
                 terms[term] = terms.get(term, 0.0) + float(part[0] / self.samples)
-        values = {"loss": error + sum(terms.values())}
+        values: dict[str, Any] = {"loss": error + sum(terms.values())}
         if terms:
             values |= {"error": error, **terms}
         for metric in self.metrics:
             rows = self.weight if metric.weighted else float(self.rows)
-            values[metric.name] = metric.result(sums[metric.name], rows)
+            value = metric.from_sums(sums[metric.name], rows)
+            values[metric.name] = value.tolist() if isinstance(value, np.ndarray) else value
         return dict(sorted(values.items()))

@@ -275,11 +275,17 @@ def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
         )
 
 
-def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
-    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient."""
+def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> bool:
+    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
+    """
     found = _saturating_layer(model)
     if found is None or not samples.count:
-        return
+        return False
     layer, scale, offset = found
     first = next(iter(samples.arrays.values()))[:256]
     largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
@@ -291,3 +297,5 @@ def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
             UserWarning,
             stacklevel=stacklevel,
         )
+        return True
+    return False

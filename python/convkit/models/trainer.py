@@ -22,7 +22,7 @@ from convkit.models.arguments import (
 )
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
-from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice, warn_unscaled
+from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
@@ -31,6 +31,7 @@ from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
 from convkit.models.resume import find
+from convkit.models.saturation import warn_flat_start
 from convkit.ops.registry import Array, Step
 from convkit.run.executor import Executor
 
@@ -205,7 +206,6 @@ class Trainer(Compilable):
             check_batches("fit", self, samples.count, batch)
             if shuffle:
                 warn_shuffled(self)
-            warn_unscaled(self, samples)
             feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
         else:
             if validation_split or split is not None:
@@ -216,6 +216,8 @@ class Trainer(Compilable):
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
         warn_applied_twice(self, compiled.loss)
+        if isinstance(feed, ArrayFeed):
+            warn_flat_start(self, feed.samples, compiled)
 
         def part(held_back: Samples | None, data: Any, name: str) -> Feed | None:
             if held_back is not None:

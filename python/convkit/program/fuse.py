@@ -62,7 +62,7 @@ def sigmoid_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
 
 def argmax_of_softmax(program: Program, uses: _Uses, i: Instruction) -> bool:
     """The largest probability is the largest logit: accuracy need not wait for softmax."""
-    if i.op != "accuracy" or i.params["kind"] == "binary":
+    if i.op not in ("accuracy", "confusion") or i.params.get("kind") in ("binary", "equal"):
         return False
     maker = uses.maker(i.inputs[0])
     if maker is None or (maker.op, maker.pass_name) != ("softmax", "forward"):

@@ -16,7 +16,7 @@ _USUAL = {
     "max_norm": float("inf"), "value": 0.0, "mean": 0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
     "beta1": 0.9, "beta2": 0.999, "rho": 0.9, "epsilon": 1e-7, "maximize": 0,
-    "clip_value": float("inf"),
+    "clip_value": float("inf"), "top_k": 0, "column": -1, "per_class": 0,
 }  # fmt: skip
 _GROUPS = {
     "window": ("window_h", "window_w"),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convkit.ops import registry
-from convkit.ops.accuracy import accuracy_params
+from convkit.ops.accuracy import SPARSE_ACCURACIES, accuracy_params
 from convkit.ops.activation import activate
 from convkit.ops.activation_formulas import FROM_OUTPUT, activation_params
 from convkit.ops.conv2d import conv2d_params
@@ -228,14 +228,15 @@ def loss(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[
 def accuracy(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[Call]:
     """The pass for predictions of which every other one is right."""
     n, k = shape
+    sparse = kind in SPARSE_ACCURACIES
 
     def fill(rng: np.random.Generator) -> list[Array | None]:
         p = rng.random(shape, "f4")
-        t = rng.integers(0, k, (n,)) if kind == "sparse" else rng.random(shape, "f4")
-        t[::2] = p[::2].argmax(axis=1) if kind == "sparse" else p[::2]
+        t = rng.integers(0, k, (n,)) if sparse else rng.random(shape, "f4")
+        t[::2] = p[::2].argmax(axis=1) if sparse else p[::2]
         return [p, t, rng.choice([0.0, 0.5, 3.0], n) if weighted else None]
 
-    t = Spec((n,), "int32") if kind == "sparse" else Spec(shape)
+    t = Spec((n,), "int32") if sparse else Spec(shape)
     specs = (Spec(shape), t, Spec((n,)) if weighted else None)
     return [Call(name, "accuracy", "forward", specs, accuracy_params(kind), fill=fill)]
 

@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.calls import Call, distinct
 from convkit.testing.hopfield_calls import named_hopfield
+from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
     ALEXNET_2012_CONV,
@@ -226,15 +227,18 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
     "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
+    "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dropout": _dropout,
     "embedding": named_embedding,
     "gather_rows": _gather_rows,
+    "histogram": named_histogram,
     "hopfield": named_hopfield,
     "loss": _loss,
     "lrn": named_lrn,
     "mask": named_mask,
+    "moments": named_moments,
     "pad2d": lambda small: named_pad2d(lambda layer: _map(layer, small)),
     "penalty": lambda small: _flat(calls.penalty, small),
     "pool2d": _pool2d,
