@@ -68,6 +68,11 @@ class EarlyStopping(Callback):
         self.best_weights: Any = None
         self.best_epoch = 0
 
+    @property
+    def maximise(self) -> bool:
+        """Whether more is better."""
+        return self._watched.maximise
+
     def get_state(self) -> dict[str, Any]:
         names = ("wait", "stopped_epoch", "best", "best_weights", "best_epoch")
         return {name: getattr(self, name) for name in names}
