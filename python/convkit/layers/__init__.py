@@ -15,6 +15,7 @@ from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
 from convkit.layers.names import reset_names
 from convkit.layers.normalization import BatchNormalization, LocalResponseNormalization
+from convkit.layers.own import Function
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (
     AveragePooling2D,
@@ -57,6 +58,7 @@ __all__ = [
     "Embedding",
     "EuclideanRBF",
     "Flatten",
+    "Function",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",

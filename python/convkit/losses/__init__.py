@@ -24,6 +24,16 @@ names                                         targets                      predi
 ``"hinge"``, ``"squared_hinge"``              -1 and 1, or 0 and 1         any numbers
 ``"categorical_hinge"``                       one-hot                      any numbers
 ============================================= ============================ =======================
+========================================== ============================= =========================
+names                                      targets                       prediction
+========================================== ============================= =========================
+``"sparse_categorical_crossentropy"``      integer labels                probabilities over classes
+``"categorical_crossentropy"``             one row per class (one-hot)   probabilities over classes
+``"binary_crossentropy"``, ``"bce"``       0 or 1, of the output's shape probabilities
+``"mean_squared_error"``, ``"mse"``        of the output's shape         any numbers
+``"discriminative_map"``                   integer labels                negated penalties
+``ck.Loss(f, df)``                         what f takes                  what f takes
+========================================== ============================= =========================
 
 With ``from_logits=True`` the prediction is what would go into softmax or sigmoid. Without it the
 program still computes softmax and cross-entropy in one stable step.
@@ -87,6 +97,10 @@ from convkit.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
+from convkit.losses.custom import CustomLoss
+from convkit.losses.discriminative import DiscriminativeMAP
+from convkit.losses.names import get
+from convkit.losses.regression import MeanSquaredError, mean_squared_error
 
 __all__ = [
     "BinaryCrossentropy",
@@ -95,6 +109,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "CustomLoss",
     "DiscriminativeMAP",
     "Hinge",
     "Huber",

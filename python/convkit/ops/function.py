@@ -39,6 +39,8 @@ class UserFunction:
         Names of the x, in messages.
     names : tuple of str
         Of function and gradient, in messages.
+    label : str
+        For listings; by default the function's name.
     """
 
     title: str
@@ -46,9 +48,10 @@ class UserFunction:
     gradient: Callable[..., Any] | None = None
     inputs: tuple[str, ...] = ("x",)
     names: tuple[str, str] = ("function", "gradient")
+    label: str = ""
 
     def __str__(self) -> str:
-        return str(getattr(self.function, "__name__", type(self.function).__name__))
+        return self.label or str(getattr(self.function, "__name__", type(self.function).__name__))
 
     def forward(self, *x: Array, shape: tuple[int, ...] | None = None) -> Array:
         """``function(*x)``, of that shape where one is expected.

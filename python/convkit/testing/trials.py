@@ -37,9 +37,11 @@ def try_function(
     shape: tuple[int, ...],
     hint: str,
     *,
+    unit: str = "sample",
     batched: int = 1,
     random: bool = True,
-) -> int:
+    required: str | None = None,
+) -> None:
     """Try a function on samples: shapes, dtypes, each row by itself, and the gradient.
 
     What raises an arithmetic or value error, or gives numbers that are not finite, is taken to lie
@@ -54,21 +56,20 @@ def try_function(
         Of the result for one row.
     hint : str
         What a right gradient would be, for the message.
+    unit : str
+        What the function is to treat by itself.
     batched : int
         How many of the x have the batch axis; the others are weights.
     random : bool
         Whether dy is random; otherwise it is 1.
-
-    Returns
-    -------
-    int
-        How many trials lay in the domain.
+    required : str, optional
+        Refuse a function with none of the trials in its domain, with this at the message's end.
 
     Raises
     ------
     TypeError, ValueError
     """
-    inside = 0
+    inside, outside = 0, None
     with np.errstate(all="ignore"):
         for x in trials:
             n = len(x[0])
@@ -79,6 +80,7 @@ def try_function(
                 checks = raised is error and call.title in str(error)
                 if checks or writes_to_argument(raised):
                     raise
+                outside = raised
                 continue
             if not np.isfinite(y).all():
                 continue
@@ -87,12 +89,17 @@ def try_function(
             alone = np.concatenate([call.forward(*part) for part in parts])
             if alone.shape != y.shape or not np.allclose(alone, y, 1e-6, 1e-9):
                 raise ValueError(
-                    f"{call.title}: the {call.names[0]} gives a sample another result in a batch "
-                    "than alone; it must treat each sample (row) by itself, and the same each time"
+                    f"{call.title}: the {call.names[0]} gives a {unit} another result in a batch "
+                    f"than alone; it must treat each {unit} by itself, and the same each time"
                 )
             if call.gradient is not None:
                 _check_gradient(call, x, y, hint, random)
-    return inside
+    if required is not None and not inside:
+        told = "" if outside is None else f" ({type(outside).__name__}: {outside})"
+        raise ValueError(
+            f"{call.title}: the {call.names[0]} gave no finite numbers on any of the samples that "
+            f"it was tried on, so that its derivative cannot be checked{told}{required}"
+        ) from outside
 
 
 class _Entry(NamedTuple):
