@@ -31,6 +31,8 @@
   X(embedding)     \
   X(mask)          \
   X(penalty)       \
+  X(gradient_scale)  \
+  X(domain_distance) \
   X(update)
 
 namespace convkit {

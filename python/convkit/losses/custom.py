@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +107,9 @@ class CustomLoss(Loss):
         weight: Value | None,
         gradient: bool,
     ) -> tuple[Value, Value | None]:
-        rows = math.prod(prediction.spec.shape[:-1])
         params: dict[str, Any] = {
             "function": self._user_function(),
-            "scale": 1.0 if self.reduction == "sum" else 1.0 / max(rows, 1),
+            "scale": self._scale(builder, prediction),
         }
         builder.layer = self.name
         pass_name = "loss_backward" if gradient else "loss"

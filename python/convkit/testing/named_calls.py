@@ -29,6 +29,7 @@ from convkit.testing.pad2d_calls import named_pad2d
 from convkit.testing.rbf_calls import named_rbf, named_scatter
 from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
+from convkit.testing.transfer_calls import named_domain_distance, named_gradient_scale
 from convkit.testing.transpose_calls import named_transpose
 from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
@@ -230,10 +231,12 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
+    "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,
     "gather_rows": _gather_rows,
     "histogram": named_histogram,
+    "gradient_scale": named_gradient_scale,
     "hopfield": named_hopfield,
     "loss": _loss,
     "lrn": named_lrn,
