@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from convkit.layers.adaptation import CORAL, MMD, AuxiliaryLoss, GradientReversal
 from convkit.layers.base import Layer
 from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
@@ -35,12 +36,15 @@ from convkit.layers.subsampling import Subsampling2D
 from convkit.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "CORAL",
     "ELU",
     "GRU",
     "LSTM",
+    "MMD",
     "RBF",
     "Activation",
     "Add",
+    "AuxiliaryLoss",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
@@ -63,6 +67,7 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GradientReversal",
     "Input",
     "InputLayer",
     "Lambda",
