@@ -24,6 +24,7 @@ from convkit.models.rbf_network import RBFNetwork
 from convkit.models.recurrent import char_rnn, cnn_rnn, forecaster, rnn_classifier
 from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
+from convkit.models.transfer import extract_features, feature_extractor, replace_head
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "capacity_curve",
     "char_rnn",
     "cnn_rnn",
+    "extract_features",
+    "feature_extractor",
     "forecaster",
     "generate",
     "get",
@@ -50,6 +53,7 @@ __all__ = [
     "lenet5",
     "mlp",
     "names",
+    "replace_head",
     "rnn_classifier",
     "vgg11",
     "vgg13",
