@@ -62,6 +62,16 @@ def test_mutants(which: int) -> None:
     check_mutants(cases("small", (4, 3))[which])
 
 
+@pytest.mark.parametrize("step", [0, 1, 50, 100, 10**9])
+def test_the_factor_rises_with_the_steps(step: int) -> None:
+    """Ganin et al. 2016, section 5.2.2; after the ramp it stays."""
+    dy = np.array([1.0, -2.0, 3.0], np.float32)
+    rise = 2 / (1 + np.exp(-10 * min(step / 100, 1))) - 1
+    for kernel in ("cpu_simd", "cpu_naive", "reference"):
+        dx = ck.ops.gradient_scale_backward(dy, -0.5, ramp=100, step=step, kernel=kernel)
+        np.testing.assert_allclose(dx, -0.5 * rise * dy, rtol=1e-6)
+
+
 def test_in_numbers() -> None:
     dy = np.array([1.0, -2.0, 0.0])
     np.testing.assert_array_equal(ck.ops.gradient_scale_backward(dy, -0.5), [-0.5, 1.0, 0.0])
@@ -72,6 +82,7 @@ def test_in_numbers() -> None:
     ("error", "message", "call"),
     [
         (ValueError, "factor is nan", lambda: ck.ops.gradient_scale_backward(np.ones(3), np.nan)),
+        (ValueError, "ramp is -1", lambda: ck.ops.gradient_scale_backward(np.ones(3), 1, ramp=-1)),
         (TypeError, "dy has dtype int64", lambda: ck.ops.gradient_scale_backward(np.ones(3, int), 1)),
     ],
 )

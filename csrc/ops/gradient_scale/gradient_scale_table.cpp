@@ -11,7 +11,10 @@ constexpr Kernel rows[] = {
     {"backward", "cpu_naive", kFloats, CK_PER_ISA(gradient_scale_naive_backward)},
 };
 
-constexpr ParamField fields[] = {CK_FIELD(GradientScaleParams, factor)};
+constexpr ParamField fields[] = {
+    CK_FIELD(GradientScaleParams, factor),
+    CK_FIELD(GradientScaleParams, ramp),
+};
 
 }  // namespace
 

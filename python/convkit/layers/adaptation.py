@@ -36,17 +36,25 @@ class GradientReversal(Layer):
     ----------
     strength : float
         The paper's lambda.
+    ramp_steps : int
+        Steps of training over which it rises from 0, ``2 / (1 + exp(-10 p)) - 1`` of it after the
+        share p of them (section 5.2.2), so that the heads learn something before they are deceived;
+        by default it is the same from the first step on.
     **kwargs
         Common arguments of `Layer`.
     """
 
     supports_masking = True
 
-    def __init__(self, strength: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, strength: float = 1.0, ramp_steps: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not (math.isfinite(strength) and strength >= 0):
             raise ValueError(f"{self.title}: strength must be at least 0, got {strength}")
-        self.strength = float(strength)
+        if not 0 <= ramp_steps < math.inf:
+            raise ValueError(
+                f"{self.title}: ramp_steps must be a number of steps, or 0, got {ramp_steps}"
+            )
+        self.strength, self.ramp_steps = float(strength), ramp_steps
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
@@ -54,7 +62,7 @@ class GradientReversal(Layer):
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         if not builder.differentiated:
             return inputs[0]
-        params = gradient_scale_params(-self.strength)
+        params = gradient_scale_params(-self.strength, self.ramp_steps)
         y = builder.emit("gradient_scale", "forward", [inputs[0]], params)[0]
         assert y is not None
         return y

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.ops.apply import apply, as_operand
-from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, Tape, define
 
 __all__ = ["OP", "gradient_scale_backward", "gradient_scale_params"]
 
@@ -18,8 +18,16 @@ def _forward(ctx: Context, x: Array) -> tuple[Array]:
     return (x.copy(),)
 
 
+def _factor(ctx: Context) -> float:
+    """The factor in this step."""
+    if not ctx["ramp"]:
+        return float(ctx["factor"])
+    progress = min(ctx.step.step / ctx["ramp"], 1)
+    return float(ctx["factor"] * (2 / (1 + np.exp(-10 * progress)) - 1))
+
+
 def _backward(ctx: Context, dy: Array) -> tuple[Array]:
-    return (ctx["factor"] * dy,)
+    return (_factor(ctx) * dy,)
 
 
 def _forward_bound(ctx: Context, x: Array) -> tuple[Any]:
@@ -27,7 +35,7 @@ def _forward_bound(ctx: Context, x: Array) -> tuple[Any]:
 
 
 def _backward_bound(ctx: Context, dy: Array) -> tuple[Any]:
-    return (2 * np.abs(ctx["factor"] * dy),)  # the factor in the working dtype, and the product
+    return (2 * np.abs(_factor(ctx) * dy),)  # the factor in the working dtype, and the product
 
 
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
@@ -59,21 +67,23 @@ OP = define(
 )  # fmt: skip
 
 
-def gradient_scale_params(factor: float) -> dict[str, int | float | str]:
+def gradient_scale_params(factor: float, ramp: float = 0.0) -> dict[str, int | float | str]:
     """Parameters of the op, checked.
 
     Raises
     ------
     ValueError
-        If the factor is not finite.
+        If one is not finite, or the ramp is negative.
     """
     if not np.isfinite(factor):
         raise ValueError(f"[gradient_scale] factor is {factor}, expected a finite number")
-    return {"factor": float(factor)}
+    if not 0 <= ramp < np.inf:
+        raise ValueError(f"[gradient_scale] ramp is {ramp}, expected a number of steps, or 0")
+    return {"factor": float(factor), "ramp": float(ramp)}
 
 
 def gradient_scale_backward(
-    dy: ArrayLike, factor: float, *, kernel: str | None = None
+    dy: ArrayLike, factor: float, *, ramp: float = 0.0, step: int = 0, kernel: str | None = None
 ) -> Array:
     """Gradient of a value that passes on as it is: ``factor * dy``.
 
@@ -82,6 +92,11 @@ def gradient_scale_backward(
     dy : array_like of float32 or float64
     factor : float
         -1 reverses the gradient (Ganin et al. 2016).
+    ramp : float
+        Steps over which the factor rises from 0, ``2 / (1 + exp(-10 step / ramp)) - 1`` of it
+        (section 5.2.2); 0: none.
+    step : int
+        Steps done so far.
     kernel : str, optional
         Name of a row of ``ck.ops.kernels("gradient_scale", "backward")``; by default the first that
         fits.
@@ -98,6 +113,8 @@ def gradient_scale_backward(
         If the factor is not finite.
     """
     operand = as_operand("gradient_scale", "dy", dy)
-    params = gradient_scale_params(factor)
-    dx: Array = apply("gradient_scale", "backward", [operand], params, kernel=kernel)[0]
+    params, now = gradient_scale_params(factor, ramp), Step(step=step)
+    dx: Array = apply(
+        "gradient_scale", "backward", [operand], params, kernel=kernel, step=now
+    )[0]
     return dx
