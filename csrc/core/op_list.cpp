@@ -31,6 +31,31 @@
   X(embedding)     \
   X(mask)          \
   X(penalty)       \
+#define CK_OPS(X)    \
+  X(gather_rows)     \
+  X(conv2d)          \
+  X(pool2d)          \
+  X(dense)           \
+  X(activation)      \
+  X(softmax)         \
+  X(batch_norm)      \
+  X(channel_scale)   \
+  X(lrn)             \
+  X(dropout)         \
+  X(add)             \
+  X(concatenate)     \
+  X(loss)            \
+  X(accuracy)        \
+  X(hopfield)        \
+  X(pad2d)           \
+  X(upsample2d)      \
+  X(transpose)       \
+  X(rnn)             \
+  X(rbf)             \
+  X(scatter)         \
+  X(embedding)       \
+  X(mask)            \
+  X(penalty)         \
   X(gradient_scale)  \
   X(domain_distance) \
   X(update)

@@ -71,9 +71,7 @@ class Polling {
 }  // namespace
 
 OutsideRun::OutsideRun()
-    : request_(t_poll.request),
-      caller_mode_(t_poll.caller_mode),
-      mode_(DenormalsFlushed::mode()) {
+    : request_(t_poll.request), caller_mode_(t_poll.caller_mode), mode_(DenormalsFlushed::mode()) {
   DenormalsFlushed::set_mode(caller_mode_);
   t_poll = {};
 }

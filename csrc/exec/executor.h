@@ -86,8 +86,8 @@ class Executor {
   StepBlock block_;
 };
 
-// While it lives, this thread is as it was before its run: with the caller's denormal mode, and with
-// nothing polled, so that whoever is called from inside of the run may run programs of its own.
+// While it lives, this thread is as it was before its run: with the denormal mode of the caller and
+// nothing polled, so that who is called from inside of the run may run programs of its own.
 class OutsideRun {
  public:
   OutsideRun();

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from convkit.program.program import Builder, Value
 
 __all__ = [
-    "ActivationFunction", "CustomActivation", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hardtanh",
-    "leaky_relu", "linear", "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid",
+    "ActivationFunction", "CustomActivation", "elu", "exponential", "gelu", "get", "hard_sigmoid",
+    "hardtanh", "leaky_relu", "linear", "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid",
     "silu", "softmax", "softplus", "softsign", "step", "swish", "tanh",
 ]  # fmt: skip
 
@@ -219,9 +219,7 @@ class CustomActivation(ActivationFunction):
         from convkit.ops.function import UserFunction
 
         names = ("function f", "derivative df")
-        return UserFunction(
-            self.title, self._forward, self._backward, names=names, label=self.name
-        )
+        return UserFunction(self.title, self._forward, self._backward, names=names, label=self.name)
 
     def _forward(self, x: Array) -> Any:
         return as_real(self.f(x), x.dtype)

@@ -124,7 +124,7 @@ def test_reversal_changes_the_sign_for_the_base_alone() -> None:
     output, plain = pair.classes, layers.Dense(1, "sigmoid", name="domain")
     for label, node in enumerate((pair.fs, pair.ft)):
         output = layers.AuxiliaryLoss("bce", 0.5, target=label)([output, plain(node)])
-    forward = list(gradients(pair.trainer(output)).values())[0]
+    forward = next(iter(gradients(pair.trainer(output)).values()))
     np.testing.assert_allclose(forward - found[0.0][base], -full, atol=1e-7)
 
 
@@ -209,6 +209,7 @@ def test_the_reversal_rises_with_the_optimizers_steps(ramp: int) -> None:
 
 
 X2, X3 = ck.Input((4,)), ck.Input((3,))
+NLL = "sparse_categorical_crossentropy"
 
 
 @pytest.mark.parametrize(
@@ -221,14 +222,14 @@ X2, X3 = ck.Input((4,)), ck.Input((3,))
         ("they must be equal, as those of one base", lambda: layers.CORAL()([X2, X3])),
         ("strength must be at least 0", lambda: layers.GradientReversal(-1)),
         ("ramp_steps must be a number of steps", lambda: layers.GradientReversal(ramp_steps=-1)),
-        (r"called on \[value, prediction, target\], got 2", lambda: layers.AuxiliaryLoss("mse")([X2, X3])),
+        (r"\[value, prediction, target\], got 2", lambda: layers.AuxiliaryLoss("mse")([X2, X3])),
         ("they must be equal", lambda: layers.AuxiliaryLoss("mse")([X2, X3, X2])),
-        ("nodes are not", lambda: layers.AuxiliaryLoss("sparse_categorical_crossentropy")([X2, X3, X3])),
+        ("nodes are not", lambda: layers.AuxiliaryLoss(NLL)([X2, X3, X3])),
         (
             "a label from 0 to 2 as target, got 3",
-            lambda: layers.AuxiliaryLoss("sparse_categorical_crossentropy", target=3)([X2, X3]),
+            lambda: layers.AuxiliaryLoss(NLL, target=3)([X2, X3]),
         ),
-        ("which does not fit predictions", lambda: layers.AuxiliaryLoss("mse", target=[1, 2])([X2, X3])),
+        ("does not fit predictions", lambda: layers.AuxiliaryLoss("mse", target=[1, 2])([X2, X3])),
         ("target must be finite", lambda: layers.AuxiliaryLoss("mse", target=np.nan)),
         ("unknown loss 'msee'; did you mean", lambda: layers.AuxiliaryLoss("msee", target=0)),
     ],

@@ -146,7 +146,7 @@ def test_an_error_in_a_step_keeps_the_steps_before_it() -> None:
         return mse(y_true, y_pred)
 
     model = network(ck.Loss(fragile, mse_slope), None)
-    with pytest.raises(ZeroDivisionError, match="loss 'fragile': the function f raised .*: now"):
+    with pytest.raises(ZeroDivisionError, match=r"loss 'fragile': the function f raised .*: now"):
         model.fit(X, VALUES, batch_size=16, shuffle=False, verbose=0)
     assert model.optimizer.iterations == 2
     twin = network("mse", None)
@@ -168,7 +168,10 @@ def test_nan_stops_training_with_the_weights_as_they_were() -> None:
     ("f", "df"),
     [
         (absolute, absolute_slope),
-        (lambda t, p: np.maximum(0, 1 - t * p).mean(-1), lambda t, p: -t * (t * p < 1) / p.shape[-1]),
+        (
+            lambda t, p: np.maximum(0, 1 - t * p).mean(-1),
+            lambda t, p: -t * (t * p < 1) / p.shape[-1],
+        ),
         (lambda t, p: p.max(-1), lambda t, p: p == p.max(-1, keepdims=True)),
         (
             lambda t, p: (t * np.log(t / p)).sum(-1),
@@ -188,7 +191,9 @@ def test_the_worst_entry_of_a_wrong_derivative_is_named() -> None:
         slope[1, 2] += 0.5  # has no such entry where there is one output
         return slope
 
-    with pytest.raises(ValueError, match=r"loss 'mse': the derivative df is wrong. At y_pred\[1, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"loss 'mse': the derivative df is wrong. At y_pred\[1, 2\]"
+    ):
         ck.Loss(mse, wrong)
     half = ck.Loss(mse, mse_slope)
     assert half.name == "mse"
@@ -201,19 +206,41 @@ def test_the_worst_entry_of_a_wrong_derivative_is_named() -> None:
     [
         (1, mse_slope, {}, TypeError, "f must be a function"),
         (mse, 1, {}, TypeError, "df must be a function"),
-        (lambda t, p: mse(t, p).mean(), mse_slope, {}, ValueError, r"returned shape \(\), expected"),
-        (lambda t, p: (p - t) ** 2, mse_slope, {}, ValueError, r"returned shape \(3, 4\), expected"),
-        (lambda t, p: mse(t, p) * p.mean(), mse_slope, {}, ValueError, "gives a row another result"),
-        (mse, lambda t, p: mse(t, p), {}, ValueError, r"df returned shape \(3,\), expected \(3, 4\)"),
+        (
+            lambda t, p: mse(t, p).mean(),
+            mse_slope,
+            {},
+            ValueError,
+            r"returned shape \(\), expected",
+        ),
+        (
+            lambda t, p: (p - t) ** 2,
+            mse_slope,
+            {},
+            ValueError,
+            r"returned shape \(3, 4\), expected",
+        ),
+        (
+            lambda t, p: mse(t, p) * p.mean(),
+            mse_slope,
+            {},
+            ValueError,
+            "gives a row another result",
+        ),
+        (
+            mse,
+            lambda t, p: mse(t, p),
+            {},
+            ValueError,
+            r"df returned shape \(3,\), expected \(3, 4\)",
+        ),
         (lambda t, p: p @ np.ones(10), mse_slope, {}, ValueError, "give outputs=, the width"),
         (mse, mse_slope, {"outputs": 0}, ValueError, "outputs must be at least 1"),
         (mse, mse_slope, {"reduction": "none"}, ValueError, "training needs one number"),
         (lambda t, p: list(mse(t, p)), mse_slope, {}, TypeError, "function f returned list"),
     ],
 )
-def test_functions_that_do_not_fit(
-    f: Any, df: Any, options: Any, error: Any, message: str
-) -> None:
+def test_functions_that_do_not_fit(f: Any, df: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         ck.Loss(f, df, name="mine", **options)
 

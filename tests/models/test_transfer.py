@@ -145,7 +145,7 @@ def test_python_in_the_base_is_not_cached(tmp_path: Path) -> None:
     model = ck.Sequential([ck.Input((4,)), layers.Lambda(np.tanh, name="own"), layers.Dense(3)])
     x = X.reshape(-1, 4)
     assert models.extract_features(model, x).shape == (640, 3)
-    with pytest.raises(ValueError, match="layer 'own' runs in Python, .*leave cache out"):
+    with pytest.raises(ValueError, match=r"layer 'own' runs in Python, .*leave cache out"):
         models.extract_features(model, x, tmp_path / "f")
     two = ck.Model(model.input, [model.output, model.input])
     with pytest.raises(ValueError, match="has 2 outputs"):

@@ -34,7 +34,9 @@ def cases(name: str, n: int, m: int, d: int, kind: str, width: float = 0.0) -> l
     return [as_case(c, trivial=trivial) for c in domain_distance(name, n, m, d, kind, width)]
 
 
-AWKWARD = [c for k in KINDS for name, shape in DISTANCE_SHAPES.items() for c in cases(name, *shape, k)]
+AWKWARD = [
+    c for k in KINDS for name, shape in DISTANCE_SHAPES.items() for c in cases(name, *shape, k)
+]
 AWKWARD += cases("of a width", 4, 6, 3, "mmd", 2.0)
 MEDIUM = [c for k in KINDS for c in cases("medium", 70, 90, 150, k)]
 
@@ -76,7 +78,9 @@ def test_coral_is_the_distance_of_covariances() -> None:
     gap = np.cov(a, rowvar=False) - np.cov(b, rowvar=False)
     expected = np.linalg.norm(gap, "fro") ** 2 / (4 * 4**2)
     assert ck.ops.domain_distance(a, b, "coral") == pytest.approx(expected, rel=1e-12)
-    assert ck.ops.domain_distance(a, a + 5, "coral") == pytest.approx(0, abs=1e-20)  # it sees no means
+    assert ck.ops.domain_distance(a, a + 5, "coral") == pytest.approx(
+        0, abs=1e-20
+    )  # it sees no means
 
 
 def test_mmd_is_the_distance_of_means_in_feature_space() -> None:

@@ -83,7 +83,11 @@ def test_in_numbers() -> None:
     [
         (ValueError, "factor is nan", lambda: ck.ops.gradient_scale_backward(np.ones(3), np.nan)),
         (ValueError, "ramp is -1", lambda: ck.ops.gradient_scale_backward(np.ones(3), 1, ramp=-1)),
-        (TypeError, "dy has dtype int64", lambda: ck.ops.gradient_scale_backward(np.ones(3, int), 1)),
+        (
+            TypeError,
+            "dy has dtype int64",
+            lambda: ck.ops.gradient_scale_backward(np.ones(3, int), 1),
+        ),
     ],
 )
 def test_errors(error: type[Exception], message: str, call: Any) -> None:

@@ -149,10 +149,11 @@ def test_several_threads_predict() -> None:
 
 
 def test_a_function_that_knows_its_model_does_not_keep_it_alive() -> None:
-    def function(x: Array) -> Any:
+    holder: list[Any] = []
+
+    def function(x: Array, holder: list[Any] = holder) -> Any:
         return x + 0 * len(holder)
 
-    holder: list[Any] = []
     model = network(function)
     holder.append(model)
     model.fit(X, Y, verbose=0)

@@ -10,7 +10,8 @@
 // mmd: the squared maximum mean discrepancy, by its biased estimate (Gretton et al. 2012, equation
 // 5), for the mean k of several Gaussian kernels as in Long et al. 2015 (section 3.1),
 //   total = scale * (mean k(a,a') + mean k(b,b') - 2 mean k(a,b))
-//   k(x,y) = mean over q of exp(-|x - y|^2 / (2^q s)),  q = -(kernels - 1) / 2 ... (kernels - 1) / 2
+//   k(x,y) = mean over q of exp(-|x - y|^2 / (2^q s)),  q from -(kernels - 1) / 2 to (kernels - 1)
+//   / 2
 // s is `width` or, where that is 0, the mean squared distance of two different rows of a and b
 // together, which the gradient takes to be constant. Where s is 0 all rows are equal and k is 1.
 //

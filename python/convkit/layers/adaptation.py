@@ -105,7 +105,9 @@ class _Distance(Layer):
                 "domain_distance", pass_name, [source, target], params, prefix="r"
             )
             assert total is not None
-            seeds = [(v, d) for v, d in zip((source, target), slopes, strict=False) if d is not None]
+            seeds = [
+                (v, d) for v, d in zip((source, target), slopes, strict=False) if d is not None
+            ]
             builder.add_term(self.name, total, seeds)
         return inputs[0]
 
@@ -226,8 +228,8 @@ class AuxiliaryLoss(Layer):
         if self.target is None:
             if self.loss.sparse:
                 raise ValueError(
-                    f"{self.title}: loss {self.loss.name!r} takes integer labels, and nodes are not; "
-                    "give target= a label, or take a loss of one-hot targets"
+                    f"{self.title}: loss {self.loss.name!r} takes integer labels, and nodes are "
+                    "not; give target= a label, or take a loss of one-hot targets"
                 )
             if input_shape[2][1:] != prediction[1:]:
                 raise ValueError(

@@ -82,7 +82,9 @@ class Function(Layer):
 
     def backward(self, dy: Array, y: Array, *arrays: Array) -> Any:
         """The gradients of its inputs and weights."""
-        raise NotImplementedError(f"{self.title} does not define backward(self, dy, y, x, *weights)")
+        raise NotImplementedError(
+            f"{self.title} does not define backward(self, dy, y, x, *weights)"
+        )
 
     @property
     def differentiable(self) -> bool:

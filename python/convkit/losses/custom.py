@@ -124,9 +124,7 @@ class CustomLoss(Loss):
         from convkit.ops.function import UserFunction
 
         inputs, names = ("y_pred", "y_true"), ("function f", "derivative df")
-        return UserFunction(
-            self.title, self._forward, self._backward, inputs, names, self.name
-        )
+        return UserFunction(self.title, self._forward, self._backward, inputs, names, self.name)
 
     def _forward(self, p: Array, t: Array) -> Any:
         return as_real(self.f(t, p), p.dtype)

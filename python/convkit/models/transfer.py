@@ -112,7 +112,7 @@ def replace_head(
     >>> new.output_shape, [layer.name for layer in new.layers if layer.trainable_weights]
     ((None, 3), ['head'])
     """
-    layers = list(head) if isinstance(head, list | tuple) else [head]
+    layers: list[Layer] = [head] if isinstance(head, Layer) else list(head)
     for each in layers:
         if not isinstance(each, Layer):
             raise TypeError(f"[replace_head] a head is made of layers, got {each!r}")
@@ -203,15 +203,15 @@ def _fingerprint(base: Model, x: Any) -> str:
         foreign = [v for v in params.values() if not isinstance(v, int | float | str)]
         if foreign or (i.row is not None and not i.row.native):
             raise ValueError(
-                f"[extract_features] layer {i.layer!r} runs in Python, and a change of it could not "
-                "be seen; leave cache out"
+                f"[extract_features] layer {i.layer!r} runs in Python, and a change of it could "
+                "not be seen; leave cache out"
             )
         reads = [v and v.root.offset for v in i.inputs]
         digest.update(repr((i.op, i.pass_name, sorted(params.items()), i.specs, reads)).encode())
     for array in [*base.get_weights(), *_arrays(x)]:
         array = np.asarray(array)
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(memoryview(np.ascontiguousarray(array).reshape(-1)).cast("B"))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

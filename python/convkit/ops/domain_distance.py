@@ -75,8 +75,8 @@ def _forward(ctx: Context, a: Array, b: Array) -> tuple[Array]:
     return (_backward(ctx, a, b)[0],)
 
 
-# All is in double, whatever the working dtype: sums of n terms are within n eps of double of the sum
-# of their magnitudes (Higham 2002, section 4.2), and only the gradients are rounded at the end. The
+# All is in double, whatever the working dtype: a sum of n terms is within n eps of double of the
+# sum of their magnitudes (Higham 2002, section 4.2); only the gradients are rounded at the end. The
 # narrowest Gaussian is the widest, squared q times, which multiplies its relative error by 2^q; as
 # x exp(-x) < 1, an error of the exponent counts once.
 
@@ -117,9 +117,7 @@ def _check(params: Params, specs: Sequence[Spec | None]) -> None:
             f"{b.shape}; flatten them first"
         )
     if not a.shape[0] or not b.shape[0]:
-        raise ValueError(
-            f"[domain_distance] a domain has no rows: a is {a.shape}, b is {b.shape}"
-        )
+        raise ValueError(f"[domain_distance] a domain has no rows: a is {a.shape}, b is {b.shape}")
 
 
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
@@ -167,9 +165,7 @@ def domain_distance_params(
         If one is not what `domain_distance` takes.
     """
     if kind not in DISTANCES:
-        raise ValueError(
-            f"[domain_distance] unknown kind {kind!r}{did_you_mean(kind, DISTANCES)}"
-        )
+        raise ValueError(f"[domain_distance] unknown kind {kind!r}{did_you_mean(kind, DISTANCES)}")
     kernels = as_int("domain_distance", "kernels", kernels)
     if not (1 <= kernels <= 31 and kernels % 2):
         raise ValueError(f"[domain_distance] kernels is {kernels}, expected an odd number up to 31")
@@ -240,7 +236,7 @@ def domain_distance_backward(
     scale: float = 1.0,
     kernel: str | None = None,
 ) -> tuple[float, Array, Array]:
-    """The distance and its gradients; that of "mmd" takes a `width` found from the data as constant.
+    """The distance and its gradients; to "mmd" a width found from the data is a constant.
 
     Parameters
     ----------

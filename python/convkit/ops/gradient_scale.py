@@ -1,4 +1,7 @@
-"""gradient_scale: x with a scaled gradient. Contract in csrc/ops/gradient_scale/gradient_scale.h."""
+"""gradient_scale: a value passes on as it is, its gradient scaled.
+
+Contract in csrc/ops/gradient_scale/gradient_scale.h.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,5 @@ def gradient_scale_backward(
     """
     operand = as_operand("gradient_scale", "dy", dy)
     params, now = gradient_scale_params(factor, ramp), Step(step=step)
-    dx: Array = apply(
-        "gradient_scale", "backward", [operand], params, kernel=kernel, step=now
-    )[0]
+    dx: Array = apply("gradient_scale", "backward", [operand], params, kernel=kernel, step=now)[0]
     return dx

@@ -30,7 +30,8 @@ class RunResult(NamedTuple):
     step : Step
         The step block as the next step would see it.
     error : BaseException or None
-        What the signal's handler or the row raised, for the caller to raise once the steps are counted.
+        What the signal's handler or the row raised, for the caller to raise once the steps are
+        counted.
     """
 
     steps: int

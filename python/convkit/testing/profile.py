@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from convkit.run.native import NativeExecutor
 from convkit.run.profile import Profile, make_profile
-from convkit.testing.probe import Probe, probe
+from convkit.testing.probe import probe
 
 if TYPE_CHECKING:
     from convkit.models.model import Model
