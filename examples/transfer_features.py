@@ -61,7 +61,7 @@ def main(epochs: int = 15) -> dict[str, float]:
 
     extractor = models.feature_extractor(base, "features")
     with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder) / "features.npz"
+        cache = Path(folder) / "digits.features"
         features = models.extract_features(extractor, x[few], cache)
         features = models.extract_features(extractor, x[few], cache)  # read, not computed
     head = ck.Sequential([ck.Input(features.shape[1:]), layers.Dense(2, "softmax")])

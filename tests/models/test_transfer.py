@@ -10,6 +10,7 @@ import pytest
 
 import convkit as ck
 from convkit import layers, models
+from convkit.saving.files import read_archive, write_archive
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 8, 8, 1)).astype(np.float32)
@@ -94,8 +95,9 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
     path = tmp_path / "features"
     expected = base.predict(X, verbose=0)
     np.testing.assert_array_equal(models.extract_features(base, X, path), expected)
-    file = path.with_suffix(".npz")
-    np.savez(file, **{**np.load(file), "features": expected + 1})  # seen only if it is read
+    members = read_archive(path)
+    members["features.safetensors"]["features"] += 1  # seen only if it is read
+    write_archive(path, members)
     np.testing.assert_array_equal(models.extract_features(base, X, path), expected + 1)
     np.testing.assert_array_equal(models.extract_features(base, X[:9], path), expected[:9])
     assert same(models.extract_features(base, X), expected)
@@ -104,7 +106,7 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
 def test_features_of_other_weights_or_data_are_computed_anew(tmp_path: Path) -> None:
     model = network()
     base = models.feature_extractor(model)
-    path = tmp_path / "features.npz"
+    path = tmp_path / "features"
     first = models.extract_features(base, X, path)
     changed = X.copy()
     changed[7, 3, 3, 0] += 1
@@ -119,7 +121,7 @@ def test_features_of_other_weights_or_data_are_computed_anew(tmp_path: Path) -> 
 
 
 def test_another_activation_is_another_base(tmp_path: Path) -> None:
-    path, found = tmp_path / "features.npz", []
+    path, found = tmp_path / "features", []
     for kind in ("relu", "tanh"):
         ck.set_seed(1)
         base = ck.Sequential([ck.Input((8, 8, 1)), layers.Flatten(), layers.Dense(5, kind)])

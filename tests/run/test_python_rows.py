@@ -158,7 +158,7 @@ def test_a_function_that_knows_its_model_does_not_keep_it_alive() -> None:
     holder.append(model)
     model.fit(X, Y, verbose=0)
     gone = weakref.ref(model)
-    del model, holder
+    del model, holder, function
     gc.collect()
     assert gone() is None
 

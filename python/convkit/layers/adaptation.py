@@ -273,10 +273,9 @@ class AuxiliaryLoss(Layer):
         counted_rows = builder.masked_weight(prediction, counted, mean=True)
         summed = copy.copy(self.loss)
         summed.reduction = "sum"
-        share, builder.share = builder.share, 1.0
         gradient = builder.differentiated
         total, dp = summed.emit(builder, prediction, target, counted_rows, gradient)
-        builder.share, builder.layer = share, self.name
+        builder.layer = self.name
         seeds = [] if dp is None else [(builder.program.instructions[-1].inputs[0], dp)]
         builder.add_term(self.name, total, [(p, d) for p, d in seeds if p is not None])
 

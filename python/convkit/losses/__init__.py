@@ -51,6 +51,7 @@ from convkit.losses.crossentropy import (
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
+from convkit.losses.custom import CustomLoss
 from convkit.losses.discriminative import (
     DiscriminativeMAP,
 )
@@ -97,10 +98,6 @@ from convkit.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
-from convkit.losses.custom import CustomLoss
-from convkit.losses.discriminative import DiscriminativeMAP
-from convkit.losses.names import get
-from convkit.losses.regression import MeanSquaredError, mean_squared_error
 
 __all__ = [
     "BinaryCrossentropy",

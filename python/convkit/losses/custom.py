@@ -120,6 +120,19 @@ class CustomLoss(Loss):
         assert total is not None
         return total, outputs[2] if gradient else None
 
+    def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
+        from convkit.ops.apply import apply
+
+        wanted = p.shape[:-1] if self.sparse else p.shape
+        if self.sparse and y.shape == (*wanted, 1):
+            y = y.reshape(wanted)
+        if y.shape != wanted:
+            raise ValueError(f"{self.title}: y_true has shape {y.shape}, expected {wanted}")
+        y = y.astype(np.int32) if self.sparse else y
+        params: dict[str, Any] = {"function": self._user_function(), "scale": 1.0}
+        losses: Array = apply("function", "loss", [p, y, weight], params)[0]
+        return losses.reshape(p.shape[:-1])
+
     def _user_function(self) -> UserFunction:
         from convkit.ops.function import UserFunction
 

@@ -17,9 +17,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +25,13 @@ import numpy as np
 from convkit.layers.base import Layer
 from convkit.models.graph import Call, Node
 from convkit.models.model import Model
-from convkit.models.weights import write_arrays
 from convkit.ops.registry import Array
+from convkit.saving.files import read_archive, write_archive
 
 __all__ = ["extract_features", "feature_extractor", "replace_head"]
 
 BATCH = 256
-_KEY = "key"  # in a file of features, beside the features
+_KEY, _FEATURES = "features.json", "features.safetensors"  # members of a file of features
 
 
 def feature_extractor(model: Model, layer: Layer | Node | str | int | None = None) -> Model:
@@ -112,7 +110,7 @@ def replace_head(
     >>> new.output_shape, [layer.name for layer in new.layers if layer.trainable_weights]
     ((None, 3), ['head'])
     """
-    layers: list[Layer] = [head] if isinstance(head, Layer) else list(head)
+    layers: list[Layer] = list(head) if isinstance(head, list | tuple) else [head]  # type: ignore[list-item]
     for each in layers:
         if not isinstance(each, Layer):
             raise TypeError(f"[replace_head] a head is made of layers, got {each!r}")
@@ -145,7 +143,7 @@ def extract_features(
         Of one output, such as `feature_extractor` gives it.
     x : array_like, or a list or dict of them
     cache : path, optional
-        A .npz file. If it holds the features of this base with these weights for these data, they
+        A file. If it holds the features of this base with these weights for these data, they
         are read from it; if it holds others, or is not there, they are computed and written.
     batch_size : int
 
@@ -166,16 +164,13 @@ def extract_features(
         )
     if cache is None:
         return _predict(base, x, batch_size)
-    path = Path(cache)
-    if not path.suffix:
-        path = path.with_suffix(".npz")
     key = _fingerprint(base, x)
-    if path.exists():
-        found, features = _read(path)
+    if os.path.exists(cache):
+        found, features = _read(cache)
         if found == key:
             return features
     features = _predict(base, x, batch_size)
-    write_arrays(path, {_KEY: np.array(key), "features": features})
+    write_archive(cache, {_KEY: {"key": key}, _FEATURES: {"features": features}})
     return features
 
 
@@ -184,11 +179,11 @@ def _predict(base: Model, x: Any, batch_size: int) -> Array:
     return features
 
 
-def _read(path: Path) -> tuple[str, Array]:
+def _read(path: str | os.PathLike[str]) -> tuple[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file[_KEY]), np.array(file["features"])
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        members = read_archive(path, [_KEY, _FEATURES])
+        return members[_KEY]["key"], members[_FEATURES]["features"]
+    except (KeyError, ValueError) as error:
         raise ValueError(
             f"[extract_features] {path} is no file of features ({error}); it is left as it is: "
             "delete it, or give another cache="

@@ -22,7 +22,7 @@ from convkit.layers.recurrent_base import Recurrent
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
 
-__all__ = ["load_weights", "save_weights", "write_arrays"]
+__all__ = ["load_weights", "save_weights"]
 
 StrPath = str | os.PathLike[str]
 
@@ -69,17 +69,13 @@ def save_weights(model: Any, path: StrPath) -> Path:
     OSError
         If the folder does not exist, or the file cannot be written.
     """
-    model.build()
-    return write_arrays(path, {name: p.numpy() for name, p in _members(model).items()})
-
-
-def write_arrays(path: StrPath, arrays: dict[str, Any]) -> Path:
-    """Write arrays to an .npz file, whole or not at all; see `save_weights`."""
     target = _with_suffix(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}")
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the name of a file in it")
+    model.build()
+    arrays = {name: p.numpy() for name, p in _members(model).items()}
     # In the same folder, so that the rename is one step of the file system.
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
