@@ -23,17 +23,8 @@ names                                         targets                      predi
 ``"kl_divergence"``, ``"kld"``                a distribution               probabilities of classes
 ``"hinge"``, ``"squared_hinge"``              -1 and 1, or 0 and 1         any numbers
 ``"categorical_hinge"``                       one-hot                      any numbers
+``ck.Loss(f, df)``, of one's own              what f takes                 what f takes
 ============================================= ============================ =======================
-========================================== ============================= =========================
-names                                      targets                       prediction
-========================================== ============================= =========================
-``"sparse_categorical_crossentropy"``      integer labels                probabilities over classes
-``"categorical_crossentropy"``             one row per class (one-hot)   probabilities over classes
-``"binary_crossentropy"``, ``"bce"``       0 or 1, of the output's shape probabilities
-``"mean_squared_error"``, ``"mse"``        of the output's shape         any numbers
-``"discriminative_map"``                   integer labels                negated penalties
-``ck.Loss(f, df)``                         what f takes                  what f takes
-========================================== ============================= =========================
 
 With ``from_logits=True`` the prediction is what would go into softmax or sigmoid. Without it the
 program still computes softmax and cross-entropy in one stable step.

@@ -3,7 +3,8 @@
 Three ways, from the cheapest on. **Feature extraction** runs the trained layers once over the data
 and trains a small model on what comes out (`feature_extractor`, `extract_features`).
 **Fine-tuning** puts a new head on the trained layers, trains it alone while they are frozen, then
-all of it with a smaller learning rate (`replace_head`). **Domain adaptation** trains on labelled
+all of it with a smaller learning rate (`replace_head`), or with one of the layer's own
+(``layer.lr_multiplier``). **Domain adaptation** trains on labelled
 data of one domain and unlabelled data of another (`convkit.layers.CORAL`, `MMD` and
 `GradientReversal`).
 
