@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,3 +238,18 @@ NLL = "sparse_categorical_crossentropy"
 def test_arguments(message: str, make: Any) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_model_with_all_of_them_is_a_file(tmp_path: Path) -> None:
+    pair = Pair()
+    output = domain_losses(pair, 0.5, ramp=10)
+    output = layers.CORAL(0.3)([output, pair.fs, pair.ft])
+    output = layers.MMD(0.1, kernels=3)([output, pair.fs, pair.ft])
+    model = pair.trainer(output)
+    model.fit([XS, XT], Y, verbose=0)
+    model.save(tmp_path / "model.convkit")
+    loaded = ck.load_model(tmp_path / "model.convkit")
+    for each in (model, loaded):
+        each.fit([XS, XT], Y, shuffle=False, verbose=0)
+    for p, q in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(p, q)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -286,4 +287,29 @@ def test_copies(way: Any) -> None:
     for each in (model, other):
         each.fit(X, LABELS, verbose=0)
     for p, q in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def double(x: Array) -> Any:
+    return 2 * x
+
+
+def double_slope(x: Array) -> Any:
+    return np.full_like(x, 2)
+
+
+def test_own_pieces_are_found_by_name_when_a_file_is_read(tmp_path: Path) -> None:
+    ck.set_seed(1)
+    own = ck.Activation(double, double_slope)
+    model = ck.Sequential([ck.Input((6,)), layers.Dense(4, own), layers.Dense(3, "softmax")])
+    model.compile("adam", NLL)
+    model.fit(X, LABELS, verbose=0)
+    model.save(tmp_path / "model.convkit")
+    functions = (double, double_slope, cross_entropy, cross_entropy_slope)
+    loaded = ck.load_model(
+        tmp_path / "model.convkit", custom_objects={f.__name__: f for f in functions}
+    )
+    for each in (model, loaded):
+        each.fit(X, LABELS, shuffle=False, verbose=0)
+    for p, q in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(p, q)

@@ -32,6 +32,8 @@ SCALE_SHAPES: dict[str, Shape] = {
     "size 1": (1,),
     "no axes": (),
     "empty batch": (0, 3),
+    "lanes": (16,),
+    "over lanes": (33,),
     "primes": (3, 5, 7, 11),
 }
 
