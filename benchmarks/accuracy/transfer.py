@@ -21,7 +21,7 @@ from convkit import layers, models
 from convkit.bench.suites import without_blas_limits
 
 SEEDS = (0, 1, 2, 3, 4)
-PER_CLASS = (5, 10)
+PER_CLASS = (2, 5, 10)
 BATCH, FEW_BATCH, RATE, SLOW = 64, 32, 1e-3, 2e-4
 FEW_EPOCHS, TUNE_EPOCHS = 200, 50
 CORAL, MMD, DANN = 1000.0, 3.0, 0.3  # weights
