@@ -47,8 +47,8 @@ from convkit.ops.domain_distance import domain_distance, domain_distance_backwar
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.embedding import embedding, embedding_backward
 from convkit.ops.gather_rows import gather_rows
-from convkit.ops.histogram import histogram
 from convkit.ops.gradient_scale import gradient_scale_backward
+from convkit.ops.histogram import histogram
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
 from convkit.ops.lrn import (
