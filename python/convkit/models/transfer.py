@@ -3,14 +3,15 @@
 Three ways, from the cheapest on. **Feature extraction** runs the trained layers once over the data
 and trains a small model on what comes out (`feature_extractor`, `extract_features`).
 **Fine-tuning** puts a new head on the trained layers, trains it alone while they are frozen, then
-all of it with a smaller learning rate (`replace_head`), or with one of the layer's own
-(``layer.lr_multiplier``). **Domain adaptation** trains on labelled
-data of one domain and unlabelled data of another (`convkit.layers.CORAL`, `MMD` and
-`GradientReversal`).
+all of it with a smaller learning rate, or with one of the layer's own, ``layer.lr_multiplier``
+(`replace_head`). **Domain adaptation** trains on labelled data of one domain and unlabelled data of
+another (`convkit.layers.CORAL`, `MMD` and `GradientReversal`).
 
 Freezing is ``layer.trainable = False`` and takes effect with the next `compile`, as in Keras. The
 optimizer's state of a frozen layer neither changes nor is lost: it is as it was when the layer is
-trained again, while Adam's count of steps has gone on. A new optimizer object begins anew.
+trained again, while Adam's count of steps has gone on. A new optimizer object begins anew. First
+weights follow from the seed and their place in the model, so `set_seed` another one before a head
+is replaced: with the old seed, a head of the old shape begins with the old one's first weights.
 """
 
 from __future__ import annotations
