@@ -256,8 +256,8 @@ def main() -> None:
         reports.table("from, to | training | accuracy, mean | of each seed | gain", adapted_rows),
         "Weights, rates and the layer to cut at were chosen on labelled images held out of the "
         "targets' training sets (500 of UCI, 5,000 of MNIST), which a target without any labels "
-        "would not allow. No choice was made by a test set, but for one: the rows with two labels a "
-        "class were added when those with five and ten had shown little from UCI to MNIST.",
+        "would not allow. No choice was made by a test set, but for one: the rows with two labels "
+        "a class were added when those with five and ten had shown little from UCI to MNIST.",
         f"All of it took {seconds / 60:.0f} minutes.",
     ]
     reports.write_report("transfer", parts)
