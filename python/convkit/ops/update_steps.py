@@ -13,13 +13,13 @@ from convkit.ops.registry import Array, Step
 from convkit.ops.update import STATE, update_params
 
 __all__ = [
+    "_take_step",
     "adadelta",
     "adagrad",
     "clip_by_global_norm",
     "lion",
     "rmsprop",
     "sgd",
-    "_take_step",
 ]
 
 # Of Adagrad's sum of squares, Keras's initial_accumulator_value.
