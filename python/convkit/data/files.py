@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +20,7 @@ import numpy.typing as npt
 __all__ = ["FileRows", "MappedRows", "MemoryRows", "RowSource", "is_mapped", "rows_of"]
 
 Array = npt.NDArray[Any]
+DESCRIPTORS = "/proc/self/fd"  # of Linux
 PROBES = 64  # rows that are compared to see that the file is the one that is mapped
 
 
@@ -63,14 +67,28 @@ def rows_of(array: Array) -> RowSource:
         return MemoryRows(array)
     # A private map ("c") may hold changes that the file knows nothing of.
     shared = opened is not None and opened.mode != "c"
-    if shared and opened is not None and opened.filename is not None and hasattr(os, "preadv"):
-        path = os.fspath(opened.filename)
+    if shared and array[:1].flags.c_contiguous and hasattr(os, "preadv"):
+        assert opened is not None
         start = opened.offset - opened.offset % mmap.ALLOCATIONGRANULARITY
         begin = np.frombuffer(mapped, np.uint8).ctypes.data
-        source = FileRows(array, path, start + array.ctypes.data - begin)
-        if array[:1].flags.c_contiguous and source.same_file():
-            return source
+        for path in _paths(opened, mapped):
+            source = FileRows(array, path, start + array.ctypes.data - begin)
+            if source.same_file():
+                return source
     return MappedRows(array, mapped, shared)
+
+
+def _paths(opened: np.memmap[Any, Any], mapped: mmap.mmap) -> Iterator[str]:
+    """Names that the mapped file may have; it may have been renamed or replaced since."""
+    if opened.filename is not None:
+        yield os.fspath(opened.filename)
+    if os.path.isdir(DESCRIPTORS):  # the map holds one, so that the file itself is never gone
+        for number in os.listdir(DESCRIPTORS):
+            path = os.path.join(DESCRIPTORS, number)
+            with suppress(OSError):
+                found = os.stat(path)
+                if stat.S_ISREG(found.st_mode) and found.st_size == mapped.size():
+                    yield path
 
 
 class MemoryRows:
@@ -84,7 +102,10 @@ class MemoryRows:
 
 
 class MappedRows:
-    """Rows through the map, whose pages are given back: where the file itself is out of reach."""
+    """Rows through the map, whose pages are given back: where the file itself is out of reach.
+
+    A file that is cut off between two reads is reported; during one, the system kills the process.
+    """
 
     def __init__(self, array: Array, mapped: mmap.mmap, shared: bool) -> None:
         self.array = array
