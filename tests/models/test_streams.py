@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -160,16 +161,14 @@ def test_only_what_is_needed_is_read(tmp_path, monkeypatch):
 def test_rows_of_views(tmp_path, mode, view):
     array = np.arange(20 * 7 * 5, dtype=np.int32).reshape(20, 7, 5)
     part, want = view(mapped(tmp_path / "a.npy", array, mode)), view(array)
-    source = rows_of(part)
-    if mode == "c" or not want[:1].flags.c_contiguous:
-        assert isinstance(source, MappedRows)
-    else:
-        assert isinstance(source, FileRows)
-    rng = np.random.default_rng(0)
-    for rows in (np.arange(len(want)), rng.permutation(len(want)), rng.integers(0, len(want), 50)):
-        out = np.empty((len(rows), *want.shape[1:]), np.int32)
-        source.read(rows, out)
-        assert np.array_equal(out, want[rows])
+    n, rng = len(want), np.random.default_rng(0)
+    with closing(rows_of(part)) as source:
+        through_map = mode == "c" or not want[:1].flags.c_contiguous
+        assert isinstance(source, MappedRows if through_map else FileRows)
+        for rows in (np.arange(n), rng.permutation(n), rng.integers(0, n, 50)):
+            out = np.empty((len(rows), *want.shape[1:]), np.int32)
+            source.read(rows, out)
+            assert np.array_equal(out, want[rows])
 
 
 def test_private_changes_are_seen(tmp_path):
@@ -194,7 +193,8 @@ def test_another_file_of_the_same_name_is_not_read(tmp_path):
     file = mapped(tmp_path / "x.npy", x)
     np.save(tmp_path / "new.npy", np.zeros_like(x))
     os.replace(tmp_path / "new.npy", tmp_path / "x.npy")
-    assert isinstance(rows_of(file), FileRows if os.path.isdir(DESCRIPTORS) else MappedRows)
+    with closing(rows_of(file)) as source:
+        assert isinstance(source, FileRows if os.path.isdir(DESCRIPTORS) else MappedRows)
     assert_same(trained(file, y, classifier), trained(x, y, classifier))
     os.remove(tmp_path / "x.npy")
     assert_same(trained(file, y, classifier), trained(x, y, classifier))

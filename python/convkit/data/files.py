@@ -44,6 +44,9 @@ class RowSource(Protocol):
             If the file cannot be read, or has become shorter than the array.
         """
 
+    def close(self) -> None:
+        """Give back what reading needs."""
+
 
 def _mapping(array: Array) -> tuple[mmap.mmap | None, np.memmap[Any, Any] | None]:
     """The map that an array lies in, and the memmap that opened it; None where there is none."""
@@ -72,9 +75,11 @@ def rows_of(array: Array) -> RowSource:
         start = opened.offset - opened.offset % mmap.ALLOCATIONGRANULARITY
         begin = np.frombuffer(mapped, np.uint8).ctypes.data
         for path in _paths(opened, mapped):
-            source = FileRows(array, path, start + array.ctypes.data - begin)
-            if source.same_file():
-                return source
+            with suppress(OSError):
+                source = FileRows(array, path, start + array.ctypes.data - begin)
+                if source.same_file():
+                    return source
+                source.close()
     return MappedRows(array, mapped, shared)
 
 
@@ -100,6 +105,9 @@ class MemoryRows:
     def read(self, rows: Array, out: Array) -> None:
         np.take(self.array, rows, axis=0, out=out, mode="clip")  # "raise" would copy once more
 
+    def close(self) -> None:
+        pass
+
 
 class MappedRows:
     """Rows through the map, whose pages are given back: where the file itself is out of reach.
@@ -122,6 +130,9 @@ class MappedRows:
         if self._shared and hasattr(self._mapped, "madvise"):
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
+    def close(self) -> None:
+        pass
+
 
 class FileRows:
     """Rows read from the file behind a memory-mapped array.
@@ -133,6 +144,11 @@ class FileRows:
     path : str
     offset : int
         Of the first row, in bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
     """
 
     def __init__(self, array: Array, path: str, offset: int) -> None:
@@ -140,6 +156,7 @@ class FileRows:
         self.path = path
         self._offset, self._stride = offset, array.strides[0]
         self._row = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (until `close`)
 
     def same_file(self) -> bool:
         """Whether the file under this name is still the one that is mapped."""
@@ -161,19 +178,19 @@ class FileRows:
         begins = places[order] * self._row
         offsets = self._offset + rows[places][order] * self._stride
         memory = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            for begin, end, offset in zip(
-                begins.tolist(), ends.tolist(), offsets.tolist(), strict=True
-            ):
-                done = os.preadv(file, [memory[begin:end]], offset)
-                while done < end - begin:
-                    more = os.preadv(file, [memory[begin + done : end]], offset + done)
-                    if not more:
-                        raise self._ended(offset, os.fstat(file).st_size)
-                    done += more
-        finally:
-            os.close(file)
+        file = self._file.fileno()
+        for begin, end, offset in zip(
+            begins.tolist(), ends.tolist(), offsets.tolist(), strict=True
+        ):
+            done = os.preadv(file, [memory[begin:end]], offset)
+            while done < end - begin:
+                more = os.preadv(file, [memory[begin + done : end]], offset + done)
+                if not more:
+                    raise self._ended(offset, os.fstat(file).st_size)
+                done += more
+
+    def close(self) -> None:
+        self._file.close()
 
     def _ended(self, offset: int, size: int) -> OSError:
         row = (offset - self._offset) // self._stride
