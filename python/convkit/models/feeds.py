@@ -159,17 +159,15 @@ class IterableFeed:
         steps: int | None = None,
         verb: str = "fit",
     ) -> None:
-        depth, self._waiting = None, deque[Future[Any]]()
-        if isinstance(source, Prefetched):
-            source, depth, waiting = source.source, source.depth, source.waiting
-            self._waiting = waiting
-        self.source = source
+        asked = source if isinstance(source, Prefetched) else None
+        self.source = source if asked is None else asked.source
         self.check = check
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
         self._taken = 0  # batches of the iterator, before the epoch
-        self._once = iter(source) is source
-        self._depth = (0 if self._once else DEPTH) if depth is None else depth
+        self._once = iter(self.source) is self.source
+        self._depth = (0 if self._once else DEPTH) if asked is None else asked.depth
+        self._waiting: deque[Future[Any]] = deque() if asked is None else asked.waiting
         self._verb = verb
         self._again = not self.once and (steps is None or verb != "fit")
         self.ended = False
