@@ -14,6 +14,7 @@
   X(channel_scale) \
   X(lrn)           \
   X(dropout)       \
+  X(augment)       \
   X(add)           \
   X(concatenate)   \
   X(loss)          \

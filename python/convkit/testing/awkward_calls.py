@@ -10,6 +10,7 @@ from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
 from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
@@ -198,5 +199,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": awkward_transpose,
     "update": lambda: [update_calls(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "augment": awkward_augment,
     "upsample2d": awkward_upsample2d,
 }

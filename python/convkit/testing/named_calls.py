@@ -10,6 +10,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
@@ -248,5 +249,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "softmax": _softmax,
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
     "update": lambda small: _flat(update_calls, small),
+    "update": lambda small: _flat(calls.update, small),
+    "augment": lambda small: named_augment(lambda layer: _map(layer, small)),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }
