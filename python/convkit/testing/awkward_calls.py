@@ -173,6 +173,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
         calls.activation(f"{k}, {name}", k, s) for k in KINDS for name, s in MAPS.items()
     ],
     "add": lambda: [calls.add(name, s) for name, s in MAPS.items()],
+    "augment": awkward_augment,
     "batch_norm": awkward_batch_norm,
     "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
@@ -200,6 +201,5 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "transpose": awkward_transpose,
     "update": lambda: [update_calls(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
     "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
-    "augment": awkward_augment,
     "upsample2d": awkward_upsample2d,
 }

@@ -225,6 +225,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "accuracy": _accuracy,
     "activation": _activation,
     "add": _add,
+    "augment": lambda small: named_augment(lambda layer: _map(layer, small)),
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
     "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
@@ -250,6 +251,5 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
     "update": lambda small: _flat(update_calls, small),
     "update": lambda small: _flat(calls.update, small),
-    "augment": lambda small: named_augment(lambda layer: _map(layer, small)),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }
