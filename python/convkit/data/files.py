@@ -76,7 +76,7 @@ def rows_of(array: Array) -> RowSource:
         begin = np.frombuffer(mapped, np.uint8).ctypes.data
         for path in _paths(opened, mapped):
             with suppress(OSError):
-                source = FileRows(array, path, start + array.ctypes.data - begin)
+                source = FileRows(array, mapped, path, start + array.ctypes.data - begin)
                 if source.same_file():
                     return source
                 source.close()
@@ -141,6 +141,8 @@ class FileRows:
     ----------
     array : ndarray
         In a map; each row is contiguous.
+    mapped : mmap
+        Shared with the file, so that its pages can be given back.
     path : str
     offset : int
         Of the first row, in bytes.
@@ -151,8 +153,9 @@ class FileRows:
         If the file cannot be opened.
     """
 
-    def __init__(self, array: Array, path: str, offset: int) -> None:
+    def __init__(self, array: Array, mapped: mmap.mmap, path: str, offset: int) -> None:
         self.array = array
+        self._mapped = mapped
         self.path = path
         self._offset, self._stride = offset, array.strides[0]
         self._row = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
@@ -166,7 +169,10 @@ class FileRows:
             self.read(rows, found)
         except OSError:
             return False
-        return found.tobytes() == self.array[rows].tobytes()
+        mapped = self.array[rows].tobytes()
+        if hasattr(self._mapped, "madvise"):  # each may have brought in megabytes around it
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+        return found.tobytes() == mapped
 
     def read(self, rows: Array, out: Array) -> None:
         # Rows that follow one another here and there are one piece; pieces go by place in the file.
