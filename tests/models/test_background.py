@@ -299,3 +299,13 @@ def test_batches_by_number_come_alone():
         classifier().fit(Numbered(), Y, verbose=0)
     with pytest.raises(ValueError, match="batch_size=3 belongs to the generator"):
         classifier().fit(Numbered(), batch_size=3, verbose=0)
+
+
+def test_states_and_shuffled_batches_are_warned_of():
+    model = ck.Sequential([ck.layers.GRU(2, stateful=True, batch_input_shape=(3, 5, 4))])
+    model.compile("sgd", "mse")
+    data = Numbered([(np.ones((3, 5, 4)), np.ones((3, 2)))] * 2)
+    with pytest.warns(UserWarning, match="carries its state") as caught:
+        model.fit(data, verbose=0)
+    assert caught[0].filename == __file__
+    model.fit(data, shuffle=False, verbose=0)

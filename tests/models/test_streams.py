@@ -11,6 +11,7 @@ import convkit as ck
 from convkit.data.files import DESCRIPTORS, FileRows, MappedRows, MemoryRows, is_mapped, rows_of
 from convkit.models import streams
 from convkit.models.data import check_samples
+from convkit.models.feeds import ArrayFeed
 from models.conftest import blobs, classifier, convnet, images
 
 
@@ -44,7 +45,10 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("shuffle", [True, False, "batch"])
-@pytest.mark.parametrize("options", [{}, {"steps_per_epoch": 5}, {"validation_split": 0.3}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps_per_epoch": 5}, {"validation_split": 0.3}, {"split": (0.5, 0.25, 0.25)}],
+)
 def test_the_same_bits_as_in_memory(tmp_path, shuffle, options):
     x, y = images(40)
     want = trained(x, y, shuffle=shuffle, **options)
@@ -53,6 +57,27 @@ def test_the_same_bits_as_in_memory(tmp_path, shuffle, options):
     both = mapped(tmp_path / "y.npy", y)
     assert_same(trained(file, both, shuffle=shuffle, **options), want)
     assert_same(trained(x, both, shuffle=shuffle, **options), want)
+
+
+@pytest.mark.parametrize("shuffle", [True, False, "batch"])
+def test_an_epoch_from_the_middle(tmp_path, shuffle):
+    x, y = images(40)
+    model = convnet()
+    file = mapped(tmp_path / "x.npy", x)
+    feeds = [
+        ArrayFeed(check_samples("fit", model, data, y, loss=model.loss), 6, shuffle)
+        for data in (x, file)
+    ]
+    for skip in range(8):
+        taken = []
+        for feed in feeds:
+            steps = []
+            for s in feed.epoch(3, skip=skip):
+                rows = np.arange(s.samples.count) if s.order is None else s.order
+                for k in range(s.first, s.first + s.steps * s.batch, s.batch):
+                    steps.append(s.samples.arrays["x"][rows[k : k + s.batch]].tobytes())
+            taken.append(steps)
+        assert taken[0] == taken[1] and len(taken[0]) == 7 - min(skip, 7)
 
 
 def test_orders_differ():

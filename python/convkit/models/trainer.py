@@ -88,6 +88,8 @@ class Trainer(Compilable):
 
         source = batches(verb, x, y, sample_weight)
         if is_sequence(source):
+            if shuffle:
+                warn_shuffled(self, stacklevel=4)
             return SequenceFeed(source, check, bool(shuffle), steps, kind)
         return IterableFeed(source, check, steps, kind)
 
