@@ -180,14 +180,16 @@ class FileRows:
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1 if joined else np.arange(1, len(rows))
         places = np.concatenate([[0], breaks])
         order = np.argsort(rows[places], kind="stable")
-        ends = np.append(places[1:], len(rows))[order] * self._row
-        begins = places[order] * self._row
-        offsets = self._offset + rows[places][order] * self._stride
+        ends = (np.append(places[1:], len(rows))[order] * self._row).tolist()
+        begins = (places[order] * self._row).tolist()
+        offsets = (self._offset + rows[places][order] * self._stride).tolist()
         memory = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         file = self._file.fileno()
-        for begin, end, offset in zip(
-            begins.tolist(), ends.tolist(), offsets.tolist(), strict=True
-        ):
+        if len(begins) > 1 and hasattr(os, "posix_fadvise"):
+            # A disk does many reads in the time of one, if it hears of them all at once.
+            for begin, end, offset in zip(begins, ends, offsets, strict=True):
+                os.posix_fadvise(file, offset, end - begin, os.POSIX_FADV_WILLNEED)
+        for begin, end, offset in zip(begins, ends, offsets, strict=True):
             done = os.preadv(file, [memory[begin:end]], offset)
             while done < end - begin:
                 more = os.preadv(file, [memory[begin + done : end]], offset + done)
