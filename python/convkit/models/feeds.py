@@ -165,8 +165,8 @@ class IterableFeed:
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
         self._taken = 0  # batches of the iterator, before the epoch
-        self._once = iter(self.source) is self.source
-        self._depth = (0 if self._once else DEPTH) if asked is None else asked.depth
+        self.once = iter(self.source) is self.source
+        self._depth = (0 if self.once else DEPTH) if asked is None else asked.depth
         self._waiting: deque[Future[Any]] = deque() if asked is None else asked.waiting
         self._verb = verb
         self._again = not self.once and (steps is None or verb != "fit")
@@ -182,7 +182,7 @@ class IterableFeed:
     def _begin(self) -> None:
         """Make an iterator, and leave out what another feed has had of it."""
         self._iterator = iter(self.source)
-        if not self._once:
+        if not self.once:
             self._waiting.clear()
         for _ in range(0 if self._again else self._taken):
             if self._waiting:
@@ -194,7 +194,7 @@ class IterableFeed:
         """The next batch, or END; in the thread that reads ahead."""
         assert self._iterator is not None
         batch = next(self._iterator, END)
-        if batch is END and not self._once and not self._again:
+        if batch is END and not self.once and not self._again:
             self._iterator = iter(self.source)
         return batch
 
@@ -207,7 +207,7 @@ class IterableFeed:
             while self._limit is None or done < self._limit:
                 batch = next(results)
                 if batch is END:
-                    if not self._again and not self._once and not fresh:
+                    if not self._again and not self.once and not fresh:
                         taken, fresh = 0, True
                         continue
                     break

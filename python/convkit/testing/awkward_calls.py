@@ -200,6 +200,5 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": awkward_transpose,
     "update": lambda: [update_calls(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
-    "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
     "upsample2d": awkward_upsample2d,
 }

@@ -250,6 +250,5 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "softmax": _softmax,
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
     "update": lambda small: _flat(update_calls, small),
-    "update": lambda small: _flat(calls.update, small),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }
