@@ -345,3 +345,13 @@ def test_an_interrupted_callback_leaves_no_thread(tmp_path):
             mapped(tmp_path / "x.npy", x), y, batch_size=4, callbacks=[hook], verbose=0
         )
     assert not [t for t in threading.enumerate() if t.name.startswith("convkit-data")]
+
+
+def test_full_batch_training(tmp_path):
+    def model():
+        return classifier(optimizer="lbfgs")
+
+    x, y = blobs(40)
+    file, label = mapped(tmp_path / "x.npy", x), mapped(tmp_path / "y.npy", y)
+    want = trained(x, y, model)
+    assert_same(trained(file, label, model), want)
