@@ -125,8 +125,7 @@ class Trainer(Compilable):
             Batches are x, (x, y) or (x, y, sample_weight). What can be iterated again and again
             is read ahead in the background, and so is a `convkit.data.PyDataset` or any object
             that gives batches by number; generators are if `convkit.data.prefetch` is asked to.
-            Memory-mapped arrays of 64 MiB or more
-            are read a few megabytes at a time, in the background.
+            Memory-mapped arrays of 64 MiB or more are read a few megabytes at a time.
         y : array_like
             Labels or values, as the loss asks for.
         batch_size : int, optional
