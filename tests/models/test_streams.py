@@ -28,6 +28,19 @@ def no_threads_left():
     assert threading.active_count() == before
 
 
+class Numbered:
+    """Batches by number."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, n):
+        return self.batches[n]
+
+
 def mapped(path, array, mode="r"):
     np.save(path, array)
     return np.load(path, mmap_mode=mode)
@@ -355,3 +368,37 @@ def test_full_batch_training(tmp_path):
     file, label = mapped(tmp_path / "x.npy", x), mapped(tmp_path / "y.npy", y)
     want = trained(x, y, model)
     assert_same(trained(file, label, model), want)
+
+
+@pytest.mark.parametrize("kind", ["mapped", "by number"])
+def test_resumed_in_the_middle_of_an_epoch(tmp_path, kind):
+    """Augmented images from a file, or batches by number: the same bits as without a break."""
+    x, y = images(40)
+    file = mapped(tmp_path / "x.npy", x)
+    data = {"x": file, "y": y, "batch_size": 6}
+    if kind == "by number":
+        data = {"x": Numbered([(x[i : i + 6], y[i : i + 6]) for i in range(0, 40, 6)])}
+
+    def network():
+        ck.set_seed(5)
+        model = ck.Sequential(
+            [ck.Input((8, 8, 1)), ck.layers.RandomTranslation(0.2, 0.2),
+             ck.layers.RandomFlip("horizontal"), ck.layers.Flatten(),
+             ck.layers.Dense(4, "softmax")]
+        )  # fmt: skip
+        model.compile(ck.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
+        return model
+
+    def saving():
+        return [
+            ck.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}-{batch}.convkit"), save_freq=5)
+        ]
+
+    model = network()
+    model.fit(**data, epochs=3, callbacks=saving(), verbose=0)
+    files = sorted(tmp_path.glob("*.convkit"))
+    assert len(files) == 4
+    for path in files:
+        again = network()
+        again.fit(**data, epochs=3, resume=path, callbacks=saving(), verbose=0)
+        assert_same(again.get_weights(), model.get_weights())
