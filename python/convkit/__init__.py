@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convkit import (
         activations,
         callbacks,
+        data,
         datasets,
         initializers,
         layers,
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "data",
     "datasets",
     "get_num_threads",
     "initializers",

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from convkit.layers.adaptation import CORAL, MMD, AuxiliaryLoss, GradientReversal
+from convkit.layers.augmentation import (
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from convkit.layers.base import Layer
 from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
@@ -32,6 +39,7 @@ from convkit.layers.rbf import RBF, EuclideanRBF
 from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from convkit.layers.sequences import Masking, RepeatVector
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
+from convkit.layers.standardization import Normalization
 from convkit.layers.subsampling import Subsampling2D
 from convkit.layers.wrappers import Bidirectional, TimeDistributed
 
@@ -77,8 +85,14 @@ __all__ = [
     "Masking",
     "MaxPool2D",
     "MaxPooling2D",
+    "Normalization",
     "Parameter",
     "Permute",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

@@ -28,6 +28,7 @@ from convkit.ops.activation import (
     tanh,
 )
 from convkit.ops.add import add
+from convkit.ops.augment import augment, augment_backward
 from convkit.ops.batch_norm import (
     batch_norm,
     batch_norm_backward,
@@ -108,6 +109,8 @@ __all__ = [
     "adam",
     "adamax",
     "add",
+    "augment",
+    "augment_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",

@@ -10,6 +10,7 @@ from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
 from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
@@ -173,6 +174,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
         calls.activation(f"{k}, {name}", k, s) for k in KINDS for name, s in MAPS.items()
     ],
     "add": lambda: [calls.add(name, s) for name, s in MAPS.items()],
+    "augment": awkward_augment,
     "batch_norm": awkward_batch_norm,
     "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],

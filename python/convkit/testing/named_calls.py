@@ -10,6 +10,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
@@ -225,6 +226,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "accuracy": _accuracy,
     "activation": _activation,
     "add": _add,
+    "augment": lambda small: named_augment(lambda layer: _map(layer, small)),
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
     "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
