@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ops,
         optimizers,
         regularizers,
+        saving,
         schedules,
         testing,
         utils,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
     from convkit.random import set_seed
+    from convkit.saving.model import load_model
     from convkit.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ __all__ = [
     "get_num_threads",
     "initializers",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "models",
@@ -62,6 +65,7 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "schedules",
     "set_num_threads",
     "set_seed",
@@ -74,7 +78,7 @@ _MODULES = frozenset(
     {
         "activations", "bench", "callbacks", "cli", "data", "datasets", "errors", "initializers",
         "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
-        "reference", "regularizers", "run", "schedules", "testing", "utils", "viz",
+        "reference", "regularizers", "run", "saving", "schedules", "testing", "utils", "viz",
     }
 )  # fmt: skip
 _OBJECTS = {
@@ -83,6 +87,7 @@ _OBJECTS = {
     "Sequential": "convkit.models.sequential",
     "check_gradients": "convkit.testing",
     "get_num_threads": "convkit.threads",
+    "load_model": "convkit.saving.model",
     "set_num_threads": "convkit.threads",
     "set_seed": "convkit.random",
 }

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
+from convkit.saving.config import Configured
 
 __all__ = [
     "ActivationFunction", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hardtanh",
@@ -31,7 +32,7 @@ _PARAMETER = {"leaky_relu": "negative_slope", "elu": "alpha"}
 _DEFAULT = {"leaky_relu": 0.2, "elu": 1.0}
 
 
-class ActivationFunction:
+class ActivationFunction(Configured):
     """An activation that kernels know, with its parameter.
 
     Parameters

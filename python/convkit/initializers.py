@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean
+from convkit.saving.config import Configured
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
@@ -58,7 +59,7 @@ def _truncated(rng: np.random.Generator, shape: Sequence[int]) -> Array:
     return z
 
 
-class Initializer:
+class Initializer(Configured):
     """Base of the initializers.
 
     Parameters
@@ -94,7 +95,9 @@ class Initializer:
         raise NotImplementedError(f"{type(self).__name__} does not define draw(shape, rng)")
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)
+        options = ", ".join(
+            f"{k}={v!r}" for k, v in vars(self).items() if v is not None and k[0] != "_"
+        )
         return f"{type(self).__name__}({options})"
 
 

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean
+from convkit.saving.config import Configured
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
 
 
-class Regularizer:
+class Regularizer(Configured):
     """``l1 * sum |x| + l2 * sum x^2``: the elastic net (Zou and Hastie 2005).
 
     Its gradient is ``l1 * sign(x) + 2 * l2 * x``, with sign(0) = 0. The penalty of activations is

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit.saving.config import Configured
+
 __all__ = ["ExponentialDecay", "Inv", "InverseTimeDecay", "LearningRateSchedule"]
 
 Steps = Any  # int, or float64 array of step numbers
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configured):
     """Base of the schedules: subclass it and define ``__call__(step) -> learning rate``.
 
     A subclass whose ``__call__`` also takes an array of steps says so with ``vectorised = True``;

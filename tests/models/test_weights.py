@@ -7,7 +7,7 @@ import pytest
 
 import convkit as ck
 from convkit import layers
-from convkit.models.weights import load_weights, save_weights
+from convkit.saving.weights import load_weights, save_weights
 from models.conftest import blobs, classifier
 
 

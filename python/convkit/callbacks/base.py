@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convkit.errors import did_you_mean
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.trainer import Trainer
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 Logs = Mapping[str, float] | None
 
 
-class Callback:
+class Callback(Configured):
     """Base of the callbacks; every hook does nothing until overridden.
 
     Attributes

@@ -43,7 +43,7 @@ def _optimizer(name: str, rate: float | None) -> Any:
 def run(options: argparse.Namespace) -> None:
     """Train, test, and save if asked."""
     import convkit as ck
-    from convkit.models.weights import save_weights
+    from convkit.saving.weights import save_weights
 
     check_target("--save", options.save)  # before an hour of training
     optimizer = _optimizer(options.optimizer, options.lr)

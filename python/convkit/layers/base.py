@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
 from convkit.regularizers import Regularizer
+from convkit.saving.config import Configured, accepts
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -32,7 +33,7 @@ _UNSUPPORTED = (
 )  # fmt: skip
 
 
-class Layer:
+class Layer(Configured):
     """Declares weights and says which instructions compute it.
 
     Subclasses define `compute_output_shape` and `emit`, and `build` where they have weights.
@@ -181,6 +182,27 @@ class Layer:
             hint = "; add the channel axis: grey images are (height, width, 1)"
         raise ValueError(f"{self.title} expects rank {rank} input {legend}, got {shape}{hint}")
 
+    # Its configuration.
+
+    def _recorded(self) -> dict[str, Any]:
+        return {**super()._recorded(), "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Make a layer from what `get_config` returned; see `Configured.from_config`."""
+        late = {
+            key: config[key]
+            for key in ("name", "trainable")
+            if key in config and not accepts(cls, key)
+        }
+        given = {key: value for key, value in config.items() if key not in late}
+        layer = super().from_config(given, custom_objects)
+        for key, value in late.items():  # of a class whose constructor does not take them
+            setattr(layer, key, value)
+        return layer
+
     # What they use.
 
     @property
@@ -192,6 +214,11 @@ class Layer:
     def sequence(self) -> list[Layer]:
         """The layers that this one consists of, one after the other: itself, but of a wrapper."""
         return [self]
+
+    @property
+    def inside(self) -> list[Layer]:
+        """The layers that a wrapper has in it, and those in these."""
+        return []
 
     @property
     def own_activation(self) -> ActivationFunction | None:

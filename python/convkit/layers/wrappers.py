@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -53,13 +53,13 @@ class _Wrapper(Layer):
         return any(layer.uses_batch_statistics for layer in self.inner)
 
     def connect(self, shape: Any) -> Any:
-        for layer in self._all():
+        for layer in self.inside:
             if layer.activity_regularizer is not None:
                 raise ValueError(
                     f"{self.title}: activity_regularizer of {layer.title} in it is not supported; "
                     f"give it to the {type(self).__name__}"
                 )
-        fresh = [layer for layer in self._all() if not layer.built]
+        fresh = [layer for layer in self.inside if not layer.built]
         try:
             return super().connect(shape)
         except Exception:
@@ -68,11 +68,9 @@ class _Wrapper(Layer):
                     layer.disconnect()
             raise
 
-    def _all(self) -> Iterator[Layer]:
-        for layer in self.inner:
-            yield layer
-            if isinstance(layer, _Wrapper):
-                yield from layer._all()
+    @property
+    def inside(self) -> list[Layer]:
+        return [part for layer in self.inner for part in (layer, *layer.inside)]
 
 
 class Bidirectional(_Wrapper):
@@ -279,7 +277,7 @@ class TimeDistributed(_Wrapper):
 
     Parameters
     ----------
-    layer : Layer or Sequential
+    layer : Layer, Sequential or sequence of Layer
         What it does with (N, ...) is done with (N, T, ...).
     **kwargs
         Common arguments of `Layer`.
@@ -291,7 +289,9 @@ class TimeDistributed(_Wrapper):
         from convkit.models.sequential import Sequential  # models import layers
 
         super().__init__(**kwargs)
-        chain = layer.layers if isinstance(layer, Sequential) else [layer]
+        chain = layer.layers if isinstance(layer, Sequential) else layer
+        if not isinstance(chain, list | tuple):
+            chain = [chain]
         for member in chain:
             if not isinstance(member, Layer):
                 raise TypeError(
@@ -304,6 +304,10 @@ class TimeDistributed(_Wrapper):
         self.chain: list[Layer] = list(chain)
         if not self.trainable:
             self.trainable = False  # the layers in it too
+
+    def _recorded(self) -> dict[str, Any]:
+        layer = self.chain[0] if len(self.chain) == 1 else self.chain
+        return {**super()._recorded(), "layer": layer}
 
     @property
     def inner(self) -> list[Layer]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean, refuse_options
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 REDUCTIONS = ("sum_over_batch_size", "sum", "none")
 
 
-class Loss:
+class Loss(Configured):
     """Base of the losses.
 
     Attributes

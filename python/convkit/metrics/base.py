@@ -6,13 +6,14 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from convkit.errors import refuse_options
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
     from convkit.program.program import Builder, Value
 
 
-class Metric:
+class Metric(Configured):
     """Base of the metrics.
 
     Attributes

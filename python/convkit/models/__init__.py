@@ -25,6 +25,7 @@ from convkit.models.recurrent import char_rnn, cnn_rnn, forecaster, rnn_classifi
 from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
+from convkit.saving.model import load_model, save_model
 
 __all__ = [
     "LENET5_C3",
@@ -48,9 +49,11 @@ __all__ = [
     "hopfield_queens",
     "hopfield_tsp",
     "lenet5",
+    "load_model",
     "mlp",
     "names",
     "rnn_classifier",
+    "save_model",
     "vgg11",
     "vgg13",
     "vgg16",

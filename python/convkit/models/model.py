@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit.errors import did_you_mean
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
     from convkit.run.store import Store
 
 __all__ = ["Model"]
-
-# Buffers, programs and what follows from the graph.
-_NOT_COPIED = (
-    "_store", "_offsets", "_parameters", "_layers", "_loop", "_slots_of", "_runs", "_nodes",
-)  # fmt: skip
 
 
 class Model(Trainer):
@@ -187,17 +181,54 @@ class Model(Trainer):
         self.build()
         assign(f"model {self.name!r}", self._parameters, weights)
 
-    def save_weights(self, path: str | os.PathLike[str]) -> Path:
-        """Write the weights to a file (.npz), whole or not at all; returns its path.
+    # Files.
 
-        States that layers carry from batch to batch (``stateful=True``) are left out.
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+    ) -> Path:
+        """Write layers, weights and what `compile` was given to a file, whole or not at all.
+
+        Parameters
+        ----------
+        filepath : path
+            ".convkit" is appended if it has no suffix.
+        overwrite : bool
+            Whether an old file is replaced.
+        include_optimizer : bool
+            Whether the file has what `compile` was given and the optimizer's state, so that
+            training goes on from it to the same bits.
+
+        Returns
+        -------
+        Path
+            Of the file, for `convkit.load_model`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an old one is kept.
+        TypeError, ValueError
+            If a part of the model cannot be saved, such as a function without a name.
         """
-        from convkit.models.weights import save_weights
+        from convkit.saving.model import save_model
 
-        return save_weights(self, path)
+        return save_model(self, filepath, overwrite, include_optimizer)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights from a file of `save_weights`, given the same path.
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> Path:
+        """Write the weights to a file (.npz or .safetensors), whole or not at all.
+
+        States that layers carry from batch to batch (``stateful=True``) are left out. Returns the
+        file's path.
+        """
+        from convkit.saving.weights import save_weights
+
+        return save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Read the weights from a file of `save_weights` or `save`, given the same path.
 
         They are found by name or, where the names differ, in order, if their number, the names in
         the layers (kernel, bias) and the shapes agree one by one.
@@ -207,9 +238,9 @@ class Model(Trainer):
         ValueError
             If the file is no weights file, or one for another model; nothing is changed then.
         """
-        from convkit.models.weights import load_weights
+        from convkit.saving.weights import load_weights
 
-        load_weights(self, path)
+        load_weights(self, filepath)
 
     # Copies, by pickle and copy.deepcopy: layers and weights, and what compile and training left.
 
@@ -219,42 +250,14 @@ class Model(Trainer):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._parameters:
-            self.build()
-        state = dict(self.__dict__)
-        for name in _NOT_COPIED:
-            state.pop(name, None)
-        # By number rather than by reference, as a deep graph would exceed the recursion limit.
-        nodes = [*self.inputs, *(node for call in self.calls for node in call.outputs)]
-        at = {id(node): i for i, node in enumerate(nodes)}
-        state["inputs"] = [node.layer for node in self.inputs]
-        state["outputs"] = [at[id(node)] for node in self.outputs]
-        state["calls"] = [
-            (c.layer, [at[id(n)] for n in c.inputs], [n.shape for n in c.outputs], c.inference)
-            for c in self.calls
-        ]
-        state["built"] = self.built
-        own = self._compiled is not None and self._slots_of[1] is self._compiled.optimizer
-        trained = own and self._store is not None and self._slots_of[0] is self._store
-        state["slots"] = np.array(self.store.slots) if trained else None
-        return state
+        from convkit.models.pickling import state_of
+
+        return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        inputs, outputs, calls = (state.pop(name) for name in ("inputs", "outputs", "calls"))
-        built, slots = state.pop("built"), state.pop("slots")
-        Model._begin(self, state["name"])
-        self.__dict__.update(state)
-        nodes = [layer.node for layer in inputs]
-        for layer, at, shapes, inference in calls:
-            inputs_of = tuple(nodes[i] for i in at)
-            nodes.extend(Call(layer, inputs_of, shapes, inference=inference).outputs)
-        self._set_graph(nodes[: len(inputs)], [nodes[i] for i in outputs])
-        self._restore_chain(nodes)
-        if built:
-            self.build()
-        if slots is not None:
-            self._adopt(slots)
+        from convkit.models.pickling import restore
+
+        restore(self, state)
 
     def _restore_chain(self, nodes: list[Node]) -> None:
         """What a Sequential keeps besides."""
@@ -372,12 +375,8 @@ class Model(Trainer):
                 raise ValueError(f"model {self.name!r} expects {own.shape}, got {node.shape}")
             made[id(own)] = node
         for call in self.calls:
-            arguments = [made[id(node)] for node in call.inputs]
-            several = call.layer.takes_list or len(arguments) > 1
-            result = call.layer(arguments if several else arguments[0])
-            results = result if isinstance(result, list) else [result]
-            if training is not None or call.inference:
-                results[0].call.inference = True
+            inference = training is not None or call.inference
+            results = graph.apply(call.layer, [made[id(n)] for n in call.inputs], inference)
             made.update((id(n), r) for n, r in zip(call.outputs, results, strict=True))
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs

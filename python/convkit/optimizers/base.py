@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean, refuse_options
+from convkit.saving.config import Configured
 from convkit.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ HARMLESS: dict[str, Any] = {
 Rate = float | LearningRateSchedule | Callable[[int], float]
 
 
-class Optimizer:
+class Optimizer(Configured):
     """Base of the optimizers.
 
     Attributes
@@ -88,6 +89,16 @@ class Optimizer:
             near = "; did you mean 'learning_rate'?" if name == "lr" else did_you_mean(name, known)
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{near}")
         super().__setattr__(name, value)
+
+    def _recorded(self) -> dict[str, Any]:
+        """The arguments, with the options that were set since."""
+        found = super()._recorded()
+        for key in ("clipnorm", "clipvalue", "global_clipnorm", "maximize"):
+            if getattr(self, key, None):
+                found[key] = getattr(self, key)
+            else:
+                found.pop(key, None)
+        return found
 
     def _seal(self, kind: type[Optimizer]) -> None:
         """Refuse new attributes from here on, except in subclasses of `kind`."""

@@ -151,7 +151,7 @@ def write(
 
 
 def _raw(array: Array) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def read_header(file: IO[bytes], size: int, title: str) -> Header:
@@ -272,9 +272,8 @@ def read_arrays(file: IO[bytes], header: Header, title: str) -> dict[str, Array]
         stated = header.metadata.get(CHECKSUM + name)
         if stated is not None and stated != hashlib.sha256(target).hexdigest():
             raise ValueError(f"{title}: array {name!r} is damaged: its SHA-256 is another one")
-        if t.code == "BOOL" and (target_values := array.view(np.uint8)).size:
-            if target_values.max() > 1:
-                raise ValueError(f"{title}: array {name!r} has booleans other than 0 and 1")
+        if t.code == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+            raise ValueError(f"{title}: array {name!r} has booleans other than 0 and 1")
         if t.code == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
         found[name] = array
