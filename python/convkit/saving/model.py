@@ -211,7 +211,8 @@ def load_model(
         return model_from_members(members, custom_objects, compile)
     # A wrong value in a file may raise anything, in the constructor of any layer.
     except Exception as error:
-        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        clear = isinstance(error, ValueError | TypeError)
+        what = str(error) if clear else f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} cannot be loaded: {what}") from error
 
 
@@ -319,6 +320,8 @@ def _set_weights(model: Model, config: Mapping[str, Any], arrays: Mapping[str, A
     if not isinstance(flags, dict) or set(flags) != set(parameters):
         raise ValueError(f"{CONFIG}: weights must be the flags of each weight")
     for path, p in parameters.items():
+        if not isinstance(flags[path], dict):
+            raise ValueError(f"{CONFIG}: {path} has flags {flags[path]!r}")
         for flag, value in flags[path].items():
             key = _FLAGS.get(flag)
             if key not in vars(p) or type(value) is not type(vars(p)[key]):
@@ -359,7 +362,10 @@ def _compile(
     if not isinstance(noted, dict):
         raise ValueError(f"{CONFIG}: compile must be an object")
     given = {k: decoder.value(v) for k, v in noted.items() if k not in ("slots", "state")}
-    model.compile(**given)
+    try:
+        model.compile(**given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"what compile was given: {error}") from error
     if slots is None:
         return
     assert model._compiled is not None
