@@ -38,6 +38,9 @@ CLAIMS = {
     "kernel_machines": lambda f: (
         f["line"] < 0.7 and f["sigma 0.1"] > 0.97 and f["alpha 0.1"] > 0.95 > f["alpha 1e-06"]
     ),
+    "lbfgs": lambda a: (
+        a.pop("steepest_descent") < min(a.values()) and len(a) == 3 and min(a.values()) > 0.94
+    ),
     "lenet5_1998": lambda accuracy: accuracy > 0.9,
     "perceptron": lambda f: (
         f.pop("NAND") == 1 and f.pop("XOR") < 1 and len(f) == 3 and max(f.values()) <= 1

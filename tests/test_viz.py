@@ -49,3 +49,14 @@ def test_error_and_regularisation_are_apart_on_three_parts(tmp_path: Any) -> Non
 def test_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="no epoch was recorded"):
         ck.callbacks.History().plot()
+
+
+def test_metrics_of_classes() -> None:
+    model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(2, "softmax")])
+    metrics = ["f1_score", "confusion_matrix"]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics)
+    history = model.fit(X, Y, epochs=3, verbose=0)
+    loss, scores = history.plot().axes
+    assert scores.get_title() == "f1_score" and loss.get_title() == "loss"
+    drawn = [list(line.get_ydata()) for line in scores.get_lines()]
+    assert drawn == np.transpose(history.history["f1_score"]).tolist()

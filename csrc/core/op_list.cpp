@@ -18,6 +18,9 @@
   X(concatenate)   \
   X(loss)          \
   X(accuracy)      \
+  X(confusion)     \
+  X(histogram)     \
+  X(moments)       \
   X(hopfield)      \
   X(pad2d)         \
   X(upsample2d)    \

@@ -45,8 +45,8 @@ class NonFiniteError(ArithmeticError):
 
 # Known elsewhere, and no misspellings of what is known here.
 _NAMES_OF_THEIR_OWN = {
-    "adadelta", "adagrad", "adamax", "adamw", "ftrl", "lion", "mae", "mape", "msle", "muon",
-    "nadam", "rmsprop",
+    "adadelta", "adafactor", "adagrad", "adamax", "adamw", "ftrl", "lamb", "lion", "mae", "mape",
+    "msle", "muon", "nadam", "rmsprop",
 }  # fmt: skip
 
 
@@ -67,7 +67,9 @@ def did_you_mean(name: object, choices: Iterable[str]) -> str:
 # Arguments that did_you_mean may suggest, of losses, metrics and optimizers.
 _ARGUMENTS = (
     "from_logits", "label_smoothing", "reduction", "name", "learning_rate", "momentum", "nesterov",
-    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold",
+    "weight_decay", "decoupled", "beta_1", "beta_2", "epsilon", "threshold", "rho", "centered",
+    "amsgrad", "clipnorm", "clipvalue", "global_clipnorm", "maximize", "exclude_from_weight_decay",
+    "gamma", "alpha", "delta", "half", "apply_class_balancing",
 )  # fmt: skip
 
 

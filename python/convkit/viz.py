@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from convkit.callbacks.history import History
 from convkit.errors import missing_extra
 
@@ -16,7 +18,8 @@ PARTS = {"": "training", "val_": "selection", "test_": "testing"}
 def plot_history(history: History, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw what a ``fit`` recorded: a panel for each value, a curve for each part of the data.
 
-    The error and the terms of the loss, such as the regularisation, have panels of their own.
+    The error and the terms of the loss, such as the regularisation, have panels of their own. A
+    metric with a number for each class has a curve for each; matrices are left out.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ def plot_history(history: History, path: str | os.PathLike[str] | None = None) -
     names = [name for name in history.history if not name.startswith(("val_", "test_"))]
     first = [name for name in ("loss", "error") if name in names]
     names = [*first, *(name for name in names if name not in first)]
+    names = [name for name in names if np.ndim(history.history[name]) < 3]
     figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):

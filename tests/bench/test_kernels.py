@@ -12,15 +12,13 @@ from convkit.bench.kernels import Timing, lines, quick_calls, time_rows
 from convkit.bench.machine import Machine
 from convkit.ops import registry
 from convkit.ops.registry import Spec
+from convkit.ops.update import update_params
 from convkit.testing.calls import Call
 from convkit.testing.named_calls import conv2d
 from convkit.testing.named_layers import CONV_LAYERS, LENET_CONV
 
 ADD = Call("a small one", "add", "forward", (Spec((5, 7)), Spec((5, 7))))
-SGD_PARAMS = {
-    "momentum": 0.0, "nesterov": 0, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
-    "weight_decay": 0.0, "decoupled": 1, "lr_scale": 1.0, "max_norm": 1.0,
-}  # fmt: skip
+SGD_PARAMS = update_params()
 
 
 def timed(call=ADD, **options):

@@ -51,8 +51,9 @@ def test_the_seed_decides(capsys):
     assert lines[0] == lines[1] != lines[2]
 
 
-def test_other_optimizers(capsys):
-    arguments = ["train", "mlp", "--epochs", "1", "--optimizer", "sgd", "--lr", "0.1"]
+@pytest.mark.parametrize("optimizer", [["sgd", "--lr", "0.1"], ["rmsprop"]])
+def test_other_optimizers(capsys, optimizer):
+    arguments = ["train", "mlp", "--epochs", "1", "--optimizer", *optimizer]
     assert main([*arguments, "--batch-size", "64"]) == 0
     assert "24/24" in capsys.readouterr().out
 

@@ -194,11 +194,21 @@ def test_masking_with_another_value():
         layers.Masking()(ck.Input((3,)))
 
 
-def test_a_weighted_loss_among_the_metrics_is_refused_under_a_mask():
-    model = model_of_words(weighted_metrics=["sparse_categorical_crossentropy"], metrics=None)
-    x, y, _ = words()
-    with pytest.raises(ValueError, match="cannot have sample weights and a mask"):
-        model.fit(x, y, sample_weight=np.ones(5), verbose=0)
+def test_a_weighted_loss_among_the_metrics_is_a_mean_over_the_steps_that_count():
+    name = "sparse_categorical_crossentropy"
+    model = model_of_words(weighted_metrics=[name], metrics=[name])
+    x, y, mask = words()
+    weight = np.random.default_rng(0).random((5, 6)).astype("float32")
+    losses = -np.log(np.take_along_axis(model.predict(x), y[..., None], -1)[..., 0])
+    for batch in (5, 2):
+        logs = model.evaluate(
+            x, y, batch_size=batch, sample_weight=weight, verbose=0, return_dict=True
+        )
+        counted = weight * mask
+        assert logs[name] == pytest.approx(losses[mask].mean(), rel=1e-5)
+        assert logs[f"weighted_{name}"] == pytest.approx(
+            (losses * counted).sum() / counted.sum(), rel=1e-5
+        )
 
 
 def counted_loss(outputs, nodes, x, mask):

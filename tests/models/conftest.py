@@ -5,6 +5,9 @@ import pytest
 
 import convkit as ck
 from convkit import random as ck_random
+from convkit.models.data import check_samples
+from convkit.models.feeds import ArrayFeed
+from convkit.models.objective import DataObjective
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +60,46 @@ def convnet(size=8, channels=1, classes=4, dropout=0.25):
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def two_layers(optimizer, **options):
+    """A compiled network of two layers with its data."""
+    ck.set_seed(3)
+    x, y = blobs()
+    model = ck.Sequential(
+        [
+            ck.Input((4,)),
+            ck.layers.Dense(8, "tanh", name="first", **options),
+            ck.layers.Dense(3, name="second"),
+        ]
+    )
+    model.compile(optimizer, "mse")
+    return model, x, np.eye(3, dtype=np.float32)[y]
+
+
+def objective_of(model, x, y, batch=256, weight=None, dtype="float64"):
+    """The loss over a data set as a function of the weights, as fit makes it."""
+    compiled = model._require_compiled("fit")
+    loop = model._prepare("fit", x, compiled)
+    samples = check_samples("fit", model, x, y, weight, None, compiled.loss)
+    objective = DataObjective(loop, ArrayFeed(samples, batch), compiled, dtype)
+    objective.begin(0)
+    return objective
+
+
+def regressor(optimizer, hidden=5, features=4, **options):
+    model = ck.Sequential(
+        [ck.Input((features,)), ck.layers.Dense(hidden, "tanh"), ck.layers.Dense(2)]
+    )
+    model.compile(optimizer, "mse", **options)
+    return model
+
+
+def waves(n=60, seed=0, features=4):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, features)).astype(np.float32)
+    return x, np.stack([np.sin(x[:, 0] * x[:, 1]), x[:, 2] - x[:, 3]], 1).astype(np.float32)
+
+
+def flat(model):
+    return np.concatenate([w.ravel() for w in model.get_weights()])

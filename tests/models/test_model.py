@@ -65,10 +65,10 @@ def test_weights_are_views_of_one_buffer():
 
 def test_frozen_layers_leave_the_trainable_stretches():
     model = _model()
-    everything = sum(n for _, n in model.store.stretches())
+    everything = sum(s.length for s in model.store.stretches())
     model.get_layer("dense").trainable = False
     assert [p.layer for p in model.trainable_weights] == ["conv2d", "conv2d"]
-    assert sum(n for _, n in model.store.stretches()) < everything
+    assert sum(s.length for s in model.store.stretches()) < everything
     model.trainable = False
     assert model.store.stretches() == []
     assert len(model.non_trainable_weights) == 4

@@ -5,7 +5,7 @@ import pytest
 
 import convkit as ck
 from convkit import optimizers, schedules
-from models.conftest import blobs
+from models.conftest import blobs, two_layers
 
 X = np.array([[1.0, -2.0, 0.5]], np.float32)
 Y = np.array([[3.0]], np.float32)
@@ -65,6 +65,149 @@ def test_adam(decay):
         return w - 0.02 * (decay or 0) * w - rate * s["m"] / (np.sqrt(s["v"]) + 1e-7)
 
     check(optimizers.Adam(0.02, 0.8, 0.9, weight_decay=decay), rule)
+
+
+def _adadelta(t, w, g, s):
+    s["a"] = 0.95 * s.get("a", 0) + 0.05 * g * g
+    step = np.sqrt((s.get("d", 0) + 1e-7) / (s["a"] + 1e-7)) * g
+    s["d"] = 0.95 * s.get("d", 0) + 0.05 * step * step
+    return w - step
+
+
+def _rmsprop(t, w, g, s):
+    s["a"] = 0.9 * s.get("a", 0) + 0.1 * g * g
+    s["mean"] = 0.9 * s.get("mean", 0) + 0.1 * g
+    step = 0.01 * g / np.sqrt(s["a"] - s["mean"] ** 2 + 1e-3)
+    s["v"] = 0.5 * s.get("v", 0) + step
+    return w - s["v"]
+
+
+def _adagrad(t, w, g, s):
+    s["a"] = s.get("a", 0.1) + g * g
+    return w - 0.1 * g / np.sqrt(s["a"] + 1e-7)
+
+
+def _amsgrad(t, w, g, s):
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.5 * s.get("v", 0) + 0.5 * g * g
+    s["largest"] = np.maximum(s.get("largest", 0), s["v"])
+    rate = 0.1 * np.sqrt(1 - 0.5 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+    return w - rate * s["m"] / (np.sqrt(s["largest"]) + 1e-7)
+
+
+def _adamax(t, w, g, s):
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["u"] = np.maximum(0.999 * s.get("u", 0), np.abs(g))
+    return w - 0.1 / (1 - 0.9 ** (t + 1)) * s["m"] / (s["u"] + 1e-7)
+
+
+def _nadam(t, w, g, s):
+    mu = [0.9 * (1 - 0.5 * 0.96**i) for i in range(1, t + 3)]
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.999 * s.get("v", 0) + 0.001 * g * g
+    ahead = mu[-1] * s["m"] / (1 - np.prod(mu)) + (1 - mu[-2]) * g / (1 - np.prod(mu[:-1]))
+    return w - 0.1 * ahead / (np.sqrt(s["v"] / (1 - 0.999 ** (t + 1))) + 1e-7)
+
+
+def _lion(t, w, g, s):
+    m = s.get("m", np.zeros_like(g))
+    s["m"] = 0.99 * m + 0.01 * g
+    return w - 0.01 * np.sign(0.9 * m + 0.1 * g)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule"),
+    [
+        (optimizers.Adadelta(1.0), _adadelta),
+        (optimizers.RMSprop(0.01, momentum=0.5, centered=True, epsilon=1e-3), _rmsprop),
+        (optimizers.Adagrad(0.1), _adagrad),
+        (optimizers.Adam(0.1, beta_2=0.5, amsgrad=True), _amsgrad),
+        (optimizers.Adamax(0.1), _adamax),
+        (optimizers.Nadam(0.1), _nadam),
+        (optimizers.Lion(0.01), _lion),
+        (optimizers.SGD(0.05, maximize=True), lambda t, w, g, s: w + 0.05 * g),
+        (optimizers.SGD(0.05, clipvalue=2.0), lambda t, w, g, s: w - 0.05 * np.clip(g, -2, 2)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_other_rules(optimizer, rule):
+    check(optimizer, rule, steps=8)
+
+
+def test_adamw_is_adam_with_decay():
+    assert optimizers.AdamW().weight_decay == 0.004
+    for a, b in zip(
+        train(optimizers.AdamW(0.1, 0.2), 5)[0],
+        train(optimizers.Adam(0.1, weight_decay=0.2), 5)[0],
+        strict=True,
+    ):
+        assert np.array_equal(a, b)
+
+
+def test_the_default_is_keras_s():
+    model, _, _ = two_layers("sgd")
+    model.compile(loss="mse")
+    assert isinstance(model.optimizer, optimizers.RMSprop)
+    assert model.optimizer.learning_rate == 0.001 and model.optimizer.rho == 0.9
+
+
+BROKEN = [float("nan"), float("inf"), -0.1]
+
+
+class Breaks(schedules.LearningRateSchedule):
+    """0.1 up to a step, and then no rate at all."""
+
+    vectorised = True
+
+    def __init__(self, at, rate):
+        self.at, self.rate = at, rate
+
+    def __call__(self, step):
+        return np.where(np.asarray(step) < self.at, 0.1, self.rate)
+
+
+@pytest.mark.parametrize("rate", BROKEN)
+@pytest.mark.parametrize("function", [False, True])
+def test_a_rate_that_cannot_be_used_is_refused_at_its_step(rate, function):
+    schedule = Breaks(5, rate)
+
+    def breaks(step):
+        return 0.1 if step < 5 else rate
+
+    model, x, t = two_layers(optimizers.SGD(breaks if function else schedule))
+    good, _, _ = two_layers(optimizers.SGD(0.1))
+    for _ in range(5):
+        good.train_on_batch(x, t)
+    with pytest.raises(ValueError, match=rf"{'breaks' if function else 'Breaks'} at step 5 is"):
+        model.fit(x, t, batch_size=len(x), epochs=9, shuffle=False, verbose=0)
+    assert model.optimizer.iterations == 5
+    for a, b in zip(model.get_weights(), good.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    model.optimizer.learning_rate = 0.1
+    model.fit(x, t, verbose=0)
+
+
+def test_a_schedule_that_raises_does_so_at_its_step():
+    def table(step):
+        return [0.1, 0.1, 0.1][step]
+
+    model, x, t = two_layers(optimizers.SGD(table))
+    with pytest.raises(IndexError):
+        model.fit(x, t, batch_size=len(x), epochs=5, shuffle=False, verbose=0)
+    assert model.optimizer.iterations == 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "RMSprop"],
+)
+def test_every_optimizer_learns_and_is_a_name(kind):
+    model, x, t = two_layers(kind.lower())
+    assert type(model.optimizer) is getattr(optimizers, kind)
+    model.optimizer.learning_rate = {"SGD": 0.1, "Adadelta": 1.0, "Adagrad": 0.1}.get(kind, 0.01)
+    before = model.evaluate(x, t, verbose=0)
+    model.fit(x, t, epochs=20, verbose=0)
+    assert model.evaluate(x, t, verbose=0) < 0.7 * before
 
 
 def test_schedule_in_training():
@@ -138,33 +281,6 @@ def test_subclasses_may_have_attributes_of_their_own():
         mine.lr = 1
 
 
-SCHEDULES = [
-    (schedules.ExponentialDecay(0.1, 10, 0.5), lambda t: 0.1 * 0.5 ** (t / 10)),
-    (schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True), lambda t: 0.1 * 0.5 ** (t // 10)),
-    (schedules.InverseTimeDecay(0.1, 10, 0.5), lambda t: 0.1 / (1 + 0.5 * t / 10)),
-    (schedules.Inv(0.01, 1e-4, 0.75), lambda t: 0.01 * (1 + 1e-4 * t) ** -0.75),
-]
-
-
-@pytest.mark.parametrize(("schedule", "formula"), SCHEDULES)
-def test_schedules(schedule, formula):
-    want = [formula(t) for t in range(5, 40)]
-    np.testing.assert_allclose(schedule.rates(5, 35), want, rtol=1e-12)
-    assert float(schedule(17)) == pytest.approx(formula(17))
-    assert schedule.rates(0, 0).shape == (0,)
-
-
-def test_a_schedule_of_ones_own():
-    class Step(schedules.LearningRateSchedule):
-        def __call__(self, step):
-            return 0.1 if step < 3 else 0.01
-
-    rates = optimizers.SGD(Step()).rates(1, 4)
-    assert rates.dtype == np.float64 and list(rates) == [0.1, 0.1, 0.01, 0.01]
-    with pytest.raises(NotImplementedError, match="__call__"):
-        schedules.LearningRateSchedule().rates(0, 1)
-
-
 def test_names():
     assert isinstance(optimizers.get("adam"), optimizers.Adam)
     assert isinstance(optimizers.get("Adam"), optimizers.Adam)
@@ -179,16 +295,51 @@ def test_names():
         (lambda: optimizers.get("adamm"), ValueError, "did you mean 'adam'"),
         (lambda: optimizers.get(0.1), TypeError, "float"),
         (lambda: optimizers.SGD(lr=0.1), TypeError, "learning_rate"),
-        (lambda: optimizers.SGD(clipnorm=1.0), TypeError, "clipnorm=1.0 is not supported"),
+        (lambda: optimizers.get("adamx"), ValueError, "did you mean 'adam"),
+        (lambda: optimizers.get("muon"), ValueError, "known: adadelta, .*, rmsprop, sgd"),
+        (lambda: optimizers.SGD(clipnorm=1, clipvalue=2), ValueError, "clipnorm and clipvalue"),
+        (lambda: optimizers.SGD(clipnorm=-1.0), ValueError, "clipnorm is -1.0, .* above 0"),
+        (lambda: optimizers.Lion(clipvalue="x"), TypeError, "clipvalue must be a number"),
+        (lambda: optimizers.SGD(maximize=1), TypeError, "maximize must be True or False"),
+        (
+            lambda: optimizers.Adam(gradient_accumulation_steps=4),
+            TypeError,
+            "gradient_accumulation_steps=4 is not supported: a batch_size so many times as large",
+        ),
+        (lambda: optimizers.Adam(loss_scale_factor=2.0), TypeError, "float32, which needs no"),
+        (lambda: optimizers.Adam(0.1, rho=0.5), TypeError, "unexpected argument 'rho'"),
+        (lambda: optimizers.RMSprop(rho=1.0), ValueError, "RMSprop: rho is 1.0"),
+        (lambda: optimizers.RMSprop(momentum=-0.1), ValueError, "RMSprop: momentum is -0.1"),
+        (lambda: optimizers.RMSprop(centered=1), TypeError, "centered must be a bool"),
+        (lambda: optimizers.Adadelta(rho=float("nan")), ValueError, "rho is nan"),
+        (lambda: optimizers.Adagrad(epsilon=0), ValueError, "epsilon is 0, .* divided by 0"),
+        (
+            lambda: optimizers.Adagrad(initial_accumulator_value=-1),
+            ValueError,
+            "initial_accumulator_value is -1",
+        ),
+        (lambda: optimizers.Nadam(beta_2=1), ValueError, "Nadam: beta_2 is 1"),
+        (lambda: optimizers.Lion(beta_1=True), TypeError, "beta_1 must be a number"),
+        (lambda: optimizers.AdamW(weight_decay=None), ValueError, "else use Adam"),
+        (lambda: optimizers.AdamW(weight_decay=-1), ValueError, "AdamW: weight_decay is -1"),
+        (
+            lambda: optimizers.SGD(exclude_from_weight_decay=["("]),
+            ValueError,
+            "'\\(' is no regular expression",
+        ),
+        (
+            lambda: optimizers.SGD().exclude_from_weight_decay(var_names="bias"),
+            TypeError,
+            r"\['bias'\]",
+        ),
         (lambda: optimizers.Adam(global_clipnorm=0), ValueError, "expected a number above 0"),
         (lambda: optimizers.Adam(use_ema=True), TypeError, "use_ema=True is not supported"),
-        (lambda: optimizers.Adam(amsgrad=True), TypeError, "amsgrad=True is not supported"),
+        (lambda: optimizers.Adam(amsgrad=1), TypeError, "amsgrad must be a bool"),
         (lambda: optimizers.Adam(beta1=0.5), TypeError, "beta_1"),
         (lambda: optimizers.SGD(-1.0), ValueError, "learning_rate"),
         (lambda: optimizers.SGD("fast"), TypeError, "number"),
         (lambda: optimizers.SGD(momentum=1.5), ValueError, "momentum"),
         (lambda: optimizers.Adam(beta_1=1.0), ValueError, "beta_1"),
-        (lambda: schedules.ExponentialDecay(0.1, 0, 0.5), ValueError, "decay_steps"),
     ],
 )
 def test_refusals(make, kind, text):

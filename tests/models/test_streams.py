@@ -153,8 +153,8 @@ def test_only_what_is_needed_is_read(tmp_path, monkeypatch):
     "view",
     [
         lambda a: a, lambda a: a[3:], lambda a: a[::2], lambda a: a[::-1], lambda a: a[5:9, 2:, 1:],
-        lambda a: a.reshape(20, -1), lambda a: np.asarray(a[2:])[3:], lambda a: a.transpose(2, 0, 1),
-        lambda a: a[..., None],
+        lambda a: a.reshape(20, -1), lambda a: np.asarray(a[2:])[3:],
+        lambda a: a.transpose(2, 0, 1), lambda a: a[..., None],
     ],
 )  # fmt: skip
 def test_rows_of_views(tmp_path, mode, view):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.accuracy import ACCURACIES, accuracy_params
+from convkit.ops.accuracy import ACCURACIES, SPARSE_ACCURACIES, accuracy_params
 from convkit.ops.registry import Array, Spec
 from ops.harness import (
     FLOAT,
@@ -37,19 +37,20 @@ def accuracy_cases(
 ) -> list[Case]:
     """The pass for p of that shape; few `values` make ties."""
     rows, k = int(np.prod(shape[:-1])), shape[-1]
-    t = Spec((rows,), "int32") if kind == "sparse" else Spec(shape, FLOAT)
+    sparse = kind in SPARSE_ACCURACIES
+    t = Spec((rows,), "int32") if sparse else Spec(shape, FLOAT)
 
     def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
         p = rng.choice(values, shape) if values else rng.random(shape)
-        targets: Array = rng.integers(0, k, rows) if kind == "sparse" else rng.random(shape)
-        if kind != "sparse" and rows:  # half of the rows are right
+        targets: Array = rng.integers(0, k, rows) if sparse else rng.random(shape)
+        if not sparse and rows:  # half of the rows are right
             targets.reshape(-1, k)[::2] = p.reshape(-1, k)[::2]
         factors = rng.choice([0.0, 0.5, 1.0, 3.0], rows)
         return [p.astype(np.float32), targets.astype(np.float32), factors if weighted else None]
 
     specs = (Spec(shape, FLOAT), t, Spec((rows,), FLOAT) if weighted else None)
     name = f"{name} {kind}" + (" weights" if weighted else "")
-    params = accuracy_params(kind, threshold)
+    params = accuracy_params(kind, threshold, 2 if kind.endswith("top_k") else None)
     return [Case(name, "accuracy", "forward", specs, params, fill=fill)]
 
 
@@ -116,6 +117,34 @@ def test_first_of_equals_and_nan_win() -> None:
     assert ck.ops.accuracy(p, [0, 1, 0, 1], "sparse") == (4.0, 4.0)
 
 
+def in_the_first_k(p: Array, label: int, k: int) -> bool:
+    """Whether fewer than k numbers of a row are larger than the one at the label."""
+    own = -np.inf if np.isnan(p[label]) else p[label]
+    return sum(bool(v > own) for v in p) < k
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 7])
+def test_top_k_counts_ties_for_the_target(k: int) -> None:
+    rng = np.random.default_rng(k)
+    p = rng.choice([0.0, 1.0, 2.0, np.nan, -np.inf], (60, 5)).astype(np.float32)
+    labels = rng.integers(0, 5, 60)
+    right = sum(in_the_first_k(p[r], labels[r], k) for r in range(60))
+    one_hot = np.eye(5, dtype=np.float32)[labels]
+    for kind, t in (("sparse_top_k", labels), ("categorical_top_k", one_hot)):
+        results = each_row(
+            "accuracy",
+            "forward",
+            lambda row, t=t, kind=kind: ck.ops.accuracy(p, t, kind, top_k=k, kernel=row),
+        )
+        assert set(results) == {(float(right), 60.0)}
+
+
+def test_equal_values_are_counted() -> None:
+    p = np.array([[1, 2], [3, 4], [0, np.nan]], np.float32)
+    t = np.array([[1, 2], [3, 5], [0, np.nan]], np.float32)
+    assert ck.ops.accuracy(p, t, "equal", [1, 2, 4]) == (1 + 2 * 0.5 + 4 * 0.5, 7.0)
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.1, 0.7])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_threshold_itself_is_not_above_it(threshold: float, dtype: str) -> None:
@@ -164,6 +193,9 @@ ACC = ck.ops.accuracy
             lambda: ACC(P, [0, 10, 2, 3], "sparse"),
         ),
         (ValueError, "unknown kind 'sprase'; did you", lambda: ACC(P, L, "sprase")),
+        (ValueError, "top_k is 0", lambda: ACC(P, L, "sparse_top_k", top_k=0)),
+        (TypeError, "top_k must be an int", lambda: ACC(P, L, "sparse_top_k", top_k=1.5)),
+        (ValueError, "binary takes no top_k", lambda: ACC(P, P, "binary", top_k=2)),
         (ValueError, "expected integer labels", lambda: ACC(P, P, "sparse")),
         (ValueError, "expected values of shape", lambda: ACC(P, L, "categorical")),
         (ValueError, "K >= 1", lambda: ACC(P[:, :0], L, "sparse")),

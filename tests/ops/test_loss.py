@@ -12,6 +12,13 @@ from hypothesis import strategies as st
 import convkit as ck
 from convkit import _core
 from convkit.ops.loss import LABEL_LOSSES, LOSSES, loss_params
+from convkit.ops.loss_formulas import (
+    FOCAL_BINARY_LOSSES,
+    FOCAL_LABEL_LOSSES,
+    FOCAL_LOSSES,
+    SMOOTHED,
+    WHOLE_ROWS,
+)
 from convkit.ops.registry import Array, Spec
 from ops.harness import (
     FLOAT,
@@ -25,19 +32,31 @@ from ops.harness import (
 )
 from ops.numeric import assert_gradient, assert_layouts, bits, each_row
 
-PROBABILITIES = ("cross_entropy", "binary_cross_entropy")
+CLASS_PROBABILITIES = ("cross_entropy", "focal_cross_entropy", "kl_divergence")
+PROBABILITIES = (*CLASS_PROBABILITIES, "binary_cross_entropy", "binary_focal_cross_entropy")
+POSITIVE = ("poisson", "squared_logarithmic_error", "absolute_percentage_error")
 
 
 def predictions(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> Array:
     """Logits of different spreads, or probabilities: certain ones, and some that do not add up."""
     spread = rng.choice([0.1, 1.0, 5.0, 30.0], (*shape[:-1], 1))
     logits = spread * rng.standard_normal(shape)
-    if kind == "cross_entropy":
+    if kind in CLASS_PROBABILITIES:
         e = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True) * rng.choice([1.0, 1.0, 0.7], spread.shape)
-    if kind == "binary_cross_entropy":
+    if kind in PROBABILITIES:
         return np.asarray(1 / (1 + np.exp(-logits)))
+    if kind in POSITIVE:
+        return np.abs(logits) * rng.choice([0.0, 1.0, 1.0, 1.0], shape)
     return logits
+
+
+def targets(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> Array:
+    """Numbers from 0 to 1, every third row 0 or 1; of -1 and 1 for the hinges."""
+    t = rng.random(shape)
+    rows = t.reshape(-1, shape[-1])
+    rows[::3] = np.rint(rows[::3])
+    return 2 * t - 1 if kind in ("hinge", "squared_hinge") else t
 
 
 def loss_cases(
@@ -51,8 +70,10 @@ def loss_cases(
     scale: float = 1.0,
     spoilt: bool = False,
     trivial: bool = False,
+    alphas: bool = False,
+    **options: Any,
 ) -> list[Case]:
-    """Both passes for p of that shape."""
+    """Both passes for p of that shape; `alphas`: one for each class."""
     rows = int(np.prod(shape[:-1]))
     weight = Spec((rows,), FLOAT) if weighted else None
     t = Spec((rows,), "int32") if labels else Spec(shape, FLOAT)
@@ -61,17 +82,17 @@ def loss_cases(
         p = predictions(rng, kind, shape).astype(np.float32)
         if spoilt:
             p.reshape(-1, shape[-1])[[0, 2, 4], [0, -1, shape[-1] // 2]] = np.nan, np.inf, -np.inf
-        if labels:
-            targets: Array = rng.integers(0, shape[-1], rows)
-        else:
-            targets = rng.random(shape)
-            targets.reshape(-1, shape[-1])[::3] = np.rint(targets.reshape(-1, shape[-1])[::3])
+        t = rng.integers(0, shape[-1], rows) if labels else targets(rng, kind, shape)
         factors = rng.choice([0.0, 0.5, 1.0, 1.7], rows)
-        return [p, targets.astype(np.float32), factors if weighted else None]
+        each = rng.choice([0.0, 0.25, 1.0, 3.0], shape[-1]) if alphas else None
+        return [p, t.astype(np.float32), factors if weighted else None, each]
 
     parts = [name, kind, "labels" if labels else "", "weights" if weighted else ""]
-    name = " ".join(filter(None, [*parts, f"smoothing {smoothing}" if smoothing else ""]))
-    params, specs = loss_params(kind, smoothing, scale), (Spec(shape, FLOAT), t, weight)
+    parts += [f"smoothing {smoothing}" if smoothing else "", "alphas" if alphas else ""]
+    name = " ".join([*filter(None, parts), *(f"{key} {v}" for key, v in options.items())])
+    each = Spec(shape[-1:], FLOAT) if alphas else None
+    params = loss_params(kind, smoothing, scale, **options)
+    specs = (Spec(shape, FLOAT), t, weight, each)
     trivial = trivial or shape[-1] == 1 or rows <= 2  # one class, or a sure and right prediction
     return [
         Case(name, "loss", pass_name, specs, params, fill=fill, trivial=trivial)
@@ -103,15 +124,34 @@ VARIANTS = [
     case
     for kind in LOSSES
     for labels in ((False, True) if kind in LABEL_LOSSES else (False,))
-    for smoothing in ((0.1, 1.0) if kind != "squared_error" else (0.0,))
+    for smoothing in ((0.1, 1.0) if kind in SMOOTHED else (0.0,))
     for case in loss_cases(
         "variant", kind, (19, 7), labels=labels, weighted=True, smoothing=smoothing, scale=-2.5
     )
 ]
+PARAMETERS = [
+    *({"kind": k, "gamma": g} for k in sorted(FOCAL_LOSSES) for g in (0.0, 0.5, 1.0, 4.5)),
+    *({"kind": k, "alpha": 0.25} for k in sorted(FOCAL_LOSSES)),
+    *({"kind": k, "alphas": True, "smoothing": 0.1} for k in sorted(FOCAL_LABEL_LOSSES)),
+    *({"kind": k, "alphas": True, "labels": True} for k in sorted(FOCAL_LABEL_LOSSES)),
+    *(
+        {"kind": k, "alpha": a, "balanced": True, "gamma": g, "smoothing": s}
+        for k in sorted(FOCAL_BINARY_LOSSES)
+        for a, g, s in ((0.25, 2.0, 0.0), (1.0, 0.5, 0.2), (0.9, 0.0, 0.0))
+    ),
+    *({"kind": "huber", "delta": d} for d in (0.01, 0.5, 20.0)),
+    *({"kind": k, "divisor": d} for k in sorted(set(LOSSES) - WHOLE_ROWS) for d in (1.0, 2.0)),
+]
+OPTIONS = [
+    case
+    for options in PARAMETERS
+    for shape in ((19, 7), (6, 43))
+    for case in loss_cases(f"{shape}", shape=shape, weighted=True, **options)  # type: ignore[arg-type]
+]
 MEDIUM = [case for kind in LOSSES for case in loss_cases("medium", kind, (4099, 11))]
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *VARIANTS]))
+@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *VARIANTS, *OPTIONS]))
 def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
 
@@ -133,7 +173,7 @@ def test_drawn_shapes(
 ) -> None:
     options: dict[str, Any] = {"weighted": weighted, "trivial": True}
     options["labels"] = labels and kind in LABEL_LOSSES
-    if kind != "squared_error":
+    if kind in SMOOTHED:
         options["smoothing"] = smoothing
     for case in loss_cases(f"{rows} {k}", kind, (*rows, k), **options):
         check_all_rows(case)
@@ -159,24 +199,37 @@ def test_mutants(kind: str) -> None:
         check_mutants(case)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+GRADIENTS: list[dict[str, Any]] = [
+    *({"kind": k} for k in LOSSES),
+    *({"kind": k, "label_smoothing": 0.2} for k in LOSSES if k in SMOOTHED),
+    *({"kind": k, "gamma": g, "alpha": 0.3} for k in sorted(FOCAL_LOSSES) for g in (0.5, 3.0)),
+    *({"kind": k, "balanced": True, "alpha": 0.3} for k in sorted(FOCAL_BINARY_LOSSES)),
+    *({"kind": k, "alpha": np.arange(5.0)} for k in sorted(FOCAL_LABEL_LOSSES)),
+    {"kind": "huber", "delta": 0.45},
+    {"kind": "squared_error", "divisor": 2.0},
+]
+
+
 @pytest.mark.parametrize("labels", [False, True])
-@pytest.mark.parametrize("kind", LOSSES)
-def test_gradients(kind: str, labels: bool, smoothing: float) -> None:
+@pytest.mark.parametrize("options", GRADIENTS, ids=lambda o: " ".join(map(str, o.values())))
+def test_gradients(options: dict[str, Any], labels: bool) -> None:
     rng = np.random.default_rng(0)
-    smoothing = 0.0 if kind == "squared_error" else smoothing
-    p = rng.uniform(0.2, 0.8, (4, 5)) if kind in PROBABILITIES else rng.standard_normal((4, 5))
+    kind = options["kind"]
+    positive = kind in PROBABILITIES or kind in POSITIVE
+    p = rng.uniform(0.2, 0.8, (4, 5)) if positive else rng.standard_normal((4, 5))
     use_labels = labels and kind in LABEL_LOSSES
-    t = rng.integers(0, 5, 4) if use_labels else rng.random((4, 5))
+    t = rng.integers(0, 5, 4) if use_labels else targets(rng, kind, (4, 5))
+    if kind == "absolute_percentage_error":
+        t = t + 0.5
     weight = rng.random(4)
 
     def total(v: Array) -> Array:
-        return np.array(ck.ops.loss(v, t, kind, weight, smoothing, kernel="reference")[1])
+        return np.array(ck.ops.loss(v, t, weight=weight, kernel="reference", **options)[1])
 
     for losses, value, dp in each_row(
         "loss",
         "backward",
-        lambda k: ck.ops.loss_backward(p, t, kind, weight, smoothing, 0.25, kernel=k),
+        lambda k: ck.ops.loss_backward(p, t, weight=weight, scale=0.25, kernel=k, **options),
     ):
         assert_gradient(dp, total, p, np.array(0.25))
         np.testing.assert_allclose(value, losses.sum(), rtol=1e-12)
@@ -288,4 +341,4 @@ def test_errors_of_programs() -> None:
         ("nothing", labels, None, "unknown kind"),
     ):
         with pytest.raises(ValueError, match=message):
-            infer({"kind": kind}, [p, t, weight])
+            infer({"kind": kind}, [p, t, weight, None])

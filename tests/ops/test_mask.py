@@ -111,6 +111,17 @@ def test_weights() -> None:
         assert not w.any()
 
 
+def test_weights_of_steps_with_more_axes() -> None:
+    weight = np.arange(1.0, 25.0, dtype="float32").reshape(2, 3, 2, 2)
+    counts = (MASK != 0)[:, :, None, None]
+    for w in each_row("mask", "weight", lambda k: ck.ops.mask_weight(MASK, weight, kernel=k)):
+        np.testing.assert_array_equal(w, np.where(counts, weight, 0))
+    for w in each_row(
+        "mask", "weight", lambda k: ck.ops.mask_weight(MASK, weight, mean=True, kernel=k)
+    ):
+        np.testing.assert_array_equal(w, np.where(counts, 2 * weight, 0))
+
+
 def test_reverse_and_apply() -> None:
     assert ck.ops.reverse_mask(MASK).tolist() == [[0, 1, 1], [0, 2, 0]]
     y = ck.ops.mask_steps(X, MASK)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import convkit as ck
 from convkit import _core
 from convkit.ops.registry import Array, Spec, Step
-from convkit.ops.update import OP, update_params
+from convkit.ops.update import OP, STATE, update_params
+from convkit.testing.update_calls import operands
 from ops.harness import (
     FLOAT,
     Case,
@@ -29,30 +30,36 @@ from ops.harness import (
 from ops.numeric import assert_layouts
 
 
-def values(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
-    """Gradients of many magnitudes; the second moment of Adam is not negative."""
-    arrays: list[Array | None] = []
-    for s in specs:
-        scale = None if s is None else rng.choice([1e-4, 0.1, 1.0, 10.0], s.shape)
-        arrays.append(None if s is None else scale * rng.standard_normal(s.shape))
-    if len(arrays) == 4:
-        arrays[2] = np.abs(arrays[2])  # type: ignore[arg-type]
-    return arrays
+def step_case(
+    rule: str,
+    name: str,
+    n: int,
+    *,
+    without: tuple[str, ...] = (),
+    step: int = 0,
+    learning_rate: float = 0.05,
+    **options: Any,
+) -> Case:
+    """A step of a rule; `without` are the states that it does without."""
+    params = update_params(**options)
+    given = [state not in without for state in ("g", *STATE[rule], "w")]
+
+    def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+        return operands(rule, given, n, rng, spread=True)
+
+    specs = tuple(Spec((n,), FLOAT) if there else None for there in given)
+    block = Step(step=step, learning_rate=learning_rate)
+    return Case(f"{rule} {name} {options}", "update", rule, specs, params, step=block, fill=fill)
 
 
 def sgd_case(name: str, n: int, learning_rate: float = 0.05, **options: Any) -> Case:
-    s = Spec((n,), FLOAT)
-    params = update_params(**options)
-    specs = (s, s if params["momentum"] else None, s)
-    step = Step(learning_rate=learning_rate)
-    return Case(f"{name} {options}", "update", "sgd", specs, params, step=step, fill=values)
+    without = () if options.get("momentum") else ("v?",)
+    return step_case("sgd", name, n, without=without, learning_rate=learning_rate, **options)
 
 
 def adam_case(name: str, n: int, step: int = 0, **options: Any) -> Case:
-    specs = (Spec((n,), FLOAT),) * 4
-    block = Step(step=step, learning_rate=0.01)
-    params = update_params(**options)
-    return Case(f"{name} {options}", "update", "adam", specs, params, step=block, fill=values)
+    options = {"without": ("largest?",), "learning_rate": 0.01, **options}
+    return step_case("adam", name, n, step=step, **options)
 
 
 def norm_case(name: str, *lengths: int) -> Case:
@@ -80,6 +87,11 @@ RULES: tuple[dict[str, Any], ...] = (
     {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01, "lr_scale": 2.0},
     {"momentum": 0.99, "weight_decay": 0.01, "decoupled": False},
     {"momentum": 1e-50},  # 0 in float32, and yet there is a velocity
+    {"maximize": True},
+    {"clip_value": 0.05},
+    {"maximize": True, "clip_value": 0.5, "weight_decay": 0.1, "decoupled": False},
+    {"momentum": 0.9, "clip_value": 0.05, "weight_decay": 0.1},
+    {"momentum": 1.0, "maximize": True},
 )
 ADAMS: tuple[dict[str, Any], ...] = (
     {},
@@ -90,11 +102,34 @@ ADAMS: tuple[dict[str, Any], ...] = (
     {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "step": 3},
     {"weight_decay": 0.1, "lr_scale": 0.5},
     {"weight_decay": 0.1, "decoupled": False, "step": 10},
+    {"maximize": True, "clip_value": 0.5},
+    {"without": (), "step": 5},
+)
+BEFORE: dict[str, Any] = {"maximize": True, "clip_value": 0.5, "weight_decay": 0.1}
+OTHERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("adagrad", {}),
+    ("adagrad", {"epsilon": 1e-3, "lr_scale": 0.3, **BEFORE}),
+    ("adadelta", {"rho": 0.95}),
+    ("adadelta", {"rho": 0.5, "epsilon": 1e-2, "decoupled": False, **BEFORE}),
+    ("rmsprop", {"without": ("mean?", "v?")}),
+    ("rmsprop", {"without": ("mean?", "v?"), "rho": 0.99, "epsilon": 1e-3, **BEFORE}),
+    ("rmsprop", {"without": ("mean?",), "momentum": 0.9}),
+    ("rmsprop", {"without": ("v?",), "epsilon": 1e-2}),
+    ("rmsprop", {"momentum": 0.5, "epsilon": 1e-2, "decoupled": False, **BEFORE}),
+    ("nadam", {}),
+    ("nadam", {"step": 1_000_000}),
+    ("nadam", {"step": (1 << 62) - 1}),
+    ("nadam", {"step": 3, "beta1": 0.999, "beta2": 0.9, "epsilon": 1e-3, **BEFORE}),
+    ("adamax", {}),
+    ("adamax", {"step": 7, "beta1": 0.0, "beta2": 0.5, "epsilon": 1e-3, **BEFORE}),
+    ("lion", {"beta2": 0.99}),
+    ("lion", {"beta1": 0.5, "decoupled": False, **BEFORE}),
 )
 LENGTHS = (1, 7, 16, 63, 64, 65, 1009)
 AWKWARD = [
     *(sgd_case(str(n), n, **rule) for rule in RULES for n in (0, *LENGTHS)),
     *(adam_case(str(n), n, **rule) for rule in ADAMS for n in (0, *LENGTHS)),
+    *(step_case(rule, str(n), n, **options) for rule, options in OTHERS for n in (0, *LENGTHS)),
     *(norm_case(str(n), n) for n in (0, *LENGTHS)),
     norm_case("of three", 7, 0, 65),
     *(clip_case(str(n), n, 7.5, 5.0) for n in (0, *LENGTHS)),
@@ -104,6 +139,7 @@ MEDIUM = [
     sgd_case("medium", 100_003),
     sgd_case("medium", 100_003, momentum=0.9, nesterov=True),
     adam_case("medium", 100_003, weight_decay=0.1),
+    *(step_case(rule, "medium", 100_003, **options) for rule, options in OTHERS),
     norm_case("medium", 100_003, 20_011),
     clip_case("medium", 100_003, 7.5, 5.0),
 ]
@@ -162,6 +198,22 @@ def test_drawn_adam(
     check_all_rows(adam_case("drawn", n, step, **options))
 
 
+@given(
+    st.sampled_from([rule for rule in STATE if rule not in ("sgd", "adam")]),
+    st.integers(0, 200),
+    st.integers(0, 10_000),
+    st.floats(0, 0.99),
+    st.sampled_from([{}, {"maximize": True}, {"clip_value": 0.3}, {"weight_decay": 0.1}]),
+    st.booleans(),
+)
+def test_drawn_steps(
+    rule: str, n: int, step: int, average: float, options: dict[str, Any], decoupled: bool
+) -> None:
+    averages = {"momentum": average, "beta1": average, "beta2": average, "rho": average}
+    options = {**averages, "epsilon": 1e-2, "decoupled": decoupled, **options}
+    check_all_rows(step_case(rule, "drawn", n, step=step, **options))
+
+
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
@@ -169,7 +221,13 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [sgd_case("", 9, momentum=0.9), adam_case("", 9), norm_case("", 9), clip_case("", 9, 7.5, 5.0)],
+    [
+        sgd_case("", 9, momentum=0.9),
+        adam_case("", 9),
+        *(step_case(rule, "", 9) for rule in STATE if rule not in ("sgd", "adam")),
+        norm_case("", 9),
+        clip_case("", 9, 7.5, 5.0),
+    ],
     ids=str,
 )
 def test_mutants(case: Case) -> None:
@@ -248,7 +306,7 @@ SGD, ADAM = ck.ops.sgd, ck.ops.adam
         (ValueError, "differ: .* must be alike", lambda: SGD(G, G[:3], learning_rate=0.1)),
         (TypeError, "different dtypes", lambda: SGD(G, G.astype("f8"), learning_rate=0.1)),
         (TypeError, "g has dtype int64", lambda: SGD(G.astype(int), G, learning_rate=0.1)),
-        (ValueError, "momentum is 1", lambda: SGD(G, G, learning_rate=0.1, momentum=1)),
+        (ValueError, "momentum is 2", lambda: SGD(G, G, learning_rate=0.1, momentum=2)),
         (ValueError, "weight_decay is -1", lambda: SGD(G, G, learning_rate=0.1, weight_decay=-1)),
         (ValueError, "beta1 is 1.5", lambda: ADAM(G, G, beta1=1.5)),
         (ValueError, "beta2 is nan", lambda: ADAM(G, G, beta2=float("nan"))),

@@ -52,7 +52,7 @@ def job(model: Any, x: Array, y: Array, batch: int, index: Array, weight: Any = 
         weighted=samples.weighted, indexed=True, loss=compiled.loss, optimizer=compiled.optimizer,
     )  # fmt: skip
     store = model.store.copy_as("float32")
-    store.reserve_slots(compiled.optimizer.slots)
+    store.reserve_slots(compiled.optimizer.slots, compiled.optimizer.initial)
     return Job(program, store, {**samples.arrays, "index": index})
 
 

@@ -11,8 +11,9 @@ import pytest
 import convkit as ck
 from convkit import Input, layers
 from convkit.saving import files, safetensors
-from convkit.saving.model import CONFIG, OPTIMIZER, WEIGHTS, model_members
+from convkit.saving.model import CONFIG, CONSTANTS, OPTIMIZER, WEIGHTS, model_members
 
+CENTERS = "layer 'rbf' (RBF).centers.0"
 ROOM = 8 * 2**20  # bytes that a refusal may take
 
 
@@ -22,7 +23,9 @@ def network():
     image = layers.Flatten()(layers.BatchNormalization()(layers.MaxPooling2D(2)(image)))
     steps = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(series)
     steps = layers.GRU(2)(layers.TimeDistributed(layers.Dense(2))(steps))
-    both = layers.RBF(3, 0.5, centers=np.ones((3, 10)))(layers.concatenate([image, steps]))
+    both = layers.RBF(3, 0.5, centers=np.ones((3, 10)), name="rbf")(
+        layers.concatenate([image, steps])
+    )
     start = ck.initializers.HeNormal(seed=2)
     model = ck.Model([x, series], layers.Dense(3, "softmax", kernel_initializer=start)(both))
     rate = ck.schedules.ExponentialDecay(0.1, 3, 0.5)
@@ -148,49 +151,49 @@ def test_json_that_is_none(tmp_path, text, message):
 
 # Configurations.
 
-DENSE = {"class": "layers.Dense", "config": {"units": 3, "name": "d"}}
+DENSE = {"$class": "layers.Dense", "config": {"units": 3, "name": "d"}}
 
 
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"class": "os.system", "config": {"command": "id"}}, "has no class 'os.system'"),
-        ({"class": "builtins.eval", "config": {}}, "has no class 'builtins.eval'"),
-        ({"class": "layers.Layer.__init__", "config": {}}, "has no class"),
-        ({"class": "layers.base.os", "config": {}}, "has no class"),
-        ({"class": "callbacks.CSVLogger", "config": {"filename": "x"}}, "has no class"),
-        ({"class": "datasets.mnist", "config": {}}, "has no class"),
-        ({"class": ["layers.Dense"], "config": {}}, "has no class"),
-        ({"class": None, "config": {}}, "has no class None"),
-        ({"class": "losses.MeanSquaredError", "config": {}}, "is not a layer"),
-        ({"custom": "Dense", "config": {}}, "class 'Dense' is not convkit's own: pass it"),
-        ({"custom": "os.system", "config": {}}, "is not convkit's own"),
-        ({"class": "layers.Dense"}, "an object has a class and a config"),
-        ({"class": "layers.Dense", "config": [], "more": 1}, "an object has a class and a config"),
-        ({"class": "layers.Dense", "config": [3]}, "must map names to values"),
-        ({"class": "layers.Dense", "config": {}}, "units"),
-        ({"class": "layers.Dense", "config": {"units": "os.system"}}, "units"),
-        ({"class": "layers.Dense", "config": {"units": -3}}, "units"),
-        ({"class": "layers.Dense", "config": {"units": None}}, "units"),
-        ({"class": "layers.Dense", "config": {"units": float("inf")}}, "units"),
-        ({"class": "layers.Dense", "config": {"units": 3, "evil": 1}}, "no argument 'evil'"),
-        ({"class": "layers.Dense", "config": {"self": 3}}, "self"),
-        ({"class": "layers.Lambda", "config": {"function": {"function": "system"}}},
-         "function 'system' is not convkit's own: pass it"),
-        ({"class": "layers.Lambda", "config": {"function": "os.system"}}, "must be a function"),
-        ({"class": "layers.Dense", "config": {"units": {"array": "99"}}}, "which means nothing"),
-        ({"class": "layers.Dense", "config": {"units": {"layer": 99}}}, "which means nothing"),
-        ({"class": "layers.Dense", "config": {"units": {"layer": True}}}, "which means nothing"),
-        ({"class": "layers.Dense", "config": {"units": {"a": 1, "b": 2}}}, "which means nothing"),
-        ({"class": "layers.RBF", "config": {"units": 2**40, "sigma": 1.0}}, "is another one"),
-        ({"class": "layers.Dense", "config": {"units": 2**62}}, ""),
-        ({"class": "layers.Dense", "config": {"units": 10**30}}, ""),
-        ({"class": "layers.Reshape", "config": {"target_shape": [2**40, 2**40]}}, ""),
-        ({"class": "layers.RepeatVector", "config": {"n": 2**62}}, ""),
-        ({"class": "layers.CategoryEncoding", "config": {"num_tokens": 2**50}}, ""),
-        ({"class": "layers.UpSampling2D", "config": {"size": 2**40}}, ""),
-        ({"class": "layers.ZeroPadding2D", "config": {"padding": 2**40}}, ""),
-        ({"class": "layers.Embedding", "config": {"input_dim": 2**40, "output_dim": 2**20}}, ""),
+        ({"$class": "os.system", "config": {"command": "id"}}, "has no class 'os.system'"),
+        ({"$class": "builtins.eval", "config": {}}, "has no class 'builtins.eval'"),
+        ({"$class": "layers.Layer.__init__", "config": {}}, "has no class"),
+        ({"$class": "layers.base.os", "config": {}}, "has no class"),
+        ({"$class": "callbacks.CSVLogger", "config": {"filename": "x"}}, "has no class"),
+        ({"$class": "datasets.mnist", "config": {}}, "has no class"),
+        ({"$class": ["layers.Dense"], "config": {}}, "means nothing"),
+        ({"$class": None, "config": {}}, "means nothing"),
+        ({"$class": "losses.MeanSquaredError", "config": {}}, "is no layer"),
+        ({"$class": "Dense", "config": {}, "custom": True}, "the class 'Dense', which is"),
+        ({"$class": "os.system", "config": {}, "custom": True}, "the class 'os.system', which is"),
+        ({"$class": "layers.Dense"}, "means nothing"),
+        ({"$class": "layers.Dense", "config": [], "more": 1}, "means nothing"),
+        ({"$class": "layers.Dense", "config": [3]}, "means nothing"),
+        ({"$class": "layers.Dense", "config": {}}, "units"),
+        ({"$class": "layers.Dense", "config": {"units": "os.system"}}, "units"),
+        ({"$class": "layers.Dense", "config": {"units": -3}}, "units"),
+        ({"$class": "layers.Dense", "config": {"units": None}}, "units"),
+        ({"$class": "layers.Dense", "config": {"units": float("inf")}}, "units"),
+        ({"$class": "layers.Dense", "config": {"units": 3, "evil": 1}}, "no argument 'evil'"),
+        ({"$class": "layers.Dense", "config": {"self": 3}}, "self"),
+        ({"$class": "layers.Lambda", "config": {"function": {"$custom": "system"}}},
+         "needs the function 'system', which is not part of convkit"),
+        ({"$class": "layers.Lambda", "config": {"function": "os.system"}}, "must be a function"),
+        ({"$class": "layers.Dense", "config": {"units": {"$array": "99"}}}, "which means nothing"),
+        ({"$class": "layers.Dense", "config": {"units": {"$layer": 99}}}, "which means nothing"),
+        ({"$class": "layers.Dense", "config": {"units": {"$layer": True}}}, "which means nothing"),
+        ({"$class": "layers.Dense", "config": {"units": {"a": 1, "b": 2}}}, "units must be"),
+        ({"$class": "layers.RBF", "config": {"units": 2**40, "name": "r"}}, "is another one"),
+        ({"$class": "layers.Dense", "config": {"units": 2**62}}, ""),
+        ({"$class": "layers.Dense", "config": {"units": 10**30}}, ""),
+        ({"$class": "layers.Reshape", "config": {"target_shape": [2**40, 2**40]}}, ""),
+        ({"$class": "layers.RepeatVector", "config": {"n": 2**62}}, ""),
+        ({"$class": "layers.CategoryEncoding", "config": {"num_tokens": 2**50}}, ""),
+        ({"$class": "layers.UpSampling2D", "config": {"size": 2**40}}, ""),
+        ({"$class": "layers.ZeroPadding2D", "config": {"padding": 2**40}}, ""),
+        ({"$class": "layers.Embedding", "config": {"input_dim": 2**40, "output_dim": 2**20}}, ""),
     ],
 )  # fmt: skip
 def test_layers_that_are_none(tmp_path, members, item, message):
@@ -202,32 +205,36 @@ def test_layers_that_are_none(tmp_path, members, item, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update({"class": "os.system"}), "no class 'os.system' of models"),
-        (lambda c: c.update(name=3), "name must be a string"),
-        (lambda c: c.update(inputs=[99]), "inputs has a number outside"),
-        (lambda c: c.update(inputs=[-1]), "inputs has a number outside"),
-        (lambda c: c.update(inputs=[2]), "inputs must be layers of class InputLayer"),
-        (lambda c: c.update(inputs=[]), "outside of 0 to -1"),
-        (lambda c: c.update(outputs=[]), "has inputs and outputs"),
-        (lambda c: c.update(outputs=[10**6]), "outputs has a number outside"),
-        (lambda c: c.update(calls={}), "calls must be a list of dict"),
-        (lambda c: c["calls"][0].update(inputs=[5]), "inputs has a number outside"),
-        (lambda c: c["calls"][0].update(inputs=[]), "a call has inputs"),
-        (lambda c: c["calls"][0].update(layer="conv"), "layer must be a list of int"),
-        (lambda c: c["calls"][0].update(training=True), "training=False if anything"),
-        (lambda c: c["calls"].pop(), "outputs has a number"),
+        (lambda c: c["model"].update({"class": "os.system"}), "no class 'os.system' of models"),
+        (lambda c: c["model"].update(name=3), "name must be a string"),
+        (lambda c: c["model"].update(inputs=[99]), "inputs has a number outside"),
+        (lambda c: c["model"].update(inputs=[-1]), "inputs has a number outside"),
+        (lambda c: c["model"].update(inputs=[2]), "inputs must be layers of class InputLayer"),
+        (lambda c: c["model"].update(inputs=[]), "outside of 0 to -1"),
+        (lambda c: c["model"].update(outputs=[]), "has inputs and outputs"),
+        (lambda c: c["model"].update(outputs=[10**6]), "outputs has a number outside"),
+        (lambda c: c["model"].update(calls={}), "calls must be a list of dict"),
+        (lambda c: c["model"]["calls"][0].update(inputs=[5]), "inputs has a number outside"),
+        (lambda c: c["model"]["calls"][0].update(inputs=[]), "a call has inputs"),
+        (lambda c: c["model"]["calls"][0].update(layer="conv"), "layer must be a list of int"),
+        (lambda c: c["model"]["calls"][0].update(training=True), "training=False if anything"),
+        (lambda c: c["model"]["calls"].pop(), "outputs has a number"),
         (lambda c: c.update(weights={}), "weights must be the flags"),
-        (lambda c: c["weights"].update({"conv.bias": []}), "has flags"),
+        (lambda c: c["weights"].update({"conv.bias": []}), "conv.bias must be an object"),
         (lambda c: c["weights"]["conv.bias"].update(frozen=3), "has a flag 'frozen' of 3"),
         (lambda c: c["weights"]["conv.bias"].update(store=None), "has a flag 'store'"),
-        (lambda c: c.update(compile=[]), "compile must be an object"),
-        (lambda c: c["compile"].update(loss="os.system"), "unknown loss 'os.system'"),
-        (lambda c: c["compile"].update(loss={"class": "layers.Dense", "config": {"units": 1}}),
+        (lambda c: c.update(compiled=[]), "compiled must be an object"),
+        (lambda c: c["compiled"].update(loss="os.system"), "unknown loss 'os.system'"),
+        (lambda c: c["compiled"].update(loss={"$class": "layers.Dense", "config": {"units": 1}}),
          "what compile was given"),
-        (lambda c: c["compile"].update(evil=1), "unexpected argument 'evil'"),
-        (lambda c: c["compile"].update(slots=10**9), "slots must be"),
-        (lambda c: c["compile"].update(slots=1), "has also"),
-        (lambda c: c["compile"].update(optimizer="sgd"), "has 0 states for each weight, not 2"),
+        (lambda c: c["compiled"].update(evil=1), "unexpected argument 'evil'"),
+        (lambda c: c["optimizer"].update(slots=10**9), "has 2 states for each"),
+        (lambda c: c["optimizer"].update(iterations=-1), "iterations are -1"),
+        (lambda c: c["optimizer"].update(iterations=1.5), "iterations are 1.5"),
+        (lambda c: c["optimizer"].update(iterations=2**63), "iterations are 9223"),
+        (lambda c: c["optimizer"].update(own=3), "own must be an object"),
+        (lambda c: c["optimizer"].update(own={"evil": 3}), "set_state"),
+        (lambda c: c["compiled"].update(optimizer="sgd"), "has 0 states for each weight, not 2"),
     ],
 )  # fmt: skip
 def test_models_that_are_none(tmp_path, members, change, message):
@@ -240,7 +247,7 @@ def test_models_that_are_none(tmp_path, members, change, message):
 def test_layers_deep_inside_of_each_other(tmp_path, members, depth):
     config, rest = copied(members)
     config["layers"][-1] = "here"
-    begin = '{"class": "layers.TimeDistributed", "config": {"layer": ' * depth
+    begin = '{"$class": "layers.TimeDistributed", "config": {"layer": ' * depth
     text = json.dumps(config).replace('"here"', begin + json.dumps(DENSE) + "}}" * depth)
     refused(zipped(tmp_path / "bad.convkit", {CONFIG: text, WEIGHTS: blob_of(rest[WEIGHTS])}))
 
@@ -252,13 +259,12 @@ def test_layers_deep_inside_of_each_other(tmp_path, members, depth):
         (WEIGHTS, "conv.bias", np.zeros(2, "i4"), r"conv\.bias is int32"),
         (WEIGHTS, "conv.bias", None, r"lacks conv\.bias"),
         (WEIGHTS, "evil", np.zeros(3, "f4"), "has also evil"),
-        (OPTIMIZER, "conv.bias.0", np.zeros(3, "f4"), "the model's is"),
+        (OPTIMIZER, "0.conv.bias", np.zeros(3, "f4"), "the model's is"),
         (OPTIMIZER, "evil", np.zeros(3, "f4"), "the optimizer is another one"),
-        (OPTIMIZER, "iterations", None, "iterations must be a number"),
-        (OPTIMIZER, "iterations", np.int64(-1), "iterations must be a number"),
-        (OPTIMIZER, "iterations", np.float64(1), "iterations must be a number"),
-        ("arrays.safetensors", "0", None, "which means nothing"),
-        ("arrays.safetensors", "0", np.zeros((10**4, 10)), ""),
+        (OPTIMIZER, "1.conv.bias", None, r"lacks 1\.conv\.bias"),
+        (CONSTANTS, CENTERS, None, "which means nothing"),
+        (CONSTANTS, CENTERS, np.zeros((10**4, 10)), r"got \(10000, 10\)"),
+        (CONSTANTS, CENTERS, np.full((3, 10), np.nan), "centers"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, members, member, name, array, message):
@@ -273,9 +279,9 @@ def test_arrays_that_do_not_fit(tmp_path, members, member, name, array, message)
 # Chance.
 
 VALUES = [
-    None, True, 0, 1, -1, 2**31, 2**62, 2**64, 10**30, -1.5, 1e308, {"float": "nan"}, "", "relu",
-    "os.system", [], [[]], {}, {"list": [1]}, {"dict": {}}, {"array": "0"}, {"function": "f"},
-    {"layer": 0}, {"layer": 99}, DENSE, [2**40] * 3, [2] * 40, "x" * 1000,
+    None, True, 0, 1, -1, 2**31, 2**62, 2**64, 10**30, -1.5, 1e308, {"$float": "nan"}, "", "relu",
+    "os.system", [], [[]], {}, {"$tuple": [1]}, {"$float": 3}, {"$array": "0"}, {"$custom": "f"},
+    {"$layer": 0}, {"$layer": 99}, DENSE, [2**40] * 3, [2] * 40, "x" * 1000,
 ]  # fmt: skip
 
 

@@ -1,32 +1,41 @@
+#include "core/argmax.h"
 #include "ops/accuracy/accuracy.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
-// The first of equal values wins; the first NaN ends the search. Comparisons with a NaN are false.
 template <class T>
-int64_t argmax(const T* p, int64_t k) {
-  int64_t best = 0;
+bool in_top(const T* p, int64_t k, int64_t label, int64_t top) {
+  const bool number = p[label] == p[label];
+  int64_t larger = 0;
   for (int64_t j = 0; j < k; ++j) {
-    if (p[j] != p[j]) return j;
-    if (p[j] > p[best]) best = j;
+    larger += number ? p[j] > p[label] : p[j] > -__builtin_inf();
+    if (larger >= top) return false;
   }
-  return best;
+  return true;
 }
 
 template <class T>
 double match(const AccuracyParams& params, const T* p, const Tensor& t, int64_t row, int64_t k) {
-  if (params.kind == static_cast<int64_t>(Accuracy::sparse)) {
-    return argmax(p, k) == t.as<int32_t>()[row] ? 1.0 : 0.0;
-  }
-  const T* target = t.as<T>() + row * k;
-  if (params.kind == static_cast<int64_t>(Accuracy::categorical)) {
-    return argmax(p, k) == argmax(target, k) ? 1.0 : 0.0;
-  }
+  const T* target = t.dtype == Dtype::int32 ? nullptr : t.as<T>() + row * k;
   const T threshold = static_cast<T>(params.threshold);
-  int64_t hits = 0;
-  for (int64_t j = 0; j < k; ++j) hits += (p[j] > threshold) == (target[j] > threshold);
-  return static_cast<double>(hits) / static_cast<double>(k);
+  const auto label = [&] { return target ? argmax(target, k) : int64_t{t.as<int32_t>()[row]}; };
+  const auto share = [&](auto hit) {
+    int64_t hits = 0;
+    for (int64_t j = 0; j < k; ++j) hits += hit(p[j], target[j]);
+    return static_cast<double>(hits) / static_cast<double>(k);
+  };
+  switch (static_cast<Accuracy>(params.kind)) {
+    case Accuracy::binary:
+      return share([&](T a, T b) { return (a > threshold) == (b > threshold); });
+    case Accuracy::equal:
+      return share([](T a, T b) { return a == b; });
+    case Accuracy::sparse_top_k:
+    case Accuracy::categorical_top_k:
+      return in_top(p, k, label(), params.top_k) ? 1.0 : 0.0;
+    default:
+      return argmax(p, k) == label() ? 1.0 : 0.0;
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ constexpr Kernel rows[] = {
 constexpr ParamField fields[] = {
     CK_CHOICE(AccuracyParams, kind, kAccuracyNames),
     CK_FIELD(AccuracyParams, threshold),
+    CK_FIELD(AccuracyParams, top_k),
 };
 
 }  // namespace

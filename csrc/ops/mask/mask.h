@@ -5,7 +5,7 @@
 //   find      x [N,T,...] -> mask     1 where some value of the step is not `value`; compared in
 //                                     float32, so that 0.1 is the same number everywhere
 //   reverse   mask -> mask            in the opposite order of time
-//   weight    mask, weight [N,T]? -> y [N,T]
+//   weight    mask, weight [N,T,...]? -> y [N,T,...]
 //                                     weight (1 if absent) where the mask counts, else 0; with
 //                                     mean = 1 times N T over the number of steps that count, so
 //                                     that a sum divided by N T becomes their mean

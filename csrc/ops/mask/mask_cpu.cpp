@@ -55,7 +55,7 @@ void mask_weight(const Call& call) {
     const uint8_t* mask = call[0].as<uint8_t>();
     const T* weight = call[1].as<T>();
     T* y = call[2].as<T>();
-    const int64_t n = call[0].size();
+    const int64_t n = call[0].size(), each = n ? call[2].size() / n : 0;
     double factor = 1;
     if (call.as<MaskParams>().mean) {
       int64_t count = 0;
@@ -63,9 +63,9 @@ void mask_weight(const Call& call) {
       factor = count ? static_cast<double>(n) / static_cast<double>(count) : 0;
     }
     const T scale = static_cast<T>(factor);
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < n * each; ++i) {
       const T w = call[1].present() ? weight[i] : T(1);
-      y[i] = mask[i] ? w * scale : T(0);
+      y[i] = mask[i / each] ? w * scale : T(0);
     }
   });
 }

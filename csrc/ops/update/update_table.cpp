@@ -14,8 +14,20 @@ int64_t global_norm_workspace(const Call& call) {
 constexpr Kernel rows[] = {
     {"sgd", "cpu_simd", kFloats, CK_PER_ISA(update_simd_sgd)},
     {"sgd", "cpu_naive", kFloats, CK_PER_ISA(update_naive_sgd)},
+    {"adagrad", "cpu_simd", kFloats, CK_PER_ISA(update_simd_adagrad)},
+    {"adagrad", "cpu_naive", kFloats, CK_PER_ISA(update_naive_adagrad)},
+    {"adadelta", "cpu_simd", kFloats, CK_PER_ISA(update_simd_adadelta)},
+    {"adadelta", "cpu_naive", kFloats, CK_PER_ISA(update_naive_adadelta)},
+    {"rmsprop", "cpu_simd", kFloats, CK_PER_ISA(update_simd_rmsprop)},
+    {"rmsprop", "cpu_naive", kFloats, CK_PER_ISA(update_naive_rmsprop)},
     {"adam", "cpu_simd", kFloats, CK_PER_ISA(update_simd_adam)},
     {"adam", "cpu_naive", kFloats, CK_PER_ISA(update_naive_adam)},
+    {"nadam", "cpu_simd", kFloats, CK_PER_ISA(update_simd_nadam)},
+    {"nadam", "cpu_naive", kFloats, CK_PER_ISA(update_naive_nadam)},
+    {"adamax", "cpu_simd", kFloats, CK_PER_ISA(update_simd_adamax)},
+    {"adamax", "cpu_naive", kFloats, CK_PER_ISA(update_naive_adamax)},
+    {"lion", "cpu_simd", kFloats, CK_PER_ISA(update_simd_lion)},
+    {"lion", "cpu_naive", kFloats, CK_PER_ISA(update_naive_lion)},
     {"global_norm", "cpu_simd", kFloats, CK_PER_ISA(update_simd_global_norm), nullptr,
      global_norm_workspace},
     {"global_norm", "cpu_naive", kFloats, CK_PER_ISA(update_naive_global_norm)},
@@ -24,11 +36,12 @@ constexpr Kernel rows[] = {
 };
 
 constexpr ParamField fields[] = {
-    CK_FIELD(UpdateParams, momentum),  CK_FIELD(UpdateParams, nesterov),
-    CK_FIELD(UpdateParams, beta1),     CK_FIELD(UpdateParams, beta2),
-    CK_FIELD(UpdateParams, epsilon),   CK_FIELD(UpdateParams, weight_decay),
-    CK_FIELD(UpdateParams, decoupled), CK_FIELD(UpdateParams, lr_scale),
-    CK_FIELD(UpdateParams, max_norm),
+    CK_FIELD(UpdateParams, momentum),     CK_FIELD(UpdateParams, nesterov),
+    CK_FIELD(UpdateParams, beta1),        CK_FIELD(UpdateParams, beta2),
+    CK_FIELD(UpdateParams, rho),          CK_FIELD(UpdateParams, epsilon),
+    CK_FIELD(UpdateParams, weight_decay), CK_FIELD(UpdateParams, decoupled),
+    CK_FIELD(UpdateParams, maximize),     CK_FIELD(UpdateParams, clip_value),
+    CK_FIELD(UpdateParams, lr_scale),     CK_FIELD(UpdateParams, max_norm),
 };
 
 }  // namespace

@@ -21,8 +21,10 @@ def add_parser(verbs: Any) -> None:
     add_data(parser)
     parser.add_argument("--epochs", type=int, default=20, help="default 20")
     parser.add_argument("--batch-size", type=int, default=32, help="default 32")
-    parser.add_argument("--optimizer", default="adam", help="adam (default) or sgd (momentum 0.9)")
-    parser.add_argument("--lr", type=float, help="learning rate (adam 0.002, sgd 0.05)")
+    parser.add_argument(
+        "--optimizer", default="adam", help="adam (default), sgd (momentum 0.9), ..."
+    )
+    parser.add_argument("--lr", type=float, help="learning rate (adam 0.002, sgd 0.05, or its own)")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--save", metavar="FILE", help="write the weights to this .npz file")
     parser.set_defaults(run=run)
@@ -36,7 +38,7 @@ def _optimizer(name: str, rate: float | None) -> Any:
     key = name.lower()
     if key == "sgd":
         optimizer = optimizers.SGD(momentum=0.9)
-    optimizer.learning_rate = RATES[key] if rate is None else rate
+    optimizer.learning_rate = RATES.get(key, optimizer.learning_rate) if rate is None else rate
     return optimizer
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,12 +14,12 @@ from convkit.activations import ActivationFunction
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
 from convkit.layers.names import snake_case, unique_name
-from convkit.layers.parameter import Parameter, assign
+from convkit.layers.parameter import Parameter, assign, check_multiplier
 from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
 from convkit.regularizers import Regularizer
-from convkit.saving.config import Configured, accepts
+from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -31,6 +31,8 @@ _UNSUPPORTED = (
     "beta_constraint", "gamma_constraint", "recurrent_constraint", "embeddings_constraint",
     "lora_rank", "lora_alpha", "quantization_config",
 )  # fmt: skip
+
+_CHANGEABLE = ("built", "trainable", "lr_multiplier")  # of a built layer
 
 
 class Layer(Configured):
@@ -44,6 +46,8 @@ class Layer(Configured):
     name : str, optional
         By default the class's name in snake case, numbered.
     trainable : bool
+    lr_multiplier : float
+        Factor of the learning rate for the layer's weights.
     dtype : str, optional
         "float32", the only one so far.
     input_shape : tuple of int, optional
@@ -62,6 +66,7 @@ class Layer(Configured):
     # Whether the steps of its output (N, T, ...) are those of its input, so that a mask stays
     # right. If not, `emit` says with `Builder.set_mask` what becomes of a mask, or it is refused.
     supports_masking = False
+    _settable = ("name", "trainable", "lr_multiplier")
     batch_size: int | None = None  # that an input has, and a layer that keeps a state is bound to
 
     def __init__(
@@ -69,6 +74,7 @@ class Layer(Configured):
         *,
         name: str | None = None,
         trainable: bool = True,
+        lr_multiplier: float = 1.0,
         dtype: str | None = None,
         input_shape: Sequence[int] | None = None,
         input_dim: int | None = None,
@@ -80,7 +86,7 @@ class Layer(Configured):
         self._regularizers = take_regularizers(unknown)
         for argument, value in unknown.items():
             if argument not in _UNSUPPORTED:
-                known = did_you_mean(argument, _arguments(type(self)))
+                known = did_you_mean(argument, _argument_names(type(self)))
                 raise TypeError(f"layer {kind} has no argument {argument!r}{known}")
             if value is not None:
                 raise ValueError(
@@ -100,17 +106,18 @@ class Layer(Configured):
         self.parameters: list[Parameter] = []
         self.built = False
         self._trainable = bool(trainable)
+        self._lr_multiplier = check_multiplier(self.title, lr_multiplier)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would come too late: the model has its shapes and programs."""
-        if self.__dict__.get("built") and name not in ("built", "trainable") and name[0] != "_":
+        if self.__dict__.get("built") and name not in _CHANGEABLE and name[0] != "_":
             own = type(self).__module__.startswith("convkit.")
             if own and not hasattr(self, name):
-                known = [key for key in (*vars(self), "trainable") if not key.startswith("_")]
+                known = [key for key in (*vars(self), *_CHANGEABLE) if not key.startswith("_")]
                 raise AttributeError(
                     f"{self.title} has no attribute {name!r}{did_you_mean(name, known)}"
                 )
-            if own or name in _arguments(type(self)):
+            if own or name in _argument_names(type(self)):
                 way = "set values with set_weights" if self._holds(name) else "make a new layer"
                 raise AttributeError(
                     f"{self.title} is built, so its {name} cannot change any more: {way}"
@@ -182,26 +189,13 @@ class Layer(Configured):
             hint = "; add the channel axis: grey images are (height, width, 1)"
         raise ValueError(f"{self.title} expects rank {rank} input {legend}, got {shape}{hint}")
 
-    # Its configuration.
-
-    def _recorded(self) -> dict[str, Any]:
-        return {**super()._recorded(), "name": self.name, "trainable": self.trainable}
-
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Make a layer from what `get_config` returned; see `Configured.from_config`."""
-        late = {
-            key: config[key]
-            for key in ("name", "trainable")
-            if key in config and not accepts(cls, key)
-        }
-        given = {key: value for key, value in config.items() if key not in late}
-        layer = super().from_config(given, custom_objects)
-        for key, value in late.items():  # of a class whose constructor does not take them
-            setattr(layer, key, value)
-        return layer
+    def _arguments(self) -> dict[str, Any]:
+        """See `Configured`; values to begin with (``weights=``) are left out."""
+        found = {**super()._arguments(), "name": self.name, "trainable": self.trainable}
+        if self.lr_multiplier != 1:
+            found["lr_multiplier"] = self.lr_multiplier
+        found.pop("weights", None)
+        return found
 
     # What they use.
 
@@ -261,6 +255,7 @@ class Layer(Configured):
             name, tuple(shape), initializers.get(initializer), layer=self.name, trainable=trainable
         )
         parameter.frozen = not self._trainable
+        parameter.layer_multiplier = self._lr_multiplier
         parameter.regularizer = self._regularizers.get(name)
         self.parameters.append(parameter)
         return parameter
@@ -362,6 +357,21 @@ class Layer(Configured):
             parameter.frozen = not self._trainable
 
     @property
+    def lr_multiplier(self) -> float:
+        """Factor of the learning rate for the layer's weights; it may be set at any time.
+
+        At 0 the weights and the optimizer's state of them stay as they are. A parameter has a
+        factor of its own besides: ``layer.bias.lr_multiplier = 2``, as in Caffe's networks.
+        """
+        return self._lr_multiplier
+
+    @lr_multiplier.setter
+    def lr_multiplier(self, value: float) -> None:
+        self._lr_multiplier = check_multiplier(self.title, value)
+        for parameter in self.parameters:
+            parameter.layer_multiplier = self._lr_multiplier
+
+    @property
     def weights(self) -> list[Parameter]:
         return list(self.parameters)
 
@@ -416,7 +426,7 @@ def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
     return tuple(int(n) for n in axes)
 
 
-def _arguments(kind: type[Layer]) -> list[str]:
+def _argument_names(kind: type[Layer]) -> list[str]:
     """Names of the arguments of a layer and of its bases."""
     return [
         p.name

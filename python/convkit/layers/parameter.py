@@ -30,6 +30,7 @@ class Parameter:
     layer : str
         Name of the layer.
     trainable : bool
+    lr_multiplier : float
 
     Attributes
     ----------
@@ -39,6 +40,8 @@ class Parameter:
         The buffers; None until a model builds.
     frozen : bool
         Whether its layer is not trainable.
+    layer_multiplier : float
+        Its layer's multiplier of the learning rate.
     regularizer : Regularizer or None
         What its size adds to the loss; compile again after a change.
     """
@@ -51,17 +54,20 @@ class Parameter:
         *,
         layer: str,
         trainable: bool = True,
+        lr_multiplier: float = 1.0,
     ) -> None:
         self.name = name
         self.shape = tuple(int(n) for n in shape)
         self.initializer = initializer
         self.layer = layer
         self.frozen = False
+        self.layer_multiplier = 1.0
         self.regularizer: Regularizer | None = None
         self.offset = 0
         self.store: Store | None = None
         self.build: Callable[[], None] | None = None  # of the model that it belongs to
         self._trainable = trainable
+        self.lr_multiplier = lr_multiplier
         self._kept: NDArray[Any] | None = None  # values of a copy that is in no store yet
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,6 +100,28 @@ class Parameter:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+
+    @property
+    def lr_multiplier(self) -> float:
+        """Factor of the learning rate for this array, on top of its layer's; may be set any time.
+
+        At 0 the values and the optimizer's state of them stay as they are.
+        """
+        return self._lr_multiplier
+
+    @lr_multiplier.setter
+    def lr_multiplier(self, value: float) -> None:
+        self._lr_multiplier = check_multiplier(f"parameter {self.path!r}", value)
+
+    @property
+    def multiplier(self) -> float:
+        """The learning rate's factor: its own times its layer's."""
+        return self._lr_multiplier * self.layer_multiplier
+
+    @property
+    def changes(self) -> bool:
+        """Whether a training step changes it."""
+        return self.trainable and self.multiplier > 0
 
     @property
     def value(self) -> NDArray[Any]:
@@ -170,3 +198,18 @@ def check_weights(
         if array.dtype.kind not in "biuf":
             raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
     return list(zip(parameters, arrays, strict=True))
+
+
+def check_multiplier(title: str, value: Any) -> float:
+    """Return a multiplier of learning rates as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number of at least 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{title}: lr_multiplier must be a number, not {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{title}: lr_multiplier is {value}, expected a number of at least 0")
+    return float(value)

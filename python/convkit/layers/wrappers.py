@@ -12,7 +12,7 @@ from convkit.errors import did_you_mean
 from convkit.initializers import Constant
 from convkit.layers.base import Layer
 from convkit.layers.normalization import check_unmasked
-from convkit.layers.parameter import check_weights
+from convkit.layers.parameter import check_multiplier, check_weights
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -43,6 +43,24 @@ class _Wrapper(Layer):
         self._trainable = bool(value)
         for layer in self.inner:
             layer.trainable = value
+
+    @property
+    def lr_multiplier(self) -> float:
+        """Factor of the learning rate for the layers in it; a change goes on to them."""
+        return self._lr_multiplier
+
+    @lr_multiplier.setter
+    def lr_multiplier(self, value: float) -> None:
+        self._lr_multiplier = check_multiplier(self.title, value)
+        for layer in self.inner:
+            layer.lr_multiplier = value
+
+    def _hand_on(self) -> None:
+        """Give the layers in it what the wrapper was made with."""
+        if not self.trainable:
+            self.trainable = False
+        if self.lr_multiplier != 1:
+            self.lr_multiplier = self._lr_multiplier
 
     @property
     def differentiable(self) -> bool:
@@ -130,8 +148,7 @@ class Bidirectional(_Wrapper):
             each.name = f"{self.name}.{way}"
             each._in_time = True
         self._initial_weights = weights
-        if not self.trainable:
-            self.trainable = False  # the layers in it too
+        self._hand_on()
 
     @property
     def inner(self) -> list[Layer]:
@@ -302,12 +319,11 @@ class TimeDistributed(_Wrapper):
         if not chain:
             raise ValueError(f"{self.title}: the model in it has no layers")
         self.chain: list[Layer] = list(chain)
-        if not self.trainable:
-            self.trainable = False  # the layers in it too
+        self._hand_on()
 
-    def _recorded(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         layer = self.chain[0] if len(self.chain) == 1 else self.chain
-        return {**super()._recorded(), "layer": layer}
+        return {**super()._arguments(), "layer": layer}
 
     @property
     def inner(self) -> list[Layer]:

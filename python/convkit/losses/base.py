@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import did_you_mean, refuse_options
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from convkit.program.program import Builder, Value
 
 
-REDUCTIONS = ("sum_over_batch_size", "sum", "none")
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none")
 
 
 class Loss(Configured):
     """Base of the losses.
+
+    A loss is an argument of ``compile``, and a function of arrays: ``loss(y_true, y_pred)``.
 
     Attributes
     ----------
@@ -28,13 +31,20 @@ class Loss(Configured):
         Formula in the op ``loss``: see csrc/ops/loss/loss.h.
     sparse : bool
         Whether the targets are integer labels.
+    domain : (float, float) or None
+        Least and largest target.
     label_smoothing : float
     reduction : str
-        "sum_over_batch_size" (mean over the rows, the default) or "sum".
+        "sum_over_batch_size" (or "mean": the mean over the rows, the default) or "sum"; "none" on
+        arrays only. With sample weights the first one is the sum of the weighted losses divided by
+        the number of rows, as in Keras, not by the sum of the weights.
+    op_options : dict
+        Parameters of the formula, arguments of `convkit.ops.loss`.
     """
 
     kind = ""
     sparse = False
+    domain: tuple[float, float] | None = None
     aliases: tuple[str, ...] = ()
 
     def __init__(
@@ -48,19 +58,30 @@ class Loss(Configured):
         owner = type(self).__name__
         refuse_options(owner, options or {}, {"dtype": None, "axis": -1, **(harmless or {})})
         reduction = "none" if reduction is None else reduction
+        if reduction == "mean_with_sample_weight":
+            raise ValueError(
+                f'{owner}: reduction="mean_with_sample_weight" is not supported; divide the sample '
+                'weights by their mean and use "sum_over_batch_size"'
+            )
         if reduction not in REDUCTIONS:
             known = did_you_mean(reduction, REDUCTIONS)
             raise ValueError(f"{owner}: unknown reduction {reduction!r}{known}")
-        if reduction == "none":
-            raise ValueError(
-                f'{owner}: training needs one number; use reduction="sum_over_batch_size" or "sum" '
-                "(ck.ops.loss gives the loss of each row)"
-            )
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"{owner}: label_smoothing is {label_smoothing}, expected 0 to 1")
         self.name = name
         self.reduction = reduction
         self.label_smoothing = float(label_smoothing)
+        self.op_options: dict[str, Any] = {}
+
+    def _require(self, name: str, value: float, *, above: bool = False) -> float:
+        """A constructor's argument as a float: from 0, or `above` it."""
+        number = float(value)
+        if not (math.isfinite(number) and (number > 0 if above else number >= 0)):
+            wanted = "above 0" if above else "from 0"
+            raise ValueError(
+                f"{type(self).__name__}: {name} is {value}, expected a number {wanted}"
+            )
+        return number
 
     def emit(
         self,
@@ -100,25 +121,142 @@ class Loss(Configured):
         gradient: bool,
     ) -> tuple[Value, Value | None]:
         """Append the op `loss`, of this kind."""
+        from convkit.ops.loss import loss_params
+
         rows = math.prod(prediction.spec.shape[:-1])
-        params: Params = {
-            "kind": kind,
-            "label_smoothing": self.label_smoothing,
-            "scale": builder.share * (1.0 if self.reduction == "sum" else 1.0 / max(rows, 1)),
-        }
+        # Sums over parts of the data add up as they are; means by the parts' shares.
+        scale = 1.0 if self.reduction == "sum" else builder.share / max(rows, 1)
+        options, alpha = dict(self.op_options), None
+        if np.ndim(options.get("alpha", 0.0)):
+            given = options.pop("alpha")
+            if len(given) != prediction.spec.shape[-1]:
+                raise ValueError(
+                    f"loss {self.name!r}: alpha has {len(given)} numbers, expected one for each of "
+                    f"the output's {prediction.spec.shape[-1]} classes"
+                )
+            alpha = builder.constant(f"{self.name}.alpha", np.asarray(given, np.float64))
+        params: Params = loss_params(kind, self.label_smoothing, scale, **options)
         builder.layer = self.name
         pass_name = "backward" if gradient else "forward"
-        outputs = builder.emit("loss", pass_name, [prediction, target, weight], params, prefix="l")
+        inputs = [prediction, target, weight, alpha]
+        outputs = builder.emit("loss", pass_name, inputs, params, prefix="l")
         builder.layer = ""
         total = outputs[1]
         assert total is not None
         return total, outputs[2] if gradient else None
 
+    def check_targets(self, where: str, y: Array) -> Array:
+        """Refuse targets that the loss is not defined for; NaN passes.
+
+        Parameters
+        ----------
+        where : str
+            Beginning of the message.
+        y : ndarray
+
+        Returns
+        -------
+        ndarray
+            The targets as the op takes them.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.domain is None:
+            return y
+        low, high = self.domain
+        wrong = np.flatnonzero((y < low) | (y > high))
+        if wrong.size:
+            at = int(wrong[0])
+            index = np.unravel_index(at, y.shape)
+            place = str(int(index[0])) if y.ndim == 1 else str(tuple(int(i) for i in index))
+            wanted = f"from {low:g}" + ("" if math.isinf(high) else f" to {high:g}")
+            raise ValueError(
+                f"{where} loss {self.name!r} expects targets {wanted}, got y = {y.flat[at]:g} at "
+                f"index {place}"
+            )
+        return y
+
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """The loss of arrays.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Integer labels of shape (...,) or (..., 1) if `sparse`, otherwise of y_pred's shape.
+        y_pred : array_like, shape (..., K)
+            Computed in float64 if it is, else in float32.
+        sample_weight : array_like, optional
+            A factor for each row or for each sample.
+
+        Returns
+        -------
+        float, or ndarray of shape (...,) with ``reduction="none"``
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit or a label, target or weight is out of range.
+        """
+        losses = self.of_rows(y_true, y_pred, sample_weight)
+        if self.reduction == "none":
+            return losses
+        total = float(losses.sum(dtype=np.float64))
+        return total if self.reduction == "sum" else total / max(losses.size, 1)
+
+    def of_rows(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """Loss of each row, whatever the reduction; arguments as in a call."""
+        where = f"{type(self).__name__}:"
+        p = np.asarray(y_pred)
+        p = p if p.dtype.name in ("float32", "float64") else p.astype(np.float32)
+        if not p.ndim:
+            raise ValueError(f"{where} y_pred must have at least one axis, (..., K), got a number")
+        y = np.asarray(y_true)
+        if self.sparse:
+            y = self._labels(where, y)
+        else:
+            y = self.check_targets(where, y.astype(p.dtype, copy=False))
+        return self._of_rows(p, y, _weights(where, sample_weight, p.shape[:-1], p.dtype))
+
+    def _labels(self, where: str, y: Array) -> Array:
+        if y.dtype.kind == "f":  # as Keras's data sets often have them
+            if not (y == np.floor(y)).all():
+                raise ValueError(f"{where} y_true holds {y.dtype} numbers, expected integer labels")
+            y = y.astype(np.int64)
+        return y
+
+    def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
+        from convkit import ops
+
+        if self.sparse and y.shape == p.shape != p.shape[:-1]:
+            raise ValueError(
+                f"{type(self).__name__}: y_true has shape {y.shape}, expected integer labels of "
+                f"shape {p.shape[:-1]}"
+            )
+        smoothing = self.label_smoothing
+        return ops.loss(p, y, self.kind, weight, smoothing, **self.op_options)[0]
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
 
-def rows(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    from convkit import ops
-
-    return ops.loss(y_pred, y_true, loss.kind, label_smoothing=loss.label_smoothing)[0]
+def _weights(
+    where: str, given: ArrayLike | None, rows: tuple[int, ...], dtype: Any
+) -> Array | None:
+    """Sample weights as one factor per row."""
+    if given is None:
+        return None
+    weight = np.asarray(given, dtype)
+    if weight.shape == (*rows, 1):
+        weight = weight.reshape(rows)
+    if weight.ndim > len(rows) or weight.shape != rows[: weight.ndim]:
+        raise ValueError(f"{where} sample_weight has shape {weight.shape}, expected {rows}")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ValueError(f"{where} sample_weight must be finite and not negative")
+    weight = weight.reshape(*weight.shape, *(1,) * (len(rows) - weight.ndim))
+    return np.ascontiguousarray(np.broadcast_to(weight, rows))

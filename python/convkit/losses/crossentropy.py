@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from convkit.losses.base import Loss, rows
+from convkit.losses.base import Loss
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
@@ -20,7 +20,7 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits : bool
         Whether the prediction has not gone through softmax.
     reduction : str
-        "sum_over_batch_size" or "sum".
+        See `Loss`.
     name : str
     """
 
@@ -35,7 +35,14 @@ class SparseCategoricalCrossentropy(Loss):
         name: str = "sparse_categorical_crossentropy",
         **options: Any,
     ) -> None:
+        if options.get("ignore_class") is not None:
+            raise TypeError(
+                f"SparseCategoricalCrossentropy: ignore_class={options['ignore_class']!r} is not "
+                "supported; give those rows sample_weight 0 and any label, such as "
+                "sample_weight=(y != c), np.where(y == c, 0, y)"
+            )
         super().__init__(name, reduction, 0.0, options, {"ignore_class": None})
+        self.from_logits = bool(from_logits)
         self.kind = "softmax_cross_entropy" if from_logits else "cross_entropy"
 
 
@@ -49,7 +56,7 @@ class CategoricalCrossentropy(Loss):
     label_smoothing : float
         Share of each target that is spread evenly over the classes.
     reduction : str
-        "sum_over_batch_size" or "sum".
+        See `Loss`.
     name : str
     """
 
@@ -65,6 +72,7 @@ class CategoricalCrossentropy(Loss):
         **options: Any,
     ) -> None:
         super().__init__(name, reduction, label_smoothing, options)
+        self.from_logits = bool(from_logits)
         self.kind = "softmax_cross_entropy" if from_logits else "cross_entropy"
 
 
@@ -78,10 +86,11 @@ class BinaryCrossentropy(Loss):
     label_smoothing : float
         Share by which targets are drawn to 1/2.
     reduction : str
-        "sum_over_batch_size" or "sum".
+        See `Loss`.
     name : str
     """
 
+    domain = (0.0, 1.0)
     aliases = ("binary_crossentropy", "bce")
 
     def __init__(
@@ -94,6 +103,7 @@ class BinaryCrossentropy(Loss):
         **options: Any,
     ) -> None:
         super().__init__(name, reduction, label_smoothing, options)
+        self.from_logits = bool(from_logits)
         self.kind = "sigmoid_cross_entropy" if from_logits else "binary_cross_entropy"
 
 
@@ -101,18 +111,18 @@ def sparse_categorical_crossentropy(
     y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False
 ) -> Array:
     """Loss of each row; as an argument of ``compile``, the loss of that name."""
-    return rows(SparseCategoricalCrossentropy(from_logits), y_true, y_pred)
+    return SparseCategoricalCrossentropy(from_logits).of_rows(y_true, y_pred)
 
 
 def categorical_crossentropy(
     y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Array:
     """Loss of each row; as an argument of ``compile``, the loss of that name."""
-    return rows(CategoricalCrossentropy(from_logits, label_smoothing), y_true, y_pred)
+    return CategoricalCrossentropy(from_logits, label_smoothing).of_rows(y_true, y_pred)
 
 
 def binary_crossentropy(
     y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> Array:
     """Loss of each row; as an argument of ``compile``, the loss of that name."""
-    return rows(BinaryCrossentropy(from_logits, label_smoothing), y_true, y_pred)
+    return BinaryCrossentropy(from_logits, label_smoothing).of_rows(y_true, y_pred)

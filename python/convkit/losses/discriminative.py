@@ -11,7 +11,7 @@ from convkit.losses.base import Loss
 from convkit.program.logits import logits_of
 
 if TYPE_CHECKING:
-    from convkit.ops.registry import Params
+    from convkit.ops.registry import Array, Params
     from convkit.program.program import Builder, Value
 
 
@@ -25,14 +25,14 @@ class DiscriminativeMAP(Loss):
     The prediction is ``-y_k``, or the softmax of it, which the program then skips: a model that
     ends in ``EuclideanRBF(negate=True, activation="softmax")`` predicts probabilities without the
     rubbish class and trains with it. As ``j`` grows, this becomes the sparse categorical
-    cross-entropy.
+    cross-entropy. On arrays the prediction is always ``-y_k``.
 
     Parameters
     ----------
     j : float
         Penalty of the rubbish class. The paper gives no value; 5 does well on MNIST.
     reduction : str
-        "sum_over_batch_size" or "sum".
+        See `Loss`.
     name : str
     """
 
@@ -71,3 +71,14 @@ class DiscriminativeMAP(Loss):
         joined = builder.emit("concatenate", "forward", [logits, rubbish], params, prefix="l")[0]
         assert joined is not None
         return self._emit("softmax_cross_entropy", builder, joined, target, weight, gradient)
+
+    def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
+        from convkit import ops
+
+        rubbish = np.full((*p.shape[:-1], 1), -self.j, p.dtype)
+        joined = np.concatenate([p, rubbish], axis=-1)
+        if y.size and int(y.max()) == p.shape[-1]:
+            raise ValueError(
+                f"DiscriminativeMAP: label {p.shape[-1]} is outside 0..{p.shape[-1] - 1}"
+            )
+        return ops.loss(joined, y, "softmax_cross_entropy", weight)[0]

@@ -6,24 +6,54 @@ from collections.abc import Callable
 from typing import Any
 
 from convkit.errors import did_you_mean
+from convkit.losses import crossentropy, divergence, focal, margin, regression
 from convkit.losses.base import Loss
 from convkit.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    categorical_crossentropy,
-    sparse_categorical_crossentropy,
 )
 from convkit.losses.discriminative import DiscriminativeMAP
-from convkit.losses.regression import MeanSquaredError, mean_squared_error
+from convkit.losses.divergence import CosineSimilarity, KLDivergence, Poisson
+from convkit.losses.focal import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalFocalCrossentropy,
+)
+from convkit.losses.margin import CategoricalHinge, Hinge, SquaredHinge
+from convkit.losses.regression import (
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    RootMeanSquaredError,
+    SumSquaredError,
+)
 
 _CLASSES = (
     SparseCategoricalCrossentropy,
     CategoricalCrossentropy,
     BinaryCrossentropy,
+    SparseCategoricalFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    BinaryFocalCrossentropy,
     DiscriminativeMAP,
     MeanSquaredError,
+    SumSquaredError,
+    RootMeanSquaredError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Huber,
+    LogCosh,
+    Hinge,
+    SquaredHinge,
+    CategoricalHinge,
+    KLDivergence,
+    Poisson,
+    CosineSimilarity,
 )
 
 
@@ -31,15 +61,17 @@ _CLASSES = (
 NAMES: dict[str, Callable[..., Loss]] = {
     name: cls for cls in _CLASSES for name in (*cls.aliases, cls.__name__)
 }
-NAMES["MSE"] = MeanSquaredError
-NAMES["BCE"] = BinaryCrossentropy
+NAMES |= {
+    alias.upper(): NAMES[alias]
+    for alias in ("bce", "kld", "mae", "mape", "mse", "msle", "rmse", "sse")
+}
 
 
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Loss]] = {
-    sparse_categorical_crossentropy: SparseCategoricalCrossentropy,
-    categorical_crossentropy: CategoricalCrossentropy,
-    binary_crossentropy: BinaryCrossentropy,
-    mean_squared_error: MeanSquaredError,
+    getattr(module, cls.aliases[0]): cls
+    for module in (crossentropy, divergence, focal, margin, regression)
+    for cls in _CLASSES
+    if hasattr(module, cls.aliases[0])
 }
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from convkit.errors import refuse_options
-from convkit.saving.config import Configured
+from convkit.saving.config import Configured, accepts
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
 
 class Metric(Configured):
     """Base of the metrics.
+
+    A metric defines `emit`, which appends instructions to a program, and `from_sums`, which makes
+    the number that is reported from what they gave, summed over all steps. So a metric is the same
+    for one batch of all samples and for many small ones.
+
+    On arrays it works as in Keras:
+
+    >>> from convkit import metrics
+    >>> m = metrics.BinaryAccuracy()
+    >>> m.update_state([[1], [0]], [[0.7], [0.6]])
+    >>> m.update_state([[1], [1]], [[0.9], [0.8]])
+    >>> m.result()
+    0.75
 
     Attributes
     ----------
@@ -28,17 +44,26 @@ class Metric(Configured):
 
     sparse: bool | None = None
     rises = False  # whether more is better
+    aliases: tuple[str, ...] = ()  # names for `metrics.get`
+    needs_classes = False  # whether the prediction has a score for each of several classes
 
     def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         refuse_options(type(self).__name__, options or {}, {"dtype": None, "axis": -1})
         self.name = name
         self.weighted = False
+        self._sums: Array | None = None
+        self._rows = 0.0
+
+    def _arguments(self) -> dict[str, Any]:
+        found = super()._arguments()
+        return {**found, "name": self.name} if accepts(type(self), "name") else found
 
     def named(self, name: str, weighted: bool) -> Metric:
-        """A copy with another name, for sample weights or not."""
+        """A copy with another name, for sample weights or not, that has seen nothing yet."""
         other = copy.copy(self)
         other.name = name
         other.weighted = weighted
+        other.reset_state()
         return other
 
     def resolve(self, sparse: bool, outputs: int) -> Metric:
@@ -51,10 +76,28 @@ class Metric(Configured):
             )
         return self
 
+    def resolve_arrays(self, y_true: Array, y_pred: Array, sparse: bool) -> Metric:
+        """The metric that this one stands for on arrays: y_pred (..., K) and targets."""
+        if self.sparse is not None and self.sparse != sparse:
+            got = "integer labels" if sparse else "values of y_pred's shape"
+            wanted = "integer labels" if self.sparse else "values of y_pred's shape"
+            raise ValueError(
+                f"metric {self.name!r} needs {wanted}, y_true {y_true.shape} holds {got} "
+                f"(y_pred is {y_pred.shape})"
+            )
+        return self.resolve(sparse, y_pred.shape[-1])
+
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
         """Append the metric to a program.
+
+        Parameters
+        ----------
+        builder : Builder
+        prediction, target : Value
+        weight : Value, optional
+            Of each row; to be heeded if `weighted`.
 
         Returns
         -------
@@ -63,16 +106,72 @@ class Metric(Configured):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define emit()")
 
-    def result(self, sums: Array, rows: float) -> float:
+    def from_sums(self, sums: Array, rows: float) -> float | Array:
         """The metric from the summed values.
 
         Parameters
         ----------
         sums : ndarray of float64
+            Of one axis.
         rows : float
             Number of rows, or the sum of their weights if `weighted`.
+
+        Returns
+        -------
+        float or ndarray of float64
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define result(sums, rows)")
+        raise NotImplementedError(f"{type(self).__name__} does not define from_sums(sums, rows)")
+
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        """Count a batch of arrays.
+
+        Parameters
+        ----------
+        y_true : array_like
+            Values of y_pred's shape, or integer labels of its shape without the last axis.
+        y_pred : array_like, shape (N, ..., K) or (N,)
+        sample_weight : array_like, optional
+            Of each sample or each row; 0 leaves it out.
+
+        Raises
+        ------
+        ValueError
+            If shapes or targets do not fit the metric.
+        """
+        from convkit.metrics.arrays import sums_of
+
+        sums, rows = sums_of(self, y_true, y_pred, sample_weight)
+        if self._sums is not None and self._sums.shape != sums.shape:
+            raise ValueError(
+                f"metric {self.name!r} has counted batches of another number of classes; call "
+                "reset_state() first"
+            )
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._rows += rows
+
+    def result(self) -> float | Array:
+        """The metric over all arrays since `reset_state`; 0 if there were none."""
+        return 0.0 if self._sums is None else self.from_sums(self._sums, self._rows)
+
+    def reset_state(self) -> None:
+        """Forget all arrays."""
+        self._sums, self._rows = None, 0.0
+
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float | Array:
+        """Count a batch of arrays and return the metric over all since `reset_state`."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> Array:
+    """Quotient, 0 where the whole is 0, as Keras's metrics divide."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), whole)
+    quotient: Array = np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)
+    return quotient

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from convkit import losses
 from convkit.errors import did_you_mean
 from convkit.losses import Loss
 from convkit.metrics.accuracy import (
@@ -11,47 +13,100 @@ from convkit.metrics.accuracy import (
     BinaryAccuracy,
     CategoricalAccuracy,
     SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
 )
+from convkit.metrics.auc import AUC
 from convkit.metrics.base import Metric
+from convkit.metrics.confusion import ConfusionMatrix, confusion_matrix
 from convkit.metrics.from_loss import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
     LossAsMetric,
-    MeanSquaredError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Perplexity,
+    Poisson,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from convkit.metrics.regression import (
+    MeanAbsoluteError,
+    MeanSquaredError,
+    R2Score,
+    RootMeanSquaredError,
+)
+from convkit.metrics.thresholds import (
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
 )
 from convkit.program.program import REGULARIZATION
 
-_CLASSES: tuple[Callable[..., Metric], ...] = (
+_CLASSES: tuple[Any, ...] = (
+    AUC,
     Accuracy,
-    SparseCategoricalAccuracy,
-    CategoricalAccuracy,
     BinaryAccuracy,
-    SparseCategoricalCrossentropy,
-    CategoricalCrossentropy,
     BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    ConfusionMatrix,
+    CosineSimilarity,
+    F1Score,
+    FBetaScore,
+    FalseNegatives,
+    FalsePositives,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Perplexity,
+    Poisson,
+    Precision,
+    R2Score,
+    Recall,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    TopKCategoricalAccuracy,
+    TrueNegatives,
+    TruePositives,
 )
-
-
-_ALIASES: dict[str, Callable[..., Metric]] = {
-    "accuracy": Accuracy,
-    "acc": Accuracy,
-    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
-    "categorical_accuracy": CategoricalAccuracy,
-    "binary_accuracy": BinaryAccuracy,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "binary_crossentropy": BinaryCrossentropy,
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
-    "mean_squared_error": MeanSquaredError,
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
+_ALIASES: dict[str, Callable[[], Metric]] = {
+    alias: cls for cls in _CLASSES for alias in cls.aliases
 }
-
-
 NAMES = {**_ALIASES, **{cls.__name__: cls for cls in _CLASSES}}
+
+
+_FUNCTIONS: dict[object, Callable[[], Metric]] = {
+    binary_accuracy: BinaryAccuracy,
+    categorical_accuracy: CategoricalAccuracy,
+    confusion_matrix: ConfusionMatrix,
+    sparse_categorical_accuracy: SparseCategoricalAccuracy,
+    sparse_top_k_categorical_accuracy: SparseTopKCategoricalAccuracy,
+    top_k_categorical_accuracy: TopKCategoricalAccuracy,
+}
 
 
 def get(identifier: object) -> Metric:
@@ -59,7 +114,8 @@ def get(identifier: object) -> Metric:
 
     Parameters
     ----------
-    identifier : str, Metric or Metric class
+    identifier : str, Metric, Metric class, Loss, or a function of this module or of the losses
+        A loss, its name or its function, is reported as the mean over the rows.
 
     Returns
     -------
@@ -78,11 +134,20 @@ def get(identifier: object) -> Metric:
         return identifier()  # type: ignore[call-arg]
     if isinstance(identifier, str):
         if identifier in NAMES:
-            metric = NAMES[identifier]()
+            metric: Metric = NAMES[identifier]()
             return metric.named(identifier, False) if identifier in _ALIASES else metric
-        raise ValueError(f"unknown metric {identifier!r}{did_you_mean(identifier, _ALIASES)}")
+        try:
+            return LossAsMetric(identifier, losses.get(identifier))
+        except ValueError:
+            known = did_you_mean(identifier, _ALIASES)
+            raise ValueError(f"unknown metric {identifier!r}{known}") from None
     if isinstance(identifier, Loss):
         return LossAsMetric(identifier.name, identifier)
+    if callable(identifier):
+        if identifier in _FUNCTIONS:
+            return _FUNCTIONS[identifier]()
+        if getattr(losses, getattr(identifier, "__name__", ""), None) is identifier:
+            return get(losses.get(identifier))
     raise TypeError(
         "a metric must be a name or an object of ck.metrics, not "
         f"{getattr(identifier, '__name__', type(identifier).__name__)}"

@@ -59,7 +59,7 @@ class Compilable:
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: None = None,
         metrics: Any = None,
@@ -77,7 +77,6 @@ class Compilable:
         Parameters
         ----------
         optimizer : str or Optimizer
-            Keras's default, "rmsprop", is not available; here it is "adam".
         loss : str or Loss
         loss_weights : None
             There is one loss.
@@ -188,11 +187,11 @@ class Compilable:
         fresh = optimizer.claim(self)
         owner = (store, optimizer)
         if fresh or self._slots_of[0] is not store or self._slots_of[1] is not optimizer:
-            store.reserve_slots(optimizer.slots)
+            store.reserve_slots(optimizer.slots, optimizer.initial)
             optimizer.iterations = 0
             self._slots_of = owner
         elif len(store.slots) != optimizer.slots:  # the momentum was changed
-            store.reserve_slots(optimizer.slots)
+            store.reserve_slots(optimizer.slots, optimizer.initial, keep=True)
 
     @property
     def _has_slots(self) -> bool:
@@ -216,7 +215,7 @@ class Compilable:
         """Room for the state of an optimizer that was changed, maybe in the midst of an epoch."""
         store, owner = self._slots_of
         if owner is optimizer and len(store.slots) < optimizer.slots:
-            store.reserve_slots(optimizer.slots)
+            store.reserve_slots(optimizer.slots, optimizer.initial, keep=True)
 
     def program(self, mode: str = "train", batch_size: int = 32) -> Program:
         """The instructions that one step runs; print it to read it.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from convkit import losses, metrics, optimizers, regularizers
 from convkit.errors import did_you_mean
 from convkit.losses import Loss
@@ -83,9 +85,16 @@ class Compiled:
             loss = loss[0]
         if isinstance(loss, list | tuple | dict):
             raise TypeError("loss must be one loss: a model is trained on one output")
+        loss = losses.get(loss)
+        if loss.reduction == "none":
+            raise ValueError(
+                f"loss {loss.name!r} has reduction='none', but training needs one number: use "
+                "reduction='sum_over_batch_size' or 'sum'; losses of rows come from calling it, "
+                "loss(y_true, y_pred)"
+            )
         return cls(
             optimizers.get(optimizer),
-            losses.get(loss),
+            loss,
             _many(metrics, "metrics"),
             _many(weighted_metrics, "weighted_metrics"),
             regularizers.get(regularizer),
@@ -142,8 +151,8 @@ class Totals:
         self.rows += rows
         self.weight += weight
 
-    def logs(self) -> dict[str, float]:
-        """Loss and metrics so far, by name in alphabetical order."""
+    def logs(self) -> dict[str, Any]:
+        """Loss and metrics so far, by name in alphabetical order; those of classes are lists."""
         if not self.rows:
             return {}
         error = float(self.sums["loss"][0] / self.rows)
@@ -152,10 +161,11 @@ class Totals:
             if name.startswith(TERM):
                 term = name.partition(":")[2].partition(":")[2]
                 terms[term] = terms.get(term, 0.0) + float(sums[0] / self.samples)
-        values = {"loss": error + sum(terms.values())}
+        values: dict[str, Any] = {"loss": error + sum(terms.values())}
         if terms:
             values |= {"error": error, **terms}
         for metric in self.metrics:
             rows = self.weight if metric.weighted else float(self.rows)
-            values[metric.name] = metric.result(self.sums[metric.name], rows)
+            value = metric.from_sums(self.sums[metric.name], rows)
+            values[metric.name] = value.tolist() if isinstance(value, np.ndarray) else value
         return dict(sorted(values.items()))

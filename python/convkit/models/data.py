@@ -263,11 +263,10 @@ def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
 
 def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
     """Warn if the loss applies softmax or sigmoid to an output that has gone through it."""
-    kinds = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
     layer = model.outputs[0].layer
     function = getattr(layer, "activation", None) or getattr(layer, "function", None)
     kind = getattr(function, "kind", None)
-    if kind is not None and kind == kinds.get(loss.kind):
+    if kind in ("softmax", "sigmoid") and loss.kind.startswith(f"{kind}_"):
         warnings.warn(
             f"layer {layer.name!r} ends in {kind}, and the loss with from_logits=True applies it "
             f"once more; leave out from_logits=True, or activation={kind!r}",
@@ -276,11 +275,17 @@ def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
         )
 
 
-def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
-    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient."""
+def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> bool:
+    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
+    """
     found = _saturating_layer(model)
     if found is None or not samples.count:
-        return
+        return False
     layer, scale, offset = found
     first = next(iter(samples.arrays.values()))[:256]
     largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
@@ -292,3 +297,5 @@ def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> None:
             UserWarning,
             stacklevel=stacklevel,
         )
+        return True
+    return False

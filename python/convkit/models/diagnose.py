@@ -57,7 +57,13 @@ def _bad_input(value: Value, eager: EagerExecutor, numbers: Any, batch: int, ste
 
 
 def diagnose(
-    executor: Executor, store: Any, segment: Segment, step: Step, epoch: int, batch: int
+    executor: Executor,
+    store: Any,
+    segment: Segment,
+    step: Step,
+    epoch: int,
+    batch: int,
+    way: str = "; lower the learning rate or scale the data",
 ) -> NonFiniteError:
     """Find out why the loss or a gradient of a step is not finite.
 
@@ -71,6 +77,8 @@ def diagnose(
         The step block of that step.
     epoch, batch : int
         Counted from 0.
+    way : str
+        Out of it, where the data is finite.
 
     Returns
     -------
@@ -82,7 +90,7 @@ def diagnose(
         data["index"] = segment.order
     numbers = segment.order if segment.numbers is None else segment.numbers
     layer, where, text = _origin(executor, store, data, step, numbers)
-    way = "" if text.startswith("the data") else "; lower the learning rate or scale the data"
+    way = "" if text.startswith("the data") else way
     return NonFiniteError(
         f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: "
         f"{text}. The weights are those from before this step{way}.",

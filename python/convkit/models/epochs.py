@@ -11,10 +11,12 @@ from convkit.models.arguments import validates
 from convkit.models.compiled import Compiled, Totals
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, Segment
+from convkit.models.full_batch import FullBatchTraining
 from convkit.models.loop import Loop
 from convkit.models.parts import carried_states_kept
 from convkit.models.progress import Progress
 from convkit.ops.registry import Step
+from convkit.optimizers import FullBatch
 from convkit.run.executor import Executor
 
 __all__ = ["evaluate_feed", "fit_feed"]
@@ -61,7 +63,11 @@ def fit_feed(
     history.parts = dict(parts or {})
     listed = [] if callbacks is None else callbacks
     listed = list(listed) if isinstance(listed, list | tuple) else [listed]
-    params = {"verbose": verbose, "epochs": last, "steps": feed.steps}
+    full = None
+    if isinstance(compiled.optimizer, FullBatch):
+        full = FullBatchTraining(loop, feed, compiled, len(epochs))
+    steps = feed.steps if full is None else 1
+    params = {"verbose": verbose, "epochs": last, "steps": steps}
     hooks = CallbackList([*listed, history], model, params)
     model.stop_training, model.stop_reason = False, ""
     hooks.call("on_train_begin", None)
@@ -69,8 +75,11 @@ def fit_feed(
     try:
         for epoch in epochs:
             hooks.call("on_epoch_begin", epoch, None)
-            progress.begin(feed.steps, f"Epoch {epoch + 1}/{last}")
-            logs = _train_epoch(loop, feed, compiled, hooks, progress, epoch)
+            progress.begin(steps, f"Epoch {epoch + 1}/{last}")
+            if full is None:
+                logs = _train_epoch(loop, feed, compiled, hooks, progress, epoch)
+            else:
+                logs = _iterate(full, hooks, progress, epoch)
             if validation is not None and validates(frequency, epoch):
                 values = evaluate_feed(loop, validation, compiled, hooks)
                 logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
@@ -144,6 +153,17 @@ def _train_epoch(
         path=path, single=single, before=before, after=after, failed=failed,
     )  # fmt: skip
     return totals.logs()
+
+
+def _iterate(
+    full: FullBatchTraining, hooks: CallbackList, progress: Progress, epoch: int
+) -> dict[str, float]:
+    """The one step of an epoch over all the data."""
+    hooks.call("on_train_batch_begin", 0, None)
+    logs = full.epoch(epoch)
+    hooks.call("on_train_batch_end", 0, logs)
+    progress.update(1, logs)
+    return logs
 
 
 def evaluate_feed(

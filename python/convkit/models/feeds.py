@@ -110,6 +110,11 @@ class IterableFeed:
         Of an epoch; by default until the source ends.
     verb : str
         All but "fit" begin each epoch anew where the source allows it, and end with the data.
+
+    Attributes
+    ----------
+    once : bool
+        Whether the source can be read only once, as a generator.
     """
 
     def __init__(
@@ -124,9 +129,9 @@ class IterableFeed:
         self._limit = steps
         self._iterator: Iterator[Any] | None = None
         self._taken = 0  # batches of the iterator, before the epoch
-        self._once = iter(source) is source
+        self.once = iter(source) is source
         self._verb = verb
-        self._again = not self._once and (steps is None or verb != "fit")
+        self._again = not self.once and (steps is None or verb != "fit")
         self.ended = False
 
     @property
@@ -146,7 +151,7 @@ class IterableFeed:
             try:
                 batch = next(self._iterator)
             except StopIteration:
-                if not self._again and not self._once and not fresh:
+                if not self._again and not self.once and not fresh:
                     self._iterator, taken, fresh = iter(self.source), 0, True
                     continue
                 break
@@ -159,7 +164,7 @@ class IterableFeed:
             if done > skip:
                 yield Segment(samples, None, 0, samples.count, 1)
         self._taken = taken
-        if self._once and self._limit is None:
+        if self.once and self._limit is None:
             self.ended = True
         if self._limit is not None and done < self._limit:
             self.ended = True

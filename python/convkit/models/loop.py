@@ -22,7 +22,7 @@ from convkit.run import make_executor
 from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "raise_interruption", "rows_of", "weight_of"]
 
 CACHE = 32  # programs kept, by batch size and the like
 TIME_LIMIT = 0.1  # seconds until a run comes back for Ctrl-C and the progress bar
@@ -69,7 +69,9 @@ class Loop:
             }
         if mode == "train" and compiled is not None:
             optimizer = compiled.optimizer
-            key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
+            clips = (optimizer.clipnorm, optimizer.global_clipnorm)
+            key += (tuple(optimizer.params().items()), clips)
+            key += (tuple(self.store.stretches(optimizer.decays)),)
             options["optimizer"] = optimizer
         if self.model.store is not self.store:
             raise RuntimeError("the layers of a model cannot change while it runs")
@@ -141,11 +143,11 @@ class Loop:
                     position = first + result.steps * segment.batch
                     done_now = position - first
                     totals.add(
-                        executor.program, sums, done_now, _rows(segment, done_now),
-                        _weight(segment, first, position),
+                        executor.program, sums, done_now, rows_of(segment, done_now),
+                        weight_of(segment, first, position),
                     )  # fmt: skip
                     first, left, done = position, left - result.steps, done + result.steps
-                    _raise_interruption(result)
+                    raise_interruption(result)
                     if result.status == "not_finite":
                         failed(executor, segment, result.step, done)
                     if after(done):
@@ -165,6 +167,8 @@ class Loop:
         """Run up to `count` steps; the optimizer's count of steps goes on."""
         optimizer = compiled.optimizer
         rates = optimizer.rates(optimizer.iterations, count) if mode == "train" else None
+        if rates is not None:
+            count = len(rates)  # shorter than that where a later rate cannot be used
         step = Step(optimizer.iterations, first, 0.0, random.current_seed())
         result = executor.run(data, count, step, rates, sums, TIME_LIMIT)
         if mode == "train":
@@ -190,7 +194,7 @@ class Loop:
                 for k in range(segment.steps):
                     before(done)
                     step = Step(0, segment.first + k * segment.batch, 0.0, random.current_seed())
-                    _raise_interruption(executor.run(data, 1, step, None, none))
+                    raise_interruption(executor.run(data, 1, step, None, none))
                     for part, value in zip(outputs, executor.program.output, strict=True):
                         part.append(np.array(executor.read(value), dtype=np.float32, copy=True))
                     done += 1
@@ -198,7 +202,7 @@ class Loop:
         return outputs
 
 
-def _raise_interruption(result: RunResult) -> None:
+def raise_interruption(result: RunResult) -> None:
     """Raise what a signal's handler raised during a run; its whole steps are counted by now."""
     if result.error is not None:
         raise result.error
@@ -206,7 +210,7 @@ def _raise_interruption(result: RunResult) -> None:
         raise KeyboardInterrupt
 
 
-def _rows(segment: Segment, samples: int) -> int:
+def rows_of(segment: Segment, samples: int) -> int:
     """Rows of the loss in so many samples: more than one each where the output is a sequence."""
     y = segment.samples.target
     assert y is not None
@@ -214,11 +218,11 @@ def _rows(segment: Segment, samples: int) -> int:
     return samples * math.prod(shape)
 
 
-def _weight(segment: Segment, begin: int, end: int) -> float:
+def weight_of(segment: Segment, begin: int, end: int) -> float:
     """Sum of the sample weights of the samples from position `begin` to `end`."""
     weights = segment.samples.arrays.get("weight")
     if weights is None:
-        return float(_rows(segment, end - begin))
+        return float(rows_of(segment, end - begin))
     if segment.order is not None:
         return float(weights[segment.order[begin:end]].sum(dtype=np.float64))
     return float(weights[begin:end].sum(dtype=np.float64))

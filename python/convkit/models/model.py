@@ -15,6 +15,7 @@ from convkit.layers.base import Layer
 from convkit.layers.names import snake_case, unique_name
 from convkit.layers.parameter import Parameter, assign
 from convkit.models import graph
+from convkit.models.copies import restore, state_of
 from convkit.models.graph import Call, Node, Shape
 from convkit.models.trainer import Trainer
 from convkit.random import current_seed, generator
@@ -186,8 +187,8 @@ class Model(Trainer):
     def save(
         self,
         filepath: str | os.PathLike[str],
-        overwrite: bool = True,
         include_optimizer: bool = True,
+        overwrite: bool = True,
     ) -> Path:
         """Write layers, weights and what `compile` was given to a file, whole or not at all.
 
@@ -195,11 +196,11 @@ class Model(Trainer):
         ----------
         filepath : path
             ".convkit" is appended if it has no suffix.
-        overwrite : bool
-            Whether an old file is replaced.
         include_optimizer : bool
             Whether the file has what `compile` was given and the optimizer's state, so that
             training goes on from it to the same bits.
+        overwrite : bool
+            Whether an old file is replaced.
 
         Returns
         -------
@@ -210,12 +211,12 @@ class Model(Trainer):
         ------
         OSError
             If the file cannot be written; an old one is kept.
-        TypeError, ValueError
+        TypeError
             If a part of the model cannot be saved, such as a function without a name.
         """
         from convkit.saving.model import save_model
 
-        return save_model(self, filepath, overwrite, include_optimizer)
+        return save_model(self, filepath, include_optimizer, overwrite)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> Path:
         """Write the weights to a file (.npz or .safetensors), whole or not at all.
@@ -250,13 +251,9 @@ class Model(Trainer):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        from convkit.models.pickling import state_of
-
         return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from convkit.models.pickling import restore
-
         restore(self, state)
 
     def _restore_chain(self, nodes: list[Node]) -> None:

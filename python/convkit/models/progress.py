@@ -12,11 +12,12 @@ __all__ = ["Progress", "format_logs"]
 WIDTH = 20  # characters of the bar
 
 
-def format_logs(logs: Mapping[str, float]) -> str:
-    """Keras's " - accuracy: 0.9098 - loss: 0.3100"."""
+def format_logs(logs: Mapping[str, Any]) -> str:
+    """Keras's " - accuracy: 0.9098 - loss: 0.3100"; lists, one number per class, are left out."""
     return "".join(
         f" - {name}: {value:.4f}" if abs(value) >= 1e-3 or value == 0 else f" - {name}: {value:.4e}"
         for name, value in logs.items()
+        if not isinstance(value, list)
     )
 
 
@@ -70,7 +71,7 @@ class Progress:
             self._live = Live(console=Console(highlight=False), refresh_per_second=12)
             self._live.start()
 
-    def update(self, done: int, logs: Mapping[str, float]) -> None:
+    def update(self, done: int, logs: Mapping[str, Any]) -> None:
         """Show how far it is."""
         self._done = done
         if self._live is not None:
@@ -87,7 +88,7 @@ class Progress:
             text.append(f" {left:.0f}s {each}/step{format_logs(logs)}")
             self._live.update(text)
 
-    def end(self, logs: Mapping[str, float]) -> None:
+    def end(self, logs: Mapping[str, Any]) -> None:
         """Finish the epoch or the evaluation."""
         elapsed = time.perf_counter() - self._start
         each = f"{elapsed:.0f}s {_duration(elapsed / max(self._done, 1))}/step"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.ops.loss_formulas import BINARY_LOSSES, LABEL_LOSSES
 from convkit.ops.registry import Array
 
 if TYPE_CHECKING:
@@ -88,29 +89,57 @@ def as_targets(verb: str, y: Array, output: tuple[int, ...], loss: Loss) -> Arra
     if y.shape != (n, *output):
         hint = ""
         classes = output[-1]
-        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)) and "cross" in loss.kind:
-            hint = (
-                "; for integer labels use the loss 'sparse_categorical_crossentropy', or "
-                f"np.eye({classes}, dtype='float32')[y]"
-            )
+        if y.shape in ((n, *output[:-1]), (n, *output[:-1], 1)) and (
+            "cross" in loss.kind or y.dtype.kind in "iu"
+        ):
+            sparse = " the loss 'sparse_categorical_crossentropy', or" * ("cross" in loss.kind)
+            hint = f"; for integer labels use{sparse} np.eye({classes}, dtype='float32')[y]"
         wanted = ", ".join(["N", *map(str, output)])
         raise ValueError(
             f"[{verb}] loss {loss.name!r} expects y of shape ({wanted}), got {y.shape}{hint}"
         )
     if y.dtype.kind != "f":
         y = y.astype(np.float32)
-    if loss.kind in ("binary_cross_entropy", "sigmoid_cross_entropy"):
-        wrong = np.flatnonzero((y < 0) | (y > 1))
-        if wrong.size:
-            at = int(wrong[0])
-            raise ValueError(
-                f"[{verb}] loss {loss.name!r} expects targets from 0 to 1, got y = {y.flat[at]:g} "
-                f"at index {_where(at, y.shape[1:])}"
-            )
-    return y
+    return loss.check_targets(f"[{verb}]", y)
 
 
-def class_weights(verb: str, targets: Array, classes: int, weights: Mapping[int, float]) -> Array:
+def _classes(verb: str, targets: Array, loss: Loss) -> tuple[Array, int]:
+    """The class of each row, and how many there are.
+
+    A distribution over classes has its largest entry's, as in Keras; otherwise a row must name one
+    class: several labels at once, or numbers, have none.
+    """
+    if targets.dtype.kind == "i":
+        return targets, 0
+    if targets.shape[-1] == 1:
+        values, classes = np.maximum(targets[..., 0], 0), 2  # the hinges' -1 is class 0
+        labels = np.rint(values).astype(np.int32)
+        plain = (values == labels) & (labels <= 1)
+        if loss.kind in BINARY_LOSSES:
+            plain |= True
+    else:
+        classes = targets.shape[-1]
+        plain = (np.count_nonzero(targets == 1, axis=-1) == 1) & (
+            np.count_nonzero(targets > 0, axis=-1) == 1
+        )
+        labels = targets.argmax(axis=-1).astype(np.int32)
+        if loss.kind in LABEL_LOSSES or loss.kind == "kl_divergence":
+            plain |= True
+    wrong = np.flatnonzero(~plain)
+    if wrong.size:
+        at = int(wrong[0])
+        row = np.array2string(targets.reshape(-1, targets.shape[-1])[at], threshold=6)
+        raise ValueError(
+            f"[{verb}] class_weight needs one class in each row of y, got {row} at index "
+            f"{_where(at, targets.shape[1:-1])} with the loss {loss.name!r}; pass sample_weight, "
+            "one number for each row"
+        )
+    return labels, classes
+
+
+def class_weights(
+    verb: str, targets: Array, classes: int, weights: Mapping[int, float], loss: Loss
+) -> Array:
     """Weight of each row from the weight of its class; classes without one have weight 1.
 
     Parameters
@@ -120,19 +149,20 @@ def class_weights(verb: str, targets: Array, classes: int, weights: Mapping[int,
     classes : int
         Width of the output.
     weights : mapping of int to float
+    loss : Loss
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are no such mapping, or a row of targets names no class, or several.
     """
     if not isinstance(weights, Mapping):
         raise TypeError(
             f"[{verb}] class_weight must be a dict such as {{0: 1.0, 1: 5.0}}, "
             f"not {type(weights).__name__}"
         )
-    if targets.dtype.kind == "i":
-        labels = targets
-    elif classes == 1:
-        labels = np.rint(targets[..., 0]).astype(np.int32)
-        classes = 2
-    else:
-        labels = targets.argmax(axis=-1).astype(np.int32)
+    labels, found = _classes(verb, targets, loss)
+    classes = found or classes
     table = np.ones(classes, np.float32)
     for label, weight in weights.items():
         if not 0 <= int(label) < classes:
@@ -165,7 +195,7 @@ def as_weights(
     n, rows = len(targets), output[:-1]
     weights = None
     if class_weight is not None:
-        weights = class_weights(verb, targets, output[-1], class_weight)
+        weights = class_weights(verb, targets, output[-1], class_weight, loss)
     if sample_weight is not None:
         own = np.asarray(sample_weight, np.float32)
         if own.shape == (n, 1) and not rows:

@@ -21,13 +21,15 @@ from convkit.models.arguments import (
 )
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
-from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice, warn_unscaled
+from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import evaluate_feed, fit_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
+from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
+from convkit.models.saturation import warn_flat_start
 from convkit.ops.registry import Array, Step
 from convkit.run.executor import Executor
 
@@ -162,10 +164,13 @@ class Trainer(Compilable):
         compiled = self._require_compiled("fit")
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
-        batch = count("fit", "batch_size", batch_size, self._usual_batch)
+        usual = usual_chunk(self, compiled.optimizer, self._usual_batch)
+        batch = count("fit", "batch_size", batch_size, usual)
         validation_batch = count("fit", "validation_batch_size", validation_batch_size, batch)
         check_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
         shuffle = check_shuffle(shuffle)
+        if check_full_batch("fit", compiled.optimizer, steps_per_epoch):
+            shuffle = False  # a sum has no order, but for rounding
         check_fraction(validation_split)
         check_split(split, validation_split, validation_data, test_data)
         feed: Feed
@@ -189,7 +194,6 @@ class Trainer(Compilable):
             check_batches("fit", self, samples.count, batch)
             if shuffle:
                 warn_shuffled(self)
-            warn_unscaled(self, samples)
             feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
         else:
             if validation_split or split is not None:
@@ -200,6 +204,8 @@ class Trainer(Compilable):
             feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
         self._claim(compiled)
         warn_applied_twice(self, compiled.loss)
+        if isinstance(feed, ArrayFeed):
+            warn_flat_start(self, feed.samples, compiled)
 
         def part(held_back: Samples | None, data: Any, name: str) -> Feed | None:
             if held_back is not None:
@@ -356,6 +362,7 @@ class Trainer(Compilable):
     ) -> Any:
         """One training step; returns the loss and the metrics of this batch before the step."""
         compiled = self._require_compiled("train_on_batch")
+        check_full_batch("train_on_batch", compiled.optimizer)
         loop = self._prepare("train_on_batch", x, compiled)
         samples = check_samples(
             "train_on_batch", self, x, y, sample_weight, class_weight, compiled.loss

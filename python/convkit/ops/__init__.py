@@ -40,11 +40,13 @@ from convkit.ops.channel_scale import (
     channel_scale_backward_weight,
 )
 from convkit.ops.concatenate import concatenate, concatenate_backward
+from convkit.ops.confusion import confusion
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.embedding import embedding, embedding_backward
 from convkit.ops.gather_rows import gather_rows
+from convkit.ops.histogram import histogram
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
 from convkit.ops.lrn import (
@@ -58,6 +60,7 @@ from convkit.ops.mask import (
     mask_weight,
     reverse_mask,
 )
+from convkit.ops.moments import moments
 from convkit.ops.pad2d import crop2d, pad2d
 from convkit.ops.penalty import penalty, penalty_backward
 from convkit.ops.pool2d import (
@@ -90,14 +93,18 @@ from convkit.ops.softmax import (
     softmax_backward,
 )
 from convkit.ops.transpose import transpose
-from convkit.ops.update import adam, clip_by_global_norm, sgd
+from convkit.ops.update_adam import adam, adamax, nadam
+from convkit.ops.update_steps import adadelta, adagrad, clip_by_global_norm, lion, rmsprop, sgd
 from convkit.ops.upsample2d import upsample2d, upsample2d_backward
 
 __all__ = [
     "accuracy",
     "activation",
     "activation_backward",
+    "adadelta",
+    "adagrad",
     "adam",
+    "adamax",
     "add",
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -111,6 +118,7 @@ __all__ = [
     "clip_by_global_norm",
     "concatenate",
     "concatenate_backward",
+    "confusion",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
@@ -131,12 +139,14 @@ __all__ = [
     "gru_backward",
     "hard_sigmoid",
     "hardtanh",
+    "histogram",
     "hopfield_asynchronous",
     "hopfield_energy",
     "hopfield_synchronous",
     "kernels",
     "leaky_relu",
     "linear",
+    "lion",
     "local_response_normalization",
     "local_response_normalization_backward",
     "log_softmax",
@@ -150,6 +160,8 @@ __all__ = [
     "mask_weight",
     "max_pool2d",
     "max_pool2d_backward",
+    "moments",
+    "nadam",
     "ops",
     "pad2d",
     "penalty",
@@ -162,6 +174,7 @@ __all__ = [
     "register",
     "relu",
     "reverse_mask",
+    "rmsprop",
     "scaled_tanh",
     "scatter",
     "scatter_backward",

@@ -30,8 +30,11 @@ def _reverse(ctx: Context, mask: Array) -> tuple[Array]:
 def _weight(ctx: Context, mask: Array, weight: Array | None = None) -> tuple[Array]:
     count = int(np.count_nonzero(mask))
     factor = mask.size / max(count, 1) if ctx["mean"] else 1.0
-    ones = np.ones(mask.shape) if weight is None else weight
-    return (np.where(mask != 0, ones * factor, 0),)
+    assert ctx.out[0] is not None
+    shape = ctx.out[0].shape
+    ones = np.ones(shape) if weight is None else weight
+    counts = mask.reshape(*mask.shape, *(1,) * (len(shape) - 2)) != 0
+    return (np.where(counts, ones * factor, 0),)
 
 
 def _apply(ctx: Context, x: Array, mask: Array) -> tuple[Array]:
@@ -175,8 +178,8 @@ def mask_weight(
     Parameters
     ----------
     mask : array_like of bool or uint8, shape (N, T)
-    weight : array_like of float32 or float64, shape (N, T), optional
-        By default 1 everywhere.
+    weight : array_like of float32 or float64, shape (N, T, ...), optional
+        By default 1 everywhere, (N, T).
     mean : bool
         Multiply by N T over the number of steps that count: the weighted sum divided by N T is
         then the mean over these, as Keras's losses have it.
@@ -186,7 +189,7 @@ def mask_weight(
 
     Returns
     -------
-    ndarray, shape (N, T)
+    ndarray, shape (N, T, ...)
         All 0 if no step counts.
 
     Raises
@@ -197,9 +200,13 @@ def mask_weight(
     ma = as_mask("mask", mask)
     wa = None if weight is None else as_operand("mask", "weight", weight)
     steps = _sequences("mask", Spec(ma.shape, "uint8"))
-    if wa is not None and wa.shape != ma.shape:
-        raise ValueError(f"[mask] weight has shape {wa.shape}, expected {ma.shape}, the mask's")
-    out = [Spec(steps.shape, np.dtype(dtype).name if wa is None else wa.dtype.name)]
+    if wa is not None and wa.shape[:2] != ma.shape:
+        raise ValueError(
+            f"[mask] weight has shape {wa.shape}, expected {ma.shape}, the mask's, or more axes"
+        )
+    out = [Spec(steps.shape, np.dtype(dtype).name)]
+    if wa is not None:
+        out = [Spec(wa.shape, wa.dtype.name)]
     if out[0].dtype not in ("float32", "float64"):
         raise TypeError(f"[mask] dtype is {out[0].dtype}, expected float32 or float64")
     y: Array = apply("mask", "weight", [ma, wa], mask_params(mean=mean), out=out, kernel=kernel)[0]

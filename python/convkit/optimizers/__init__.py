@@ -5,15 +5,41 @@ the hyperparameters and the number of steps done. Formulas: csrc/ops/update/upda
 """
 
 from convkit import schedules
-from convkit.optimizers.adam import Adam
+from convkit.optimizers import line_search
+from convkit.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from convkit.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from convkit.optimizers.base import Optimizer
+from convkit.optimizers.conjugate import ConjugateGradient, SteepestDescent
+from convkit.optimizers.full_batch import Descent, FullBatch, Minimum, minimize
+from convkit.optimizers.levenberg_marquardt import LevenbergMarquardt
+from convkit.optimizers.line_search import LineSearch
+from convkit.optimizers.lion import Lion
 from convkit.optimizers.names import get
+from convkit.optimizers.quasi_newton import BFGS, LBFGS
 from convkit.optimizers.sgd import SGD
 
 __all__ = [
+    "BFGS",
+    "LBFGS",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
+    "ConjugateGradient",
+    "Descent",
+    "FullBatch",
+    "LevenbergMarquardt",
+    "LineSearch",
+    "Lion",
+    "Minimum",
+    "Nadam",
     "Optimizer",
+    "RMSprop",
+    "SteepestDescent",
     "get",
+    "line_search",
+    "minimize",
     "schedules",
 ]

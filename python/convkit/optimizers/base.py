@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,24 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean, refuse_options
+from convkit.ops.update import STATE, update_params
 from convkit.saving.config import Configured
-from convkit.schedules import LearningRateSchedule
+from convkit.schedules.base import FromFunction, LearningRateSchedule
 
 if TYPE_CHECKING:
-    from convkit.ops.registry import Params
+    from convkit.layers.parameter import Parameter
     from convkit.program.program import Builder, Value
+    from convkit.run.store import Stretch
 
 
 # Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
 HARMLESS: dict[str, Any] = {
-    "clipnorm": None,
-    "clipvalue": None,
     "use_ema": False,
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
     "loss_scale_factor": None,
     "gradient_accumulation_steps": None,
 }
+# What to do instead.
+_WAYS = {
+    "use_ema": "average model.get_weights() in a callback's on_train_batch_end",
+    "loss_scale_factor": "gradients are float32, which needs no scale; leave it out",
+    "gradient_accumulation_steps": "a batch_size so many times as large gives the same step",
+}
+_CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 Rate = float | LearningRateSchedule | Callable[[int], float]
@@ -36,18 +44,36 @@ Rate = float | LearningRateSchedule | Callable[[int], float]
 class Optimizer(Configured):
     """Base of the optimizers.
 
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+        A callable maps the number of a step, from 0, to a rate.
+    weight_decay : float or None
+    decoupled : bool
+        True: the decay is ``w -= eta * weight_decay * w``; False: ``g += weight_decay * w``.
+    name : str
+    options : dict
+        ``clipnorm``: each weight array's gradient is scaled down to this 2-norm if it has a larger
+        one. ``clipvalue``: each number of the gradient is clipped to -clipvalue .. clipvalue.
+        ``global_clipnorm``: the gradient of all weights together is scaled down to this 2-norm.
+        Only one of the three may be given. ``maximize``: climb instead of descend.
+        ``exclude_from_weight_decay``: names of weights without decay, see the method.
+    harmless : dict, optional
+        Further arguments of Keras's that are not supported, with the values that do nothing.
+
     Attributes
     ----------
     learning_rate : float, LearningRateSchedule or callable
-        May be set at any time, also by a callback; a callable maps the step number to a rate.
+        May be set at any time, also by a callback.
     iterations : int
         Steps done.
-    global_clipnorm : float or None
-        If the gradient of all weights together has a larger 2-norm, it is scaled down to this one.
-    slots : int
-        Numbers of state per parameter; follows from the hyperparameters.
+    clipnorm, clipvalue, global_clipnorm : float or None
+    maximize : bool
+    rule : str
+        The pass of ``ck.ops``' update that it is; a subclass with another `emit` needs none.
     """
 
+    rule = ""
     _sealed = False  # whether new attributes are refused
 
     def __init__(
@@ -64,22 +90,83 @@ class Optimizer(Configured):
             raise TypeError(
                 f"{owner} got an unexpected argument 'lr'; did you mean 'learning_rate'?"
             )
-        own = {k: v for k, v in options.items() if k != "global_clipnorm"}
+        own = dict(options)
+        clips = {key: own.pop(key, None) for key in _CLIPPINGS}
+        maximize = own.pop("maximize", False)
+        excluded = own.pop("exclude_from_weight_decay", ())
+        for key, way in _WAYS.items():
+            if own.get(key) not in (None, HARMLESS[key]):
+                raise TypeError(f"{owner}: {key}={own[key]!r} is not supported: {way}")
         refuse_options(owner, own, {**HARMLESS, **(harmless or {})})
         self.name = name
         self.learning_rate = learning_rate
         self.weight_decay = at_least_zero(owner, "weight_decay", weight_decay or 0.0)
         self.decoupled = bool(decoupled)
-        clip = options.get("global_clipnorm")
-        if clip is not None and not at_least_zero(owner, "global_clipnorm", clip):
-            raise ValueError(f"{owner}: global_clipnorm is {clip}, expected a number above 0")
-        self.global_clipnorm = None if clip is None else float(clip)
+        if not isinstance(maximize, bool):
+            raise TypeError(f"{owner}: maximize must be True or False, not {maximize!r}")
+        self.maximize = maximize
+        given = [key for key, value in clips.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{owner}: {' and '.join(given)} are given, use only one of them")
+        self.clipnorm, self.clipvalue, self.global_clipnorm = (
+            None if value is None else above_zero(owner, key, value) for key, value in clips.items()
+        )
+        self._excluded: list[str] = []
+        self.exclude_from_weight_decay(var_names=excluded)
         self.iterations = 0
         self._owner: Callable[[], object] = nobody
 
     @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the arrays of state that it keeps for each weight array."""
+        return ()
+
+    @property
     def slots(self) -> int:
-        return 0
+        """Numbers of state per parameter; follows from the hyperparameters."""
+        return len(self.states)
+
+    @property
+    def initial(self) -> tuple[float, ...]:
+        """What the state begins with, a number for each slot."""
+        return (0.0,) * self.slots
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Parameter] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Leave weights out of the weight decay.
+
+        Parameters
+        ----------
+        var_list : list of Parameter, optional
+            Such as ``[layer.bias]``.
+        var_names : list of str, optional
+            Regular expressions that are searched for in the paths ("dense.bias"), as "bias" is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a list, or a name is no regular expression.
+        """
+        for argument, given in (("var_list", var_list), ("var_names", var_names)):
+            if isinstance(given, str):
+                raise TypeError(
+                    f"exclude_from_weight_decay: {argument} must be a list, such as [{given!r}]"
+                )
+        patterns = [f"^{re.escape(p.path)}$" for p in var_list or ()]
+        for name in var_names or ():
+            try:
+                re.compile(name)
+            except (TypeError, re.error) as error:
+                raise ValueError(
+                    f"exclude_from_weight_decay: {name!r} is no regular expression: {error}"
+                ) from None
+            patterns.append(name)
+        self._excluded += patterns
+
+    def decays(self, parameter: Parameter) -> bool:
+        """Whether the weight decay applies to a parameter."""
+        return not any(re.search(pattern, parameter.path) for pattern in self._excluded)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse attributes that nothing would read."""
@@ -90,15 +177,14 @@ class Optimizer(Configured):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{near}")
         super().__setattr__(name, value)
 
-    def _recorded(self) -> dict[str, Any]:
-        """The arguments, with the options that were set since."""
-        found = super()._recorded()
-        for key in ("clipnorm", "clipvalue", "global_clipnorm", "maximize"):
-            if getattr(self, key, None):
-                found[key] = getattr(self, key)
-            else:
-                found.pop(key, None)
-        return found
+    def _arguments(self) -> dict[str, Any]:
+        """See `Configured`; with the options that were set since."""
+        found = super()._arguments()
+        options = {key: getattr(self, key) for key in (*_CLIPPINGS, "maximize")}
+        options |= {"exclude_from_weight_decay": list(self._excluded)}
+        found = {key: value for key, value in found.items() if key not in options}
+        found |= {key: value for key, value in options.items() if value}
+        return {**found, "learning_rate": self.learning_rate} if "learning_rate" in found else found
 
     def _seal(self, kind: type[Optimizer]) -> None:
         """Refuse new attributes from here on, except in subclasses of `kind`."""
@@ -115,13 +201,38 @@ class Optimizer(Configured):
         self._learning_rate = value
 
     def rates(self, first: int, count: int) -> NDArray[np.float64]:
-        """Learning rates of `count` steps from step `first` on."""
+        """Learning rates of `count` steps from step `first` on.
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+            Shorter if a rate further on cannot be used, so that the steps before it can be taken.
+
+        Raises
+        ------
+        ValueError
+            If the rate of step `first` is NaN, infinite or negative.
+        """
         rate = self._learning_rate
-        if isinstance(rate, LearningRateSchedule):
-            return rate.rates(first, count)
-        if callable(rate):
-            return np.array([float(rate(step)) for step in range(first, first + count)], np.float64)
-        return np.full(count, rate, np.float64)
+        if not callable(rate):
+            return np.full(count, rate, np.float64)
+        schedule = rate if isinstance(rate, LearningRateSchedule) else FromFunction(rate)
+        rates = schedule.rates(first, count)
+        bad = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))
+        if bad.size and bad[0] == 0:
+            name = getattr(rate, "__name__", type(rate).__name__)
+            raise ValueError(
+                f"{type(self).__name__}: the learning rate of {name} at step {first} is "
+                f"{rates[0]:g}, expected a finite number of at least 0; the weights are those from "
+                "before this step"
+            )
+        return rates[: bad[0]] if bad.size else rates
+
+    def _state_changed(self) -> None:
+        """Have the model make room, after a change of the hyperparameters."""
+        make_room = getattr(self._owner(), "_make_room", None)
+        if make_room is not None:
+            make_room(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_owner": nobody}  # a copy's model claims it
@@ -147,39 +258,59 @@ class Optimizer(Configured):
         return True
 
     def params(self) -> dict[str, int | float | str]:
-        """Parameters of the op update."""
-        return {
-            "momentum": 0.0,
-            "nesterov": 0,
-            "beta1": 0.9,
-            "beta2": 0.999,
-            "epsilon": 1e-7,
-            "weight_decay": self.weight_decay,
-            "decoupled": int(self.decoupled),
-            "lr_scale": 1.0,
-            "max_norm": np.inf if self.global_clipnorm is None else self.global_clipnorm,
-        }
+        """Parameters of the op update; subclasses add theirs."""
+        return update_params(
+            weight_decay=self.weight_decay,
+            decoupled=self.decoupled,
+            maximize=self.maximize,
+            clip_value=np.inf if self.clipvalue is None else self.clipvalue,
+        )
 
-    def emit_clipping(self, builder: Builder, gradients: Sequence[Value]) -> None:
-        """Append what clips the gradient, given in its stretches, before the updates."""
-        if self.global_clipnorm is None:
-            return
+    def emit_clipping(
+        self, builder: Builder, stretches: Sequence[Value], arrays: Sequence[Value]
+    ) -> None:
+        """Append what clips the gradient by its norm, before the updates.
+
+        Parameters
+        ----------
+        builder : Builder
+        stretches : sequence of Value
+            The gradient, in runs of the flat buffer.
+        arrays : sequence of Value
+            The same numbers, for each weight array.
+        """
+        if self.global_clipnorm is not None:
+            self._emit_clipping(builder, stretches, self.global_clipnorm)
+        if self.clipnorm is not None:
+            for gradient in arrays:
+                self._emit_clipping(builder, [gradient], self.clipnorm)
+
+    def _emit_clipping(self, builder: Builder, gradients: Sequence[Value], most: float) -> None:
         builder.layer = self.name
-        (norm,) = builder.emit("update", "global_norm", gradients, self.params(), prefix="norm")
+        params = update_params(max_norm=most)
+        (norm,) = builder.emit("update", "global_norm", gradients, params, prefix="norm")
         for gradient in gradients:
-            builder.emit("update", "clip_norm", [norm, gradient], self.params())
+            builder.emit("update", "clip_norm", [norm, gradient], params)
         builder.layer = ""
 
     def emit(
-        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
+        self,
+        builder: Builder,
+        gradient: Value,
+        slots: Sequence[Value],
+        weight: Value,
+        stretch: Stretch,
     ) -> None:
         """Append the update of one stretch of the flat parameter buffer."""
-        raise NotImplementedError(f"{type(self).__name__} does not define emit()")
-
-    def _emit(self, builder: Builder, name: str, operands: Sequence[Value | None]) -> None:
+        if not self.rule:
+            raise NotImplementedError(f"{type(self).__name__} does not define emit()")
+        held = dict(zip(self.states, slots, strict=True))
+        params = {**self.params(), "lr_scale": stretch.multiplier}
+        if not stretch.decays:
+            params["weight_decay"] = 0.0
+        operands = [gradient, *(held.get(state) for state in STATE[self.rule]), weight]
         builder.layer = self.name
-        params: Params = self.params()
-        builder.emit("update", name, operands, params, out=[])
+        builder.emit("update", self.rule, operands, params, out=[])
         builder.layer = ""
 
     def __repr__(self) -> str:
@@ -190,11 +321,61 @@ def nobody() -> None:
     """The owner of an optimizer that trains no model."""
 
 
-def at_least_zero(owner: str, name: str, value: Any) -> float:
+def number(owner: str, name: str, value: Any) -> float:
+    """Return an argument as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    """
     try:
-        number = float(value)
+        if isinstance(value, bool | str):
+            raise TypeError
+        return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-    if not 0 <= number < np.inf:
+
+
+def at_least_zero(owner: str, name: str, value: Any) -> float:
+    """Return an argument that is finite and not negative."""
+    found = number(owner, name, value)
+    if not 0 <= found < np.inf:
         raise ValueError(f"{owner}: {name} is {value}, expected a number of at least 0")
-    return number
+    return found
+
+
+def above_zero(owner: str, name: str, value: Any) -> float:
+    """Return an argument that is finite and positive."""
+    found = number(owner, name, value)
+    if not 0 < found < np.inf:
+        raise ValueError(f"{owner}: {name} is {value}, expected a number above 0")
+    return found
+
+
+def zero_to_one(owner: str, name: str, value: Any) -> float:
+    """Return an argument from 0 to 1."""
+    found = number(owner, name, value)
+    if not 0 <= found <= 1:
+        raise ValueError(f"{owner}: {name} is {value}, expected 0 to 1")
+    return found
+
+
+def share(owner: str, name: str, value: Any) -> float:
+    """Return a share of an average that is kept, 0 included and 1 not."""
+    found = number(owner, name, value)
+    if not 0 <= found < 1:
+        raise ValueError(f"{owner}: {name} is {value}, expected at least 0 and below 1")
+    return found
+
+
+def divisor(owner: str, name: str, value: Any) -> float:
+    """Return an epsilon: with 0, a weight whose gradients are all 0 would become 0/0."""
+    found = number(owner, name, value)
+    least = float(np.finfo(np.float32).tiny)
+    if not least <= found < np.inf:
+        raise ValueError(
+            f"{owner}: {name} is {value}, expected a number of at least {least:.2g}, so that a "
+            "weight without a gradient is not divided by 0"
+        )
+    return found

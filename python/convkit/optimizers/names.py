@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from convkit.errors import did_you_mean
-from convkit.optimizers.adam import Adam
+from convkit.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from convkit.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from convkit.optimizers.base import Optimizer
+from convkit.optimizers.conjugate import ConjugateGradient, SteepestDescent
+from convkit.optimizers.levenberg_marquardt import LevenbergMarquardt
+from convkit.optimizers.lion import Lion
+from convkit.optimizers.quasi_newton import BFGS, LBFGS
 from convkit.optimizers.sgd import SGD
 
-NAMES: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+_KINDS = (SGD, Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, Nadam, RMSprop)
+NAMES: dict[str, Callable[[], Optimizer]] = {
+    **{kind.__name__.lower(): kind for kind in _KINDS},
+    "steepest_descent": SteepestDescent,
+    "conjugate_gradient": ConjugateGradient,
+    "cg": ConjugateGradient,
+    "bfgs": BFGS,
+    "lbfgs": LBFGS,
+    "l-bfgs": LBFGS,
+    "levenberg_marquardt": LevenbergMarquardt,
+    "lm": LevenbergMarquardt,
+}
 
 
 def get(identifier: object) -> Optimizer:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from convkit.optimizers.base import Optimizer, Rate
-
-if TYPE_CHECKING:
-    from convkit.program.program import Builder, Value
+from convkit.optimizers.base import Optimizer, Rate, zero_to_one
 
 
 class SGD(Optimizer):
@@ -25,8 +21,11 @@ class SGD(Optimizer):
         regularisation of Caffe.
     name : str
     **options
-        ``global_clipnorm``: see `Optimizer`.
+        ``clipnorm``, ``clipvalue``, ``global_clipnorm``, ``maximize``,
+        ``exclude_from_weight_decay``: see `Optimizer`.
     """
+
+    rule = "sgd"
 
     def __init__(
         self,
@@ -51,21 +50,12 @@ class SGD(Optimizer):
 
     @momentum.setter
     def momentum(self, value: float) -> None:
-        if not 0 <= value <= 1:
-            raise ValueError(f"SGD: momentum is {value}, expected 0 to 1")
-        self._momentum = float(value)
-        make_room = getattr(self._owner(), "_make_room", None)
-        if make_room is not None:
-            make_room(self)
+        self._momentum = zero_to_one(type(self).__name__, "momentum", value)
+        self._state_changed()
 
     @property
-    def slots(self) -> int:
-        return 1 if self._momentum else 0
+    def states(self) -> tuple[str, ...]:
+        return ("v?",) if self._momentum else ()
 
     def params(self) -> dict[str, int | float | str]:
         return {**super().params(), "momentum": self.momentum, "nesterov": int(self.nesterov)}
-
-    def emit(
-        self, builder: Builder, gradient: Value, slots: Sequence[Value], weight: Value
-    ) -> None:
-        self._emit(builder, "sgd", [gradient, slots[0] if slots else None, weight])

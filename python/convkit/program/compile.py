@@ -89,23 +89,31 @@ def _penalise(builder: Builder, model: Model, regularizer: Regularizer | None) -
 
 
 def _update(builder: Builder, model: Model, optimizer: Optimizer) -> None:
-    """Append one update for each stretch of trainable parameters."""
+    """Append one update for each stretch of parameters that change alike."""
     store = model.store
     dtype = builder.program.dtype
     itemsize = Spec((1,), dtype).nbytes
 
-    def stretch(name: str, buffer: str, at: int, length: int) -> Value:
+    def run(name: str, buffer: str, at: int, length: int) -> Value:
         return Value(name, Spec((length,), dtype), buffer, at * itemsize)
 
-    stretches = store.stretches()
-    gradients = [stretch("gradients", GRADIENTS, *s) for s in stretches]
-    if stretches:
-        optimizer.emit_clipping(builder, gradients)
-    for gradient, (at, n) in zip(gradients, stretches, strict=True):
+    stretches = store.stretches(optimizer.decays)
+    if not stretches:
+        return
+    gradients = [run("gradients", GRADIENTS, s.offset, s.length) for s in stretches]
+    arrays = [
+        run(f"d{p.path}", GRADIENTS, p.offset, p.size)
+        for p in store.members
+        if p.changes and p.size
+    ]
+    optimizer.emit_clipping(builder, gradients, arrays)
+    for gradient, stretch in zip(gradients, stretches, strict=True):
+        at, length = stretch.offset, stretch.length
         slots = [
-            stretch(f"slot{k}", SLOTS, k * store.count + at, n) for k in range(optimizer.slots)
+            run(f"slot{k}", SLOTS, k * store.count + at, length) for k in range(optimizer.slots)
         ]
-        optimizer.emit(builder, gradient, slots, stretch("parameters", PARAMETERS, at, n))
+        weight = run("parameters", PARAMETERS, at, length)
+        optimizer.emit(builder, gradient, slots, weight, stretch)
 
 
 def compile_program(

@@ -8,7 +8,7 @@ themselves and need no patterns of their own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from convkit.ops.activation import FROM_OUTPUT
 from convkit.program.logits import logits_of
@@ -33,32 +33,36 @@ class _Uses:
         return None if value is None else self.makers.get(value.root)
 
 
-def _rewire_to_logits(program: Program, i: Instruction, kind: str, function: str) -> bool:
+def _rewire_to_logits(
+    program: Program, i: Instruction, kinds: Sequence[str], function: str
+) -> bool:
     """Give a loss of probabilities the logits that they were made from."""
-    if i.op != "loss" or i.params["kind"] != kind:
+    if i.op != "loss" or i.params["kind"] not in kinds:
         return False
     assert i.inputs[0] is not None
     logits = logits_of(program, i.inputs[0], function)
     if logits is None:
         return False
     i.inputs[0] = logits
-    i.params = {**i.params, "kind": f"{function}_cross_entropy"}
+    kind = str(i.params["kind"]).removeprefix("binary_")
+    i.params = {**i.params, "kind": f"{function}_{kind}"}
     return True
 
 
 def softmax_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
-    """softmax, then cross_entropy: the loss takes the logits."""
-    return _rewire_to_logits(program, i, "cross_entropy", "softmax")
+    """softmax, then cross_entropy or its focal form: the loss takes the logits."""
+    return _rewire_to_logits(program, i, ("cross_entropy", "focal_cross_entropy"), "softmax")
 
 
 def sigmoid_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
-    """sigmoid, then binary_cross_entropy: the loss takes the logits."""
-    return _rewire_to_logits(program, i, "binary_cross_entropy", "sigmoid")
+    """sigmoid, then binary_cross_entropy or its focal form: the loss takes the logits."""
+    kinds = ("binary_cross_entropy", "binary_focal_cross_entropy")
+    return _rewire_to_logits(program, i, kinds, "sigmoid")
 
 
 def argmax_of_softmax(program: Program, uses: _Uses, i: Instruction) -> bool:
     """The largest probability is the largest logit: accuracy need not wait for softmax."""
-    if i.op != "accuracy" or i.params["kind"] == "binary":
+    if i.op not in ("accuracy", "confusion") or i.params.get("kind") in ("binary", "equal"):
         return False
     maker = uses.maker(i.inputs[0])
     if maker is None or (maker.op, maker.pass_name) != ("softmax", "forward"):

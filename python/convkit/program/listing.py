@@ -9,12 +9,14 @@ __all__ = ["listed"]
 # Parameters that go without saying where they have these values.
 _USUAL = {
     "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
-    "label_smoothing": 0.0, "count_include_pad": 0, "stream": 0, "threshold": 0.5,
+    "label_smoothing": 0.0, "divisor": 0.0, "gamma": 0.0, "balanced": 0, "delta": 1.0,
+    "count_include_pad": 0, "stream": 0, "threshold": 0.5,
     "stride": "1", "padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
     "max_norm": float("inf"), "value": 0.0, "mean": 0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
-    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7,
+    "beta1": 0.9, "beta2": 0.999, "rho": 0.9, "epsilon": 1e-7, "maximize": 0,
+    "clip_value": float("inf"), "top_k": 0, "column": -1, "per_class": 0,
 }  # fmt: skip
 _GROUPS = {
     "window": ("window_h", "window_w"),
@@ -37,7 +39,8 @@ def listed(op: str, pass_name: str, params: Params) -> str:
     words |= left
     if op != "activation":  # stands beside the row's name, and backward passes ignore it
         words.pop("activation", None)
-        words.pop("alpha", None)
+        if op != "loss" or words.get("alpha") == 1.0:
+            words.pop("alpha", None)
     return ", ".join(f"{k}={_short(v)}" for k, v in words.items() if _USUAL.get(k) != v)
 
 

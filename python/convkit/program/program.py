@@ -329,7 +329,9 @@ class Builder:
         if mask is None:
             return weight
         params: Params = {"value": 0.0, "mean": int(mean)}
-        spec = Spec(mask.spec.shape, self.program.dtype)
+        rows = prediction.spec.shape[:-1]  # a step of a map has several
+        shape = rows if rows[:2] == mask.spec.shape else mask.spec.shape
+        spec = Spec(shape, self.program.dtype)
         return self.emit("mask", "weight", [mask, weight], params, out=[spec], prefix="w")[0]
 
     def alias(self, value: Value) -> Value:

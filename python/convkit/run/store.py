@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,24 @@ def flat(count: int, dtype: str) -> Array:
     buffer = _core.Buffer(max(count, 1) * np.dtype(dtype).itemsize)
     array: Array = np.asarray(buffer).view(dtype)
     return array[:count]
+
+
+class Stretch(NamedTuple):
+    """A run of elements of the flat buffers, gaps included, that one update changes.
+
+    Attributes
+    ----------
+    offset, length : int
+    multiplier : float
+        Of the learning rate.
+    decays : bool
+        Whether the optimizer's weight decay applies.
+    """
+
+    offset: int
+    length: int
+    multiplier: float = 1.0
+    decays: bool = True
 
 
 class _Arena(threading.local):
@@ -89,27 +107,59 @@ class Store:
         """The parameter's gradient from the last training step."""
         return self._cut(self.gradients, parameter)
 
+    def slot(self, number: int, parameter: Parameter) -> Array:
+        """One of the numbers of optimiser state of a parameter, as a writable view."""
+        return self._cut(self.slots[number], parameter)
+
     @staticmethod
     def _cut(flat: Array, parameter: Parameter) -> Array:
         size = math.prod(parameter.shape)
         return flat[parameter.offset : parameter.offset + size].reshape(parameter.shape)
 
-    def stretches(self) -> list[tuple[int, int]]:
-        """Maximal (offset, length) runs of trainable elements, gaps included."""
-        runs: list[tuple[int, int]] = []
+    def stretches(self, decays: Callable[[Parameter], bool] = lambda p: True) -> list[Stretch]:
+        """Maximal runs of elements that training changes alike.
+
+        Parameters that are not trainable, or whose learning rate is multiplied by 0, are in none.
+
+        Parameters
+        ----------
+        decays : callable
+            Tells whether weight decay applies to a parameter.
+        """
+        runs: list[Stretch] = []
         for p, following in zip(self.members, [*self.members[1:], None], strict=True):
             end = self.count if following is None else following.offset
-            if not p.trainable or end == p.offset:
+            if not p.changes or end == p.offset:
                 continue
-            if runs and sum(runs[-1]) == p.offset:
-                runs[-1] = (runs[-1][0], end - runs[-1][0])
+            run = Stretch(p.offset, end - p.offset, p.multiplier, decays(p))
+            last = runs[-1] if runs else None
+            if last and last.offset + last.length == run.offset and last[2:] == run[2:]:
+                runs[-1] = last._replace(length=last.length + run.length)
             else:
-                runs.append((p.offset, end - p.offset))
+                runs.append(run)
         return runs
 
-    def reserve_slots(self, count: int) -> None:
-        """Make room for `count` numbers of optimiser state per parameter, all zero."""
+    def reserve_slots(
+        self, count: int, initial: Sequence[float] = (), *, keep: bool = False
+    ) -> None:
+        """Make room for `count` numbers of optimiser state per parameter.
+
+        Parameters
+        ----------
+        count : int
+        initial : sequence of float
+            What the slots begin with, 0 where nothing is said; the gaps are zero in any case.
+        keep : bool
+            Whether slots that are there stay as they are.
+        """
+        old = self.slots if keep else ()
         self.slots = flat(count * self.count, self.dtype).reshape(count, self.count)
+        for slot, value in zip(self.slots, initial):
+            if value:
+                for p in self.members:
+                    self._cut(slot, p)[...] = value
+        for slot, values in zip(self.slots, old):
+            slot[...] = values
 
     def arena(self, nbytes: int) -> Array:
         """Scratch memory for activations, kept between steps; one block for each thread."""

@@ -1,4 +1,9 @@
-"""Saving and loading: archives of JSON and safetensors, written whole or not at all."""
+"""Files of models: written whole or not at all, read without running anything in them.
+
+A file ``x.convkit`` is one uncompressed zip with ``config.json`` (layers, graph, and what compile
+chose), ``weights.safetensors`` and, with the optimizer's state, ``optimizer.safetensors``. Loading
+knows a closed table of classes: those of convkit, and what is passed in as ``custom_objects``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 
-# At first use, as layers and the like import `convkit.saving.config`.
+# Loaded at first use: layers import `convkit.saving.config`.
 _PLACES = {
     "load_model": "model",
     "load_weights": "weights",

@@ -7,10 +7,10 @@ config.json
     these, flags of the weights, and what ``compile`` was given.
 weights.safetensors
     Every weight under its path, such as "conv1.kernel", with states that are carried on.
-arrays.safetensors
-    Arrays among the layers' arguments, if there are any.
+constants.safetensors
+    Arrays among the arguments of layers and the like, if there are any.
 optimizer.safetensors
-    Steps done, and the optimizer's state by weight; of a model that was trained.
+    The optimizer's state by weight, of a model that was trained.
 
 To load one never runs code from the file: classes are looked up in a closed table, and what is not
 the package's own has to be passed in.
@@ -26,24 +26,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convkit.saving.config import FileDecoder, FileEncoder
+from convkit.saving.classes import Pieces
 from convkit.saving.files import member_names, read_archive, write_archive
+from convkit.saving.packing import Layers, pack, unpack
 
 if TYPE_CHECKING:
+    from convkit.layers.base import Layer
     from convkit.models.graph import Node
     from convkit.models.model import Model
 
 __all__ = [
-    "ARRAYS", "CONFIG", "OPTIMIZER", "WEIGHTS", "load_model", "model_from_members", "model_members",
-    "save_model",
+    "CONFIG", "CONSTANTS", "OPTIMIZER", "WEIGHTS", "load_model", "model_from_members",
+    "model_members", "save_model",
 ]  # fmt: skip
 
 Members = dict[str, dict[str, Any]]
 StrPath = str | os.PathLike[str]
 
 FORMAT = 1
+SUFFIX = ".convkit"
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
-ARRAYS, OPTIMIZER = "arrays.safetensors", "optimizer.safetensors"
+OPTIMIZER, CONSTANTS = "optimizer.safetensors", "constants.safetensors"
 # Of a parameter, by what the file calls them; those that it has.
 _FLAGS = {
     "trainable": "_trainable",
@@ -57,15 +60,16 @@ _FLAGS = {
 
 
 def save_model(
-    model: Model, filepath: StrPath, overwrite: bool = True, include_optimizer: bool = True
+    model: Model, filepath: StrPath, include_optimizer: bool = True, overwrite: bool = True
 ) -> Path:
     """Write a model to a file; see `convkit.Model.save`."""
     path = Path(filepath)
-    path = path if path.suffix else path.with_suffix(".convkit")
-    if path.suffix in (".h5", ".hdf5", ".keras", ".npz", ".safetensors"):
+    path = path if path.suffix else path.with_suffix(SUFFIX)
+    if path.suffix != SUFFIX:
+        weights = path.suffix in (".npz", ".safetensors") or ".weights" in path.suffixes
         raise ValueError(
-            f"a model is not written as {path.suffix}: name the file {path.stem}.convkit"
-            + (", or call save_weights" if path.suffix in (".npz", ".safetensors") else "")
+            f"a model is saved as a file {SUFFIX!r}, got {str(filepath)!r}; "
+            + (f"call save_weights({str(path)!r})" if weights else f"name it {path.stem}{SUFFIX}")
         )
     return write_archive(path, model_members(model, include_optimizer), overwrite)
 
@@ -91,29 +95,25 @@ def model_members(model: Model, include_optimizer: bool = True) -> Members:
     """
     from convkit import __version__
 
-    encoder = FileEncoder()
+    if model.inputs:
+        model.build()
+    layers = Layers({})
     config: dict[str, Any] = {
         "format": FORMAT,
         "convkit": __version__,
-        **_class(model),
-        "name": model.name,
-        **_graph(model, encoder),
+        "model": {**_class(model), "name": model.name, **_graph(model, layers)},
+        "weights": {
+            p.path: {flag: vars(p)[key] for flag, key in _FLAGS.items()} for p in model.parameters
+        },
     }
-    if model.inputs:
-        model.build()
-    members: Members = {CONFIG: config}
-    members[WEIGHTS] = {p.path: p.value for p in model.parameters} if model.inputs else {}
-    config["weights"] = {
-        p.path: {flag: vars(p)[key] for flag, key in _FLAGS.items() if key in vars(p)}
-        for p in model.parameters
-    }
+    members: Members = {CONFIG: config, WEIGHTS: {p.path: p.value for p in model.parameters}}
     if include_optimizer and model._compiled is not None:
-        config["compile"], slots = _compiled(model, encoder)
-        if slots is not None:
-            members[OPTIMIZER] = slots
-    config["layers"] = encoder.layers
-    if encoder.arrays:
-        members[ARRAYS] = encoder.arrays
+        config["compiled"] = _compiled(model, layers)
+        if model._has_slots:
+            config["optimizer"], members[OPTIMIZER] = _optimizer_state(model, layers)
+    config["layers"] = layers.packed
+    if layers.arrays:
+        members[CONSTANTS] = layers.arrays
     return members
 
 
@@ -125,44 +125,48 @@ def _class(model: Model) -> dict[str, str]:
     return {"class" if kind in (Model, Sequential) else "custom": kind.__name__}
 
 
-def _graph(model: Model, encoder: FileEncoder) -> dict[str, Any]:
+def _graph(model: Model, layers: Layers) -> dict[str, Any]:
+    """How layers are called: nodes by number, first the inputs, then each call's."""
     nodes = [*model.inputs, *(node for call in model.calls for node in call.outputs)]
     at = {id(node): i for i, node in enumerate(nodes)}
     graph: dict[str, Any] = {
-        "inputs": [encoder.layer(node.layer) for node in model.inputs],
+        "inputs": [layers.number(node.layer) for node in model.inputs],
         "calls": [],
         "outputs": [at[id(node)] for node in model.outputs],
     }
     for call in model.calls:
-        noted = {"layer": encoder.layer(call.layer), "inputs": [at[id(n)] for n in call.inputs]}
-        graph["calls"].append({**noted, "training": False} if call.inference else noted)
+        told = {"layer": layers.number(call.layer), "inputs": [at[id(n)] for n in call.inputs]}
+        graph["calls"].append({**told, "training": False} if call.inference else told)
     if not model.inputs:  # a chain that does not know its input's shape yet
-        graph["chain"] = [encoder.layer(layer) for layer in model.layers]
+        graph["chain"] = [layers.number(layer) for layer in model.layers]
     return graph
 
 
-def _compiled(model: Model, encoder: FileEncoder) -> tuple[dict[str, Any], Any]:
-    """What compile was given, and the optimizer's state if there is one."""
-    compiled = model._compiled
-    assert compiled is not None
-    noted: dict[str, Any] = {"run_eagerly": model.run_eagerly}
-    for field in dataclasses.fields(compiled):
-        value, title = getattr(compiled, field.name), f"compile, {field.name}"
+def _compiled(model: Model, layers: Layers) -> dict[str, Any]:
+    """What compile was given."""
+    assert model._compiled is not None
+    told: dict[str, Any] = {"run_eagerly": model.run_eagerly}
+    for field in dataclasses.fields(model._compiled):
+        value, title = getattr(model._compiled, field.name), f"compile: {field.name}"
         try:
-            noted[field.name] = encoder.value(value, title)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{error}; or save with include_optimizer=False") from None
-    if not model._has_slots:
-        return noted, None
-    optimizer, store = compiled.optimizer, model.store
-    noted["slots"] = len(store.slots)
-    state: dict[str, Any] = getattr(optimizer, "get_state", dict)()
-    if state:
-        noted["state"] = encoder.value(state, "the optimizer's state")
-    arrays = {"iterations": np.array(optimizer.iterations, np.int64)}
-    for i, flat in enumerate(store.slots):
-        arrays.update((f"{p.path}.{i}", store._cut(flat, p)) for p in model.parameters)
-    return noted, arrays
+            told[field.name] = pack(value, title, layers.arrays, layers)
+        except TypeError as error:
+            raise TypeError(f"{error}; or save with include_optimizer=False") from None
+    return told
+
+
+def _optimizer_state(model: Model, layers: Layers) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The optimizer's numbers, and its arrays parameter by parameter."""
+    optimizer, store = model.optimizer, model.store
+    own: dict[str, Any] = getattr(optimizer, "get_state", dict)()
+    numbers = {
+        "iterations": optimizer.iterations,
+        "slots": len(store.slots),
+        "own": pack(own, "optimizer", layers.arrays),
+    }
+    return numbers, {
+        f"{k}.{p.path}": store.slot(k, p) for k in range(len(store.slots)) for p in model.parameters
+    }
 
 
 # Loading.
@@ -200,15 +204,14 @@ def load_model(
     """
     path = Path(filepath)
     if not path.suffix and not path.exists():
-        path = path.with_suffix(".convkit")
-    if custom_objects is not None and not isinstance(custom_objects, Mapping):
-        FileDecoder({}, custom_objects)  # which says what it must be
+        path = path.with_suffix(SUFFIX)
+    pieces = Pieces(custom_objects)
     names = member_names(path)
-    wanted = [CONFIG, WEIGHTS] + [name for name in (ARRAYS,) if name in names]
+    wanted = [CONFIG, WEIGHTS] + [name for name in (CONSTANTS,) if name in names]
     wanted += [OPTIMIZER] if compile and OPTIMIZER in names else []
     members = read_archive(path, wanted)
     try:
-        return model_from_members(members, custom_objects, compile)
+        return _from_members(members, pieces, compile)
     # A wrong value in a file may raise anything, in the constructor of any layer.
     except Exception as error:
         clear = isinstance(error, ValueError | TypeError)
@@ -222,27 +225,60 @@ def model_from_members(
     compile: bool = True,
 ) -> Model:
     """Make the model whose members these are; see `model_members` and `load_model`."""
-    config = members[CONFIG]
+    return _from_members(members, Pieces(custom_objects), compile)
+
+
+def _from_members(members: Mapping[str, Mapping[str, Any]], pieces: Pieces, compile: bool) -> Model:
+    config, constants = members[CONFIG], members.get(CONSTANTS, {})
     version = config.get("format")
     if version != FORMAT:
         raise ValueError(
             f"it has format {version!r}, written by convkit {config.get('convkit')!r}; this one "
             f"reads format {FORMAT}"
         )
-    decoder = FileDecoder(members.get(ARRAYS, {}), custom_objects)
-    for i, item in enumerate(_items(config, "layers", dict)):
+    layers: list[Layer] = []
+    for i, packed in enumerate(_items(config, "layers", dict)):
         try:
-            decoder.add_layer(item)
-        except (RecursionError, MemoryError):
-            raise
-        except Exception as error:
-            name = item.get("class", item.get("custom"))
-            raise ValueError(f"layer {i} ({name}): {error}") from error
-    model = _make(config, decoder)
-    _set_weights(model, config, members[WEIGHTS])
-    if compile and "compile" in config:
-        _compile(model, config, members.get(OPTIMIZER), decoder)
+            layers.append(_layer(packed, pieces, constants, layers))
+        except ValueError as error:
+            raise ValueError(f"layer {i}: {error}") from error
+    model = _make(_object(config, "model"), pieces, layers)
+    _set_weights(model, _object(config, "weights"), members[WEIGHTS])
+    if compile and "compiled" in config:
+        told = unpack(_object(config, "compiled"), pieces, constants, layers)
+        try:
+            model.compile(**told)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"what compile was given: {error}") from error
+        if "optimizer" in config:
+            own = _object(config["optimizer"], "own")
+            own = unpack(own, pieces, constants)
+            _set_state(model, config["optimizer"], own, members.get(OPTIMIZER, {}))
     return model
+
+
+def _layer(
+    packed: dict[str, Any], pieces: Pieces, constants: Mapping[str, Any], layers: list[Layer]
+) -> Layer:
+    from convkit.layers.base import Layer
+
+    inside = packed.get("inside", [])
+    told = {key: value for key, value in packed.items() if key != "inside"}
+    layer = unpack(told, pieces, constants, layers)
+    if not isinstance(layer, Layer):
+        raise ValueError(f"{str(packed)[:80]} is no layer")
+    if inside and len(inside) != len(layer.inside):
+        raise ValueError(f"it has {len(layer.inside)} layers in it, not {len(inside)}")
+    for part, value in zip(layer.inside, inside):
+        part.trainable = value is True
+    return layer
+
+
+def _object(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = config.get(key) if isinstance(config, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError(f"{CONFIG}: {key} must be an object")
+    return found
 
 
 def _items(config: Mapping[str, Any], key: str, kind: type) -> list[Any]:
@@ -260,7 +296,7 @@ def _numbers(config: Mapping[str, Any], key: str, below: int) -> list[int]:
     return found
 
 
-def _kind(config: Mapping[str, Any], decoder: FileDecoder) -> type[Model]:
+def _kind(config: Mapping[str, Any], pieces: Pieces) -> type[Model]:
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
 
@@ -269,19 +305,20 @@ def _kind(config: Mapping[str, Any], decoder: FileDecoder) -> type[Model]:
             if config["class"] == known.__name__:
                 return known
         raise ValueError(f"convkit has no class {config['class']!r} of models")
-    kind = decoder.piece(config.get("custom"), "class")
+    name = str(config.get("custom"))
+    kind = pieces.custom(name, "class")
     if not isinstance(kind, type) or not issubclass(kind, Model):
-        raise ValueError(f"custom_objects[{config['custom']!r}] must be a subclass of Model")
+        raise ValueError(f"custom_objects[{name!r}] must be a subclass of Model")
     return kind
 
 
-def _make(config: Mapping[str, Any], decoder: FileDecoder) -> Model:
+def _make(config: Mapping[str, Any], pieces: Pieces, layers: list[Layer]) -> Model:
     """The model, with layers that have no values yet."""
     from convkit.layers.input import InputLayer
     from convkit.models import graph
     from convkit.models.sequential import Sequential
 
-    kind, layers = _kind(config, decoder), decoder.layers
+    kind = _kind(config, pieces)
     # Not made by the constructor, which may be anyone's: what it did is in the graph.
     model = kind.__new__(kind)
     name = config.get("name")
@@ -289,9 +326,9 @@ def _make(config: Mapping[str, Any], decoder: FileDecoder) -> Model:
         raise ValueError(f"{CONFIG}: name must be a string")
     model._begin(name)
     sources = [layers[i] for i in _numbers(config, "inputs", len(layers))]
-    if not all(isinstance(layer, InputLayer) for layer in sources):
+    nodes: list[Node] = [layer.node for layer in sources if isinstance(layer, InputLayer)]
+    if len(nodes) != len(sources):
         raise ValueError(f"{CONFIG}: inputs must be layers of class InputLayer")
-    nodes: list[Node] = [layer.node for layer in sources]
     used = []
     for call in _items(config, "calls", dict):
         (number,) = _numbers({"layer": [call.get("layer")]}, "layer", len(layers))
@@ -312,19 +349,16 @@ def _make(config: Mapping[str, Any], decoder: FileDecoder) -> Model:
     return model
 
 
-def _set_weights(model: Model, config: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+def _set_weights(model: Model, flags: dict[str, Any], arrays: Mapping[str, Any]) -> None:
     """Give the model its weights, so that none is drawn."""
     parameters = {p.path: p for p in model.parameters}
     check_arrays(f"model {model.name!r}", {k: p.shape for k, p in parameters.items()}, arrays)
-    flags = config.get("weights")
-    if not isinstance(flags, dict) or set(flags) != set(parameters):
+    if set(flags) != set(parameters):
         raise ValueError(f"{CONFIG}: weights must be the flags of each weight")
     for path, p in parameters.items():
-        if not isinstance(flags[path], dict):
-            raise ValueError(f"{CONFIG}: {path} has flags {flags[path]!r}")
-        for flag, value in flags[path].items():
-            key = _FLAGS.get(flag)
-            if key not in vars(p) or type(value) is not type(vars(p)[key]):
+        for flag, value in _object(flags, path).items():
+            key = _FLAGS.get(flag, "")
+            if not key or type(value) is not type(vars(p)[key]):
                 raise ValueError(f"{CONFIG}: {path} has a flag {flag!r} of {value!r}")
             setattr(p, key, value)
         p.keep(arrays[path])
@@ -355,37 +389,24 @@ def check_arrays(
             raise ValueError(f"{name} is {array.dtype} {array.shape}, the model's is {shape}")
 
 
-def _compile(
-    model: Model, config: Mapping[str, Any], slots: Mapping[str, Any] | None, decoder: FileDecoder
+def _set_state(
+    model: Model, told: dict[str, Any], own: dict[str, Any], arrays: Mapping[str, Any]
 ) -> None:
-    noted = config["compile"]
-    if not isinstance(noted, dict):
-        raise ValueError(f"{CONFIG}: compile must be an object")
-    given = {k: decoder.value(v) for k, v in noted.items() if k not in ("slots", "state")}
-    try:
-        model.compile(**given)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"what compile was given: {error}") from error
-    if slots is None:
-        return
-    assert model._compiled is not None
-    optimizer, count = model._compiled.optimizer, noted.get("slots")
-    if type(count) is not int or not 0 <= count <= len(slots):
-        raise ValueError(f"{CONFIG}: slots must be the number of states for each weight")
-    expected = {f"{p.path}.{i}": p.shape for p in model.parameters for i in range(count)}
-    done = slots.get("iterations")
-    states = {name: array for name, array in slots.items() if name != "iterations"}
-    check_arrays("the optimizer", expected, states)
-    if done is None or done.shape != () or done.dtype != np.int64 or done < 0:
-        raise ValueError(f"{OPTIMIZER}: iterations must be a number of steps")
-    if "state" in noted:
-        getattr(optimizer, "set_state")(decoder.value(noted["state"]))  # noqa: B009
-    if count != optimizer.slots:
-        raise ValueError(f"the optimizer has {optimizer.slots} states for each weight, not {count}")
-    optimizer.iterations = int(done)
-    store = model.store
-    flat = np.zeros((count, store.count), store.dtype)
-    for i in range(count):
+    """Go on with the optimizer's state."""
+    optimizer, store, done = model.optimizer, model.store, told.get("iterations")
+    if type(done) is not int or not 0 <= done < 2**62:
+        raise ValueError(f"{CONFIG}: the optimizer's iterations are {done!r}")
+    count = optimizer.slots
+    if told.get("slots") != count:
+        raise ValueError(
+            f"the optimizer has {count} states for each weight, not {told.get('slots')}"
+        )
+    expected = {f"{k}.{p.path}": p.shape for k in range(count) for p in model.parameters}
+    check_arrays("the optimizer", expected, arrays)
+    optimizer.iterations = done
+    model._adopt(np.zeros((count, store.count), store.dtype))
+    for k in range(count):
         for p in model.parameters:
-            store._cut(flat[i], p)[...] = states[f"{p.path}.{i}"]
-    model._adopt(flat)
+            store.slot(k, p)[...] = arrays[f"{k}.{p.path}"]
+    if own:
+        getattr(optimizer, "set_state")(own)  # noqa: B009  (of those that have one)

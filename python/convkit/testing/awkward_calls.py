@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.calls import Call, Shape
 from convkit.testing.hopfield_calls import awkward_hopfield
+from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
 from convkit.testing.normalization_calls import (
     awkward_batch_norm,
     awkward_channel_scale,
@@ -22,6 +23,7 @@ from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
 from convkit.testing.rnn_calls import awkward_rnn
 from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
 from convkit.testing.transpose_calls import awkward_transpose
+from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import awkward_upsample2d
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -173,6 +175,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "batch_norm": awkward_batch_norm,
     "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
+    "confusion": lambda: awkward_confusion(ROWS),
     "conv2d": _conv2d,
     "dense": _dense,
     "dropout": lambda: [
@@ -180,10 +183,12 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     ],
     "embedding": awkward_embedding,
     "gather_rows": _gather_rows,
+    "histogram": lambda: awkward_histogram(ROWS),
     "hopfield": awkward_hopfield,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "lrn": awkward_lrn,
     "mask": awkward_mask,
+    "moments": lambda: awkward_moments(ROWS),
     "pad2d": awkward_pad2d,
     "penalty": lambda: [calls.penalty(f"{n} values", n) for n in (0, 1, 15, 16, 33, 1009)],
     "pool2d": _pool2d,
@@ -192,6 +197,6 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "scatter": awkward_scatter,
     "softmax": lambda: [calls.softmax(name, s) for name, s in ROWS.items()],
     "transpose": awkward_transpose,
-    "update": lambda: [calls.update(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
+    "update": lambda: [update_calls(f"{n} parameters", n) for n in (0, 1, 15, 16, 33, 1009)],
     "upsample2d": awkward_upsample2d,
 }

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convkit.ops import registry
-from convkit.ops.accuracy import accuracy_params
+from convkit.ops.accuracy import SPARSE_ACCURACIES, accuracy_params
 from convkit.ops.activation import activate
 from convkit.ops.activation_formulas import FROM_OUTPUT, activation_params
 from convkit.ops.conv2d import conv2d_params
 from convkit.ops.dropout import dropout_params
-from convkit.ops.loss import LABEL_LOSSES, loss_params
+from convkit.ops.loss import loss_params
+from convkit.ops.loss_formulas import BINARY_LOSSES, LABEL_LOSSES
 from convkit.ops.penalty import penalty_params
 from convkit.ops.pool2d import pool2d_params
 from convkit.ops.registry import Array, Context, Spec, Step
-from convkit.ops.update import update_params
 
 Fill = Callable[[np.random.Generator], Sequence[Array | None]]
 Shape = tuple[int, ...]
@@ -206,15 +206,20 @@ def loss(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[
 
     def fill(rng: np.random.Generator) -> list[Array | None]:
         p = rng.standard_normal(shape)
-        if kind == "cross_entropy":
+        if kind in ("cross_entropy", "focal_cross_entropy", "kl_divergence"):
             p = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
-        elif kind == "binary_cross_entropy":
+        elif kind in BINARY_LOSSES and kind.startswith("binary"):
             p = 1 / (1 + np.exp(-p))
+        elif kind in ("poisson", "squared_logarithmic_error"):
+            p = np.abs(p)
         t = rng.integers(0, k, (n,)) if labelled else rng.random(shape, "f4")
-        return [p.astype(np.float32), t, rng.choice([0.0, 0.5, 1.5], n) if weighted else None]
+        if kind in ("hinge", "squared_hinge"):
+            t = 2 * np.rint(t) - 1
+        weight = rng.choice([0.0, 0.5, 1.5], n) if weighted else None
+        return [p.astype(np.float32), t, weight, None]
 
     t = Spec((n,), "int32") if labelled else Spec(shape)
-    specs = (Spec(shape), t, Spec((n,)) if weighted else None)
+    specs = (Spec(shape), t, Spec((n,)) if weighted else None, None)
     params = loss_params(kind, scale=1 / max(n, 1))
     passes = ("forward", "backward")
     return [Call(name, "loss", which, specs, params, fill=fill) for which in passes]
@@ -223,14 +228,15 @@ def loss(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[
 def accuracy(name: str, kind: str, shape: Shape, *, weighted: bool = False) -> list[Call]:
     """The pass for predictions of which every other one is right."""
     n, k = shape
+    sparse = kind in SPARSE_ACCURACIES
 
     def fill(rng: np.random.Generator) -> list[Array | None]:
         p = rng.random(shape, "f4")
-        t = rng.integers(0, k, (n,)) if kind == "sparse" else rng.random(shape, "f4")
-        t[::2] = p[::2].argmax(axis=1) if kind == "sparse" else p[::2]
+        t = rng.integers(0, k, (n,)) if sparse else rng.random(shape, "f4")
+        t[::2] = p[::2].argmax(axis=1) if sparse else p[::2]
         return [p, t, rng.choice([0.0, 0.5, 3.0], n) if weighted else None]
 
-    t = Spec((n,), "int32") if kind == "sparse" else Spec(shape)
+    t = Spec((n,), "int32") if sparse else Spec(shape)
     specs = (Spec(shape), t, Spec((n,)) if weighted else None)
     return [Call(name, "accuracy", "forward", specs, accuracy_params(kind), fill=fill)]
 
@@ -286,26 +292,4 @@ def penalty(name: str, n: int) -> list[Call]:
         Call(name, "penalty", "forward", (x,), params),
         Call(name, "penalty", "backward", (x,), params),
         Call(name, "penalty", "accumulate", (x, x), params),
-    ]
-
-
-def update(name: str, n: int) -> list[Call]:
-    """Plain SGD, SGD with momentum, Adam, and clipping by the norm, on n parameters."""
-    s, step = Spec((n,)), Step(step=3, learning_rate=1e-3)
-
-    def moments(rng: np.random.Generator) -> list[Array | None]:
-        g, m, v, w = (rng.standard_normal(n, "f4") for _ in range(4))
-        return [g, m, v**2, w]
-
-    def far(rng: np.random.Generator) -> list[Array | None]:
-        return [np.array([7.0]), rng.standard_normal(n, "f4")]
-
-    momentum, clipped = update_params(momentum=0.9), update_params(max_norm=5.0)
-    norm = Spec((1,))
-    return [
-        Call(f"{name}, sgd", "update", "sgd", (s, None, s), update_params(), step=step),
-        Call(f"{name}, momentum", "update", "sgd", (s, s, s), momentum, step=step),
-        Call(f"{name}, adam", "update", "adam", (s,) * 4, update_params(), step=step, fill=moments),
-        Call(f"{name}, norm", "update", "global_norm", (s, s), update_params()),
-        Call(f"{name}, clipping", "update", "clip_norm", (norm, s), clipped, fill=far),
     ]

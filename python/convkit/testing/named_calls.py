@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.calls import Call, distinct
 from convkit.testing.hopfield_calls import named_hopfield
+from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
 from convkit.testing.named_layers import (
     ACTIVATION_LAYERS,
     ALEXNET_2012_CONV,
@@ -29,6 +30,7 @@ from convkit.testing.rbf_calls import named_rbf, named_scatter
 from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
 from convkit.testing.transpose_calls import named_transpose
+from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
@@ -225,15 +227,18 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
     "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
+    "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dropout": _dropout,
     "embedding": named_embedding,
     "gather_rows": _gather_rows,
+    "histogram": named_histogram,
     "hopfield": named_hopfield,
     "loss": _loss,
     "lrn": named_lrn,
     "mask": named_mask,
+    "moments": named_moments,
     "pad2d": lambda small: named_pad2d(lambda layer: _map(layer, small)),
     "penalty": lambda small: _flat(calls.penalty, small),
     "pool2d": _pool2d,
@@ -242,6 +247,6 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "scatter": named_scatter,
     "softmax": _softmax,
     "transpose": lambda small: named_transpose(lambda layer: _map(layer, small)),
-    "update": lambda small: _flat(calls.update, small),
+    "update": lambda small: _flat(update_calls, small),
     "upsample2d": lambda small: named_upsample2d(lambda layer: _map(layer, small)),
 }

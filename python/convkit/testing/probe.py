@@ -101,7 +101,7 @@ def probe(
     )
     store = model.store.copy_as(dtype)
     if update and len(store.slots) != optimizer.slots:
-        store.reserve_slots(optimizer.slots)
+        store.reserve_slots(optimizer.slots, optimizer.initial)
     loss = next(i for i in program.instructions if program.total in i.outputs)
     rate = float(optimizer.rates(optimizer.iterations, 1)[0])
     step = Step(optimizer.iterations, 0, rate, current_seed())

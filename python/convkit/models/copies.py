@@ -1,4 +1,4 @@
-"""Copies of models, by pickle and copy.deepcopy: all but buffers and programs."""
+"""Copies of models, by pickle and copy.deepcopy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_COPIED = (
 
 
 def state_of(model: Model) -> dict[str, Any]:
-    """What a copy is made of: layers and weights, and what compile and training left."""
+    """What pickle and copy.deepcopy take of a model."""
     if model._parameters:
         model.build()
     state = dict(model.__dict__)
@@ -41,7 +41,7 @@ def state_of(model: Model) -> dict[str, Any]:
 
 
 def restore(model: Model, state: dict[str, Any]) -> None:
-    """Make a new object the model whose state this is."""
+    """Make an empty object the model that `state_of` was told."""
     state = dict(state)
     inputs, outputs, calls = (state.pop(name) for name in ("inputs", "outputs", "calls"))
     built, slots = state.pop("built"), state.pop("slots")

@@ -1,32 +1,14 @@
-"""Initial values of weights, as in Keras.
-
-An initializer is called with a shape and a generator and returns a float32 array:
-
->>> import numpy as np
->>> from convkit import initializers
->>> initializers.get("zeros")((2,), np.random.default_rng(0))
-array([0., 0.], dtype=float32)
-"""
+"""Initial values that are drawn."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convkit.errors import did_you_mean
-from convkit.saving.config import Configured
-
-__all__ = [
-    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Initializer",
-    "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform",
-    "TruncatedNormal", "UniformFanIn", "VarianceScaling", "Zeros", "compute_fans", "get",
-]  # fmt: skip
-
-Array = NDArray[np.float32]
+from convkit.initializers.base import Array, Initializer
 
 
 def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
@@ -59,78 +41,6 @@ def _truncated(rng: np.random.Generator, shape: Sequence[int]) -> Array:
     return z
 
 
-class Initializer(Configured):
-    """Base of the initializers.
-
-    Parameters
-    ----------
-    seed : int, optional
-        Draws from a generator of its own, whatever `set_seed` said.
-    """
-
-    def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
-
-    def __call__(self, shape: Sequence[int], rng: np.random.Generator | None = None) -> Array:
-        """Return initial values.
-
-        Parameters
-        ----------
-        shape : sequence of int
-        rng : numpy.random.Generator, optional
-            By default one that follows from the initializer's or the global seed.
-
-        Returns
-        -------
-        ndarray of float32
-        """
-        if self.seed is not None or rng is None:
-            from convkit.random import generator
-
-            rng = generator(self.seed)
-        return np.ascontiguousarray(self.draw(tuple(shape), rng), dtype=np.float32)
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Return the values, from the given generator; what subclasses define."""
-        raise NotImplementedError(f"{type(self).__name__} does not define draw(shape, rng)")
-
-    def __repr__(self) -> str:
-        options = ", ".join(
-            f"{k}={v!r}" for k, v in vars(self).items() if v is not None and k[0] != "_"
-        )
-        return f"{type(self).__name__}({options})"
-
-
-class Zeros(Initializer):
-    """All values 0."""
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.zeros(shape, np.float32)
-
-
-class Ones(Initializer):
-    """All values 1."""
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.ones(shape, np.float32)
-
-
-class Constant(Initializer):
-    """All values `value`, or the array `value` itself.
-
-    Parameters
-    ----------
-    value : float or array_like
-    """
-
-    def __init__(self, value: Any = 0.0) -> None:
-        super().__init__()
-        self.value = value
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.broadcast_to(np.asarray(self.value, np.float32), shape).copy()
-
-
 class RandomUniform(Initializer):
     """Uniform between `minval` and `maxval`.
 
@@ -144,6 +54,10 @@ class RandomUniform(Initializer):
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
         super().__init__(seed)
+        if not (math.isfinite(minval) and math.isfinite(maxval) and minval <= maxval):
+            raise ValueError(
+                f"[{type(self).__name__}] needs finite minval <= maxval, got {minval} and {maxval}"
+            )
         self.minval, self.maxval = minval, maxval
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -162,6 +76,11 @@ class RandomNormal(Initializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
+        if not (math.isfinite(mean) and math.isfinite(stddev) and stddev >= 0):
+            raise ValueError(
+                f"[{type(self).__name__}] needs a finite mean and stddev >= 0, got {mean} and "
+                f"{stddev}"
+            )
         self.mean, self.stddev = mean, stddev
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -200,7 +119,7 @@ class VarianceScaling(Initializer):
         modes = ("fan_in", "fan_out", "fan_avg")
         kinds = ("truncated_normal", "untruncated_normal", "uniform")
         distribution = "truncated_normal" if distribution == "normal" else distribution
-        if scale <= 0:
+        if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"[VarianceScaling] scale must be positive, got {scale}")
         if mode not in modes:
             raise ValueError(f"[VarianceScaling] unknown mode {mode!r}{did_you_mean(mode, modes)}")
@@ -321,77 +240,3 @@ class Orthogonal(Initializer):
         q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
         matrix = q if rows >= columns else q.T
         return (self.gain * matrix).reshape(shape).astype(np.float32)
-
-
-class _Function(Initializer):
-    """A user's own ``function(shape, rng)``."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        values = np.asarray(self.function(shape, rng), np.float32)
-        if values.shape != shape:
-            raise ValueError(f"the initializer returned shape {values.shape}, expected {shape}")
-        return values
-
-
-_KNOWN: dict[str, type[Initializer]] = {
-    "zeros": Zeros,
-    "ones": Ones,
-    "constant": Constant,
-    "random_uniform": RandomUniform,
-    "uniform": RandomUniform,
-    "random_normal": RandomNormal,
-    "normal": RandomNormal,
-    "truncated_normal": TruncatedNormal,
-    "uniform_fan_in": UniformFanIn,
-    "variance_scaling": VarianceScaling,
-    "orthogonal": Orthogonal,
-    "glorot_uniform": GlorotUniform,
-    "glorot_normal": GlorotNormal,
-    "he_uniform": HeUniform,
-    "he_normal": HeNormal,
-    "lecun_uniform": LecunUniform,
-    "lecun_normal": LecunNormal,
-}
-
-
-def get(identifier: Any) -> Initializer:
-    """Return the initializer that a ``kernel_initializer=`` argument means.
-
-    Parameters
-    ----------
-    identifier : str, Initializer, class, callable ``(shape, rng)`` or number
-
-    Returns
-    -------
-    Initializer
-
-    Raises
-    ------
-    ValueError
-        If there is no initializer of that name.
-    TypeError
-        If it is none of these.
-    """
-    if isinstance(identifier, Initializer):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Initializer):
-        return identifier()
-    if isinstance(identifier, str):
-        by_class = {c.__name__.lower(): c for c in _KNOWN.values()}
-        found = _KNOWN.get(identifier) or by_class.get(identifier.lower())
-        if found is None:
-            known = did_you_mean(identifier, _KNOWN)
-            raise ValueError(f"unknown initializer {identifier!r}{known}")
-        return found()
-    if isinstance(identifier, int | float) and not isinstance(identifier, bool):
-        return Constant(identifier)
-    if callable(identifier):
-        return _Function(identifier)
-    raise TypeError(
-        f"an initializer is a name, an object of convkit.initializers or a callable "
-        f"(shape, rng), got {identifier!r}"
-    )

@@ -1,0 +1,104 @@
+"""The base of the schedules, and the checks of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkit.saving.config import Configured
+
+Steps = Any  # int, or float64 array of step numbers
+
+
+class LearningRateSchedule(Configured):
+    """Base of the schedules: subclass it and define ``__call__(step) -> learning rate``.
+
+    A subclass whose ``__call__`` also takes an array of steps says so with ``vectorised = True``;
+    otherwise it is called once for each step.
+    """
+
+    vectorised = False
+
+    def __call__(self, step: Steps) -> Any:
+        """Learning rate of a step, counted from 0."""
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
+
+    def rates(self, first: int, count: int) -> NDArray[np.float64]:
+        """Learning rates of `count` steps from `first` on.
+
+        Parameters
+        ----------
+        first, count : int
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+            Shorter if a step after the first raises an error: it comes up when its turn has come.
+        """
+        if self.vectorised:
+            steps = np.arange(first, first + count, dtype=np.float64)
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(np.asarray(self(steps), np.float64), (count,)).copy()
+        rates: list[float] = []
+        for step in range(first, first + count):
+            try:
+                rates.append(float(self(step)))
+            except Exception:
+                if not rates:
+                    raise
+                break
+        return np.array(rates, np.float64)
+
+
+class FromFunction(LearningRateSchedule):
+    """A function of the step's number, as a schedule.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[[int], Any]) -> None:
+        self.function = function
+
+    def __call__(self, step: Steps) -> Any:
+        return self.function(step)
+
+
+def check(
+    owner: str,
+    name: str,
+    value: Any,
+    *,
+    least: float = 0.0,
+    most: float = np.inf,
+    above: bool = False,
+) -> float:
+    """Return an argument of a schedule, from `least` (or above it) to `most`, as a float.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number, infinite, or out of range.
+    """
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
+    inside = least < number if above else least <= number
+    if not (inside and number <= most and number < np.inf):
+        start = "a number above" if above else "a number of at least"
+        end = f" and at most {most:g}" if most < np.inf else ""
+        raise ValueError(f"{owner}: {name} is {value}, expected {start} {least:g}{end}")
+    return number
+
+
+def check_steps(owner: str, name: str, value: Any, *, least: int = 1) -> float | int:
+    """Return a number of steps: an int where it is a whole number."""
+    number = check(owner, name, value, least=least)
+    return int(number) if number.is_integer() else number
