@@ -1,10 +1,22 @@
 """Callbacks: which hooks are called, with what, and what they can do."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 import convkit as ck
-from convkit.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback
+from convkit.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+)
 from models.conftest import blobs, classifier
 
 
@@ -192,6 +204,217 @@ def test_lambda_callback_and_learning_rate_scheduler():
     assert rates == [0.0005, 0.00025, 0.000125]
     with pytest.raises(TypeError, match="on_epoch_end"):
         LambdaCallback(on_epoch_ends=print)
+
+
+def test_what_a_callback_adds_to_the_logs_is_in_the_history():
+    x, y = blobs(20)
+    schedule = LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+    h = classifier().fit(x, y, epochs=3, verbose=0, callbacks=[schedule]).history
+    assert h["learning_rate"] == [0.1, 0.05, 0.1 / 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "rates"),
+    [
+        ({"patience": 2}, [3, 3, 3, 3, 3, 3], [1, 1, 1, 0.1, 0.1, 0.01]),
+        ({"patience": 2}, [3, 3, 2, 2, 2, 1], [1, 1, 1, 1, 1, 0.1]),
+        ({"patience": 1, "cooldown": 2}, [3, 3, 3, 3, 3, 3], [1, 1, 0.1, 0.1, 0.01, 0.01]),
+        ({"patience": 1, "min_lr": 0.05}, [3, 3, 3, 3], [1, 1, 0.1, 0.05]),
+        ({"patience": 1, "factor": 0.5}, [1, 1, 1], [1, 1, 0.5]),
+        ({"patience": 1, "min_delta": 0.5}, [3, 2.6, 2.2], [1, 1, 0.1]),
+        ({"patience": 1, "mode": "max"}, [3, 4, 3, 3], [1, 1, 1, 0.1]),
+        ({"patience": 0}, [3, 3, 2, 3], [1, 1, 0.1, 0.1]),
+    ],
+)
+def test_reduce_on_plateau(options, values, rates):
+    """The rates with which each epoch runs, as Keras's callback of the same arguments sets them."""
+    x, y = blobs(20)
+    seen, given = [], iter(values)
+
+    class Replace(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(self.model.optimizer.learning_rate)
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = next(given)
+
+    callbacks = [Replace(), ReduceLROnPlateau(**options)]
+    model = classifier(optimizer=ck.optimizers.SGD(1.0))
+    h = model.fit(x, y, epochs=len(values), verbose=0, callbacks=callbacks).history
+    assert seen == pytest.approx(rates)
+    assert h["learning_rate"] == seen
+
+
+def test_reduce_on_plateau_needs_a_number():
+    x, y = blobs(20)
+    schedule = ck.schedules.ExponentialDecay(0.1, 5, 0.9)
+    model = classifier(optimizer=ck.optimizers.SGD(schedule))
+    with pytest.raises(TypeError, match="give the optimizer a number"):
+        model.fit(x, y, callbacks=[ReduceLROnPlateau("loss")], verbose=0)
+
+
+def test_model_checkpoint_after_each_epoch(tmp_path):
+    x, y = blobs(20)
+    pattern = tmp_path / "{epoch:02d}-{val_loss:.3f}.convkit"
+    h = classifier().fit(
+        x, y, epochs=3, validation_split=0.5, verbose=0, callbacks=[ModelCheckpoint(pattern)]
+    )
+    names = [f"{k + 1:02d}-{v:.3f}.convkit" for k, v in enumerate(h.history["val_loss"])]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+def test_model_checkpoint_keeps_the_best_and_the_last(tmp_path, capsys):
+    x, y = blobs(20)
+    values = iter([3.0, 2.0, 2.5, 1.0, 0.5])
+    replace = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(val_loss=next(values)))
+    best = ModelCheckpoint(
+        tmp_path / "best-{epoch}", save_best_only=True, initial_value_threshold=2.5, verbose=1
+    )
+    last = ModelCheckpoint(tmp_path / "last-{epoch}", keep=2)
+    classifier().fit(x, y, epochs=5, verbose=0, callbacks=[replace, best, last])
+    names = ["best-2", "best-4", "best-5", "last-4", "last-5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert best.best == 0.5
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Epoch 1: val_loss did not improve from 2.50000"
+    assert said[1] == f"Epoch 2: saved {tmp_path / 'best-2'}"
+
+
+def test_model_checkpoint_of_weights(tmp_path):
+    x, y = blobs(20)
+    model = classifier()
+    path = tmp_path / "{epoch}.npz"
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[ModelCheckpoint(path, save_weights_only=True)])
+    other = classifier()
+    other.load_weights(tmp_path / "2.npz")
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    first = np.load(tmp_path / "1.npz")
+    assert not np.array_equal(first["hidden.kernel"], model.get_weights()[0])
+
+
+def test_model_checkpoint_refuses(tmp_path):
+    x, y = blobs(20)
+    with pytest.raises(ValueError, match=r"convkit's own: a\.convkit"):
+        ModelCheckpoint("a.keras")
+    with pytest.raises(ValueError, match="save_freq must be 'epoch'"):
+        ModelCheckpoint("a", save_freq="batch")
+    for wrong in ({"save_freq": 0}, {"keep": 0}, {"mode": "best"}):
+        with pytest.raises(ValueError, match="ModelCheckpoint"):
+            ModelCheckpoint("a", **wrong)
+    for pattern, message in (
+        ("{val_los}", "field 'val_los' .*did you mean 'val_loss'"),
+        ("{loss:d}", "filepath"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            classifier().fit(
+                x, y, validation_split=0.5, verbose=0,
+                callbacks=[ModelCheckpoint(tmp_path / pattern)],
+            )  # fmt: skip
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        classifier().fit(x, y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "nowhere" / "a")])
+    with pytest.warns(UserWarning, match="ModelCheckpoint: 'val_loss' is not in the logs"):
+        classifier().fit(
+            x, y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "a", save_best_only=True)]
+        )
+    assert not list(tmp_path.iterdir())
+
+
+class Writer:
+    """What TensorBoard needs of tensorboardX."""
+
+    written = []
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def add_scalar(self, tag, value, step):
+        self.written.append((self.folder.rpartition("/")[2], tag, step, value))
+
+    def add_histogram(self, tag, values, step):
+        self.written.append((self.folder.rpartition("/")[2], tag, step, len(values)))
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.written.append("closed")
+
+
+def test_tensorboard(tmp_path, monkeypatch):
+    written = Writer.written = []
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
+    x, y = blobs(40)
+    board = TensorBoard(tmp_path, histogram_freq=2, update_freq=2, write_steps_per_second=True)
+    h = classifier().fit(
+        x, y, batch_size=8, epochs=2, verbose=0, callbacks=[board],
+        validation_data=(x, y), test_data=(x[:20], y[:20]),
+    ).history  # fmt: skip
+    scalars = {(part, tag, step): value for part, tag, step, value in filter(is_value, written)}
+    for part, prefix in (("train", ""), ("validation", "val_"), ("test", "test_")):
+        for name in ("loss", "accuracy"):
+            for epoch in (0, 1):
+                value = scalars.pop((part, f"epoch_{name}", epoch))
+                assert value == h[f"{prefix}{name}"][epoch]
+    steps = sorted(step for _, tag, step in scalars if tag == "batch_loss")
+    assert steps == [1, 3, 5, 7, 9]
+    assert scalars["train", "batch_loss", 9] == h["loss"][1]  # the mean of a whole epoch
+    assert scalars["train", "epoch_steps_per_second", 1] > 0
+    histograms = {key: n for key, n in scalars.items() if key[1].startswith(("hidden", "out"))}
+    assert histograms == {
+        ("train", "hidden/kernel", 0): 32, ("train", "hidden/bias", 0): 8,
+        ("train", "out/kernel", 0): 24, ("train", "out/bias", 0): 3,
+    }  # fmt: skip
+    assert written.count("closed") == 3
+
+
+def is_value(entry):
+    return entry != "closed"
+
+
+def test_values_of_each_class(tmp_path, monkeypatch):
+    """A metric that has one for each class can be written, and not monitored."""
+    written = Writer.written = []
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
+    x, y = blobs(40)
+    classes = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(recall=[0.5, 0.25]))
+    h = classifier().fit(x, y, verbose=0, callbacks=[classes, TensorBoard(tmp_path)]).history
+    assert h["recall"] == [[0.5, 0.25]]
+    assert ("train", "epoch_recall/1", 0, 0.25) in written
+    with pytest.raises(TypeError, match="only a number can be better"):
+        classifier().fit(x, y, verbose=0, callbacks=[classes, EarlyStopping("recall")])
+
+
+def test_tensorboard_refuses(monkeypatch):
+    for wrong in ({"write_graph": True}, {"profile_batch": 2}, {"embeddings_freq": 1}):
+        with pytest.raises(TypeError, match="not supported"):
+            TensorBoard(**wrong)
+    with pytest.raises(ValueError, match="update_freq"):
+        TensorBoard(update_freq="step")
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    x, y = blobs(8)
+    with pytest.raises(ImportError, match=r"convkit\[tensorboard\]"):
+        classifier().fit(x, y, verbose=0, callbacks=[TensorBoard()])
+
+
+def test_tensorboard_writes_event_files(tmp_path):
+    pytest.importorskip("tensorboardX")
+    x, y = blobs(20)
+    classifier().fit(
+        x, y, epochs=2, validation_split=0.5, verbose=0,
+        callbacks=[TensorBoard(tmp_path, histogram_freq=1)],
+    )  # fmt: skip
+    for part in ("train", "validation"):
+        (file,) = (tmp_path / part).iterdir()
+        assert b"epoch_loss" in file.read_bytes()
+
+
+def test_callbacks_that_are_not_supported():
+    for name in ("ProgbarLogger", "RemoteMonitor"):
+        with pytest.raises(AttributeError, match=f"{name} is not supported: "):
+            getattr(ck.callbacks, name)
+    with pytest.raises(AttributeError, match="did you mean 'EarlyStopping'"):
+        _ = ck.callbacks.EarlyStoping
 
 
 def test_what_is_no_callback():

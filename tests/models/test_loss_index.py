@@ -356,6 +356,6 @@ def test_history_says_why_it_stopped(how: str) -> None:
     expected = {
         "unnamed": "stop_training was set",
         "named": "Stopper: enough",
-        "interrupt": "interrupted in epoch 1",
+        "interrupt": "interrupted in epoch 1, after 2 of its steps",
     }
     assert model.history.stopped == expected[how]

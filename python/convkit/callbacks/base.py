@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from convkit.errors import did_you_mean
+from convkit.errors import NonFiniteError, did_you_mean
 from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.trainer import Trainer
 
+__all__ = ["HOOKS", "Callback", "CallbackList", "LambdaCallback", "Logs"]
 
 Logs = Mapping[str, float] | None
 
@@ -18,18 +19,31 @@ Logs = Mapping[str, float] | None
 class Callback(Configured):
     """Base of the callbacks; every hook does nothing until overridden.
 
+    What a callback carries from hook to hook and needs to go on with a resumed run goes through
+    `get_state` and `set_state`.
+
     Attributes
     ----------
     model : Model
-        Call `stop`, or set ``model.stop_training = True``, to end training.
+        `stop`, or ``model.stop_training = True``, ends training.
     params : dict
         "epochs", "steps" and "verbose" of the run.
     reports_only : bool
         Whether the callback only reports: then it sees the values of the testing part
         ("test_loss", ...) too, which nothing that has a part in training may see.
+    batch_interval : int or None
+        The hooks of training batches are called after every so many steps, counted on from epoch
+        to epoch; None: never. Only with 1, and if they are overridden, does training come back to
+        Python after each step. With more, `on_train_batch_end` alone is called.
+    lasting : bool
+        Whether a resumed run stays stopped where this callback has stopped it. If not, an epoch
+        that it cuts short is left as it is, for a resumed run to go on with: it is not over, and
+        no file is written.
     """
 
     reports_only = False
+    batch_interval: int | None = 1
+    lasting = True
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -46,12 +60,50 @@ class Callback(Configured):
         self._model = model
 
     def stop(self, reason: str) -> None:
-        """End training, and say why in ``History.stopped``."""
-        self.model.stop_training = True
-        self.model.stop_reason = f"{type(self).__name__}: {reason}"
+        """End training after this step or epoch, and say why in ``History.stopped``.
+
+        Of several reasons the first one is given; one that lasts counts more than one that does
+        not.
+        """
+        model, before = self.model, getattr(self.model, "stopped_by", None)
+        lasts = self.lasting and before is not None and not before.lasting
+        if not model.stop_training or not model.stop_reason or lasts:
+            model.stop_reason = f"{type(self).__name__}: {reason}"
+            model.stopped_by = self
+        model.stop_training = True
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run needs: numbers, strings, arrays, and lists and dicts of them."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what `get_state` returned, after `on_train_begin` of a resumed run."""
+
+    def checkpoint(self, save: Callable[[Any], Any]) -> None:
+        """Save, if it is time to.
+
+        Called after the hooks of all callbacks at the end of an epoch and of the steps in which a
+        batch hook was due: the state of the run is whole then.
+
+        Parameters
+        ----------
+        save : callable
+            ``save(path)`` writes a file for ``fit(resume=path)``.
+        """
+
+    def between_steps(self) -> None:
+        """Look around, and perhaps `stop`.
+
+        Called whenever training is back in Python between two steps: at least every 100 ms, if a
+        step is no longer than that.
+        """
+
+    def non_finite(self, error: NonFiniteError) -> bool:
+        """Whether training ends in order, without the error, as the loss became NaN or infinite."""
+        return False
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Before an epoch."""
+        """Before an epoch; not called again where a run is resumed in the middle of one."""
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """After an epoch and its validation; logs hold its loss and metrics."""
@@ -102,14 +154,8 @@ class Callback(Configured):
 
 
 _TRAIN_BATCH = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-
-
 _TEST_BATCH = ("on_test_batch_begin", "on_test_batch_end")
-
-
 _PREDICT_BATCH = ("on_predict_batch_begin", "on_predict_batch_end")
-
-
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
@@ -152,7 +198,12 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
-        self.per_train_batch = any(_overrides(c, _TRAIN_BATCH) for c in self.callbacks)
+        self._batch: list[tuple[Any, int]] = []  # those with hooks of batches, and every how many
+        for callback in self.callbacks:
+            every = getattr(callback, "batch_interval", 1)
+            if every is not None and _overrides(callback, _TRAIN_BATCH):
+                self._batch.append((callback, every))
+        self.per_train_batch = any(every == 1 for _, every in self._batch)
         self.per_test_batch = any(_overrides(c, _TEST_BATCH) for c in self.callbacks)
         self.per_predict_batch = any(_overrides(c, _PREDICT_BATCH) for c in self.callbacks)
 
@@ -162,10 +213,49 @@ class CallbackList:
             getattr(callback, hook)(*arguments)
 
     def epoch_end(self, epoch: int, logs: dict[str, float], testing: dict[str, float]) -> None:
-        """Call `on_epoch_end`; values of the testing part are for those that only report."""
+        """Call `on_epoch_end`; values of the testing part are for those that only report.
+
+        What one of the others adds to the logs, such as the learning rate, those after it see.
+        """
         for callback in self.callbacks:
-            seen = {**logs, **testing} if getattr(callback, "reports_only", False) else dict(logs)
-            callback.on_epoch_end(epoch, seen)
+            reports = getattr(callback, "reports_only", False)
+            callback.on_epoch_end(epoch, {**logs, **testing} if reports else logs)
+
+    def _own(self) -> list[Callback]:
+        """The callbacks that have more than Keras's hooks."""
+        return [callback for callback in self.callbacks if isinstance(callback, Callback)]
+
+    def between_steps(self) -> None:
+        """Let the callbacks look around."""
+        for callback in self._own():
+            callback.between_steps()
+
+    def non_finite(self, error: NonFiniteError) -> bool:
+        """Whether a callback takes over where the loss became NaN or infinite."""
+        return any([callback.non_finite(error) for callback in self._own()])
+
+    def steps_left(self, steps: int) -> int | None:
+        """Training steps from this count on until a hook of batches is due; None: never."""
+        return min((every - steps % every for _, every in self._batch), default=None)
+
+    def begin_batch(self, batch: int) -> None:
+        """Call the hooks before a single training step."""
+        for callback, every in self._batch:
+            if every == 1:
+                callback.on_train_batch_begin(batch, None)
+
+    def end_batch(self, steps: int, batch: int, logs: Callable[[], dict[str, float]]) -> bool:
+        """Call the hooks that are due after so many training steps; whether there are any."""
+        due = [callback for callback, every in self._batch if steps % every == 0]
+        values = logs() if due else {}
+        for callback in due:
+            callback.on_train_batch_end(batch, values)
+        return bool(due)
+
+    def checkpoint(self, save: Callable[[Any], Any]) -> None:
+        """Let the callbacks save the state of the run."""
+        for callback in self._own():
+            callback.checkpoint(save)
 
 
 class LambdaCallback(Callback):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from convkit.callbacks.base import Callback, Logs
 
+__all__ = ["History"]
+
 
 class History(Callback):
     """What ``fit`` returns.
@@ -23,11 +25,15 @@ class History(Callback):
     epoch : list of int
     at : dict of str to list of int
         The epoch of each value in `history`: validation may be done every few epochs only.
-    params : dict
     stopped : str
-        Why training ended.
+        Why training ended: "all 10 epochs done", "EarlyStopping: val_loss ...", "interrupted in
+        epoch 3, after 17 of its steps".
+    complete : bool
+        Whether it came to its end, rather than being broken off by an error, the user or a
+        `TimeLimit`.
     parts : dict of str to ndarray of int
         Which samples were for "training", "selection" and "testing", of ``fit(split=...)``.
+    params : dict
     """
 
     reports_only = True
@@ -38,7 +44,14 @@ class History(Callback):
         self.epoch: list[int] = []
         self.at: dict[str, list[int]] = {}
         self.stopped = ""
+        self.complete = False
         self.parts: dict[str, NDArray[np.int64]] = {}
+
+    def get_state(self) -> dict[str, Any]:
+        return {"history": self.history, "epoch": self.epoch, "at": self.at}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.history, self.epoch, self.at = (state[n] for n in ("history", "epoch", "at"))
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch = []

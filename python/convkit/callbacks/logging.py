@@ -1,16 +1,22 @@
-"""Callbacks that report."""
+"""Callbacks that write down what happens."""
 
 from __future__ import annotations
 
 import csv
-import io
 import os
+import warnings
+from typing import IO, Any
 
 from convkit.callbacks.base import Callback, Logs
+
+__all__ = ["CSVLogger"]
 
 
 class CSVLogger(Callback):
     """Writes one line per epoch to a file.
+
+    A run that is resumed (``fit(resume=...)``) goes on in the file after the last epoch that it
+    knows of; lines behind that are taken back first.
 
     Parameters
     ----------
@@ -29,16 +35,43 @@ class CSVLogger(Callback):
         self.filename = os.fspath(filename)
         self.separator = separator
         self.append = append
-        self._file: io.TextIOWrapper | None = None
+        self._file: IO[str] | None = None
         self._keys: list[str] | None = None
+        self._begun = False  # whether what is in the file belongs to this run
+
+    def get_state(self) -> dict[str, Any]:
+        size = os.path.getsize(self.filename) if self._file is not None and self._begun else None
+        return {"keys": self._keys, "size": size}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if state["size"] is None:
+            return
+        assert self._file is not None
+        size = os.path.getsize(self.filename)
+        if size < state["size"]:
+            warnings.warn(
+                f"CSVLogger: {self.filename} is shorter than it was when the run was saved; its "
+                "lines are lost, and it goes on from here",
+                stacklevel=2,
+            )
+            return
+        self._file.truncate(state["size"])  # it is open for appending
+        self._keys, self._begun = state["keys"], True
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._keys = None
+        self._begun = self.append
         if self.append and os.path.exists(self.filename):
             with open(self.filename, newline="") as file:
                 header = next(csv.reader(file, delimiter=self.separator), None)
             self._keys = header[1:] if header else None
-        self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        # What an earlier run left is cleared later, once it is known that this one does not go on.
+        self._file = open(self.filename, "a", newline="")  # noqa: SIM115
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if not self._begun and self._file is not None:
+            self._file.truncate(0)
+            self._begun = True
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         assert self._file is not None

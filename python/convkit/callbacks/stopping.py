@@ -1,13 +1,13 @@
-"""Callbacks that end training."""
+"""When to stop: a value no longer improves, or has reached its goal."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.errors import did_you_mean
+from convkit.callbacks.monitor import Monitor, at_least, whole
+
+__all__ = ["EarlyStopping", "StopAt"]
 
 
 class EarlyStopping(Callback):
@@ -18,7 +18,7 @@ class EarlyStopping(Callback):
     monitor : str
         Key in the logs.
     min_delta : float
-        Smaller changes are no improvement.
+        Smaller changes are no improvement; the sign does not count.
     patience : int
         Epochs without improvement before training stops.
     verbose : int
@@ -30,6 +30,11 @@ class EarlyStopping(Callback):
         Whether the model ends with the weights of the best epoch.
     start_from_epoch : int
         Epochs to wait before monitoring.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these, or if `monitor` is of the part of the data for testing.
     """
 
     def __init__(
@@ -44,65 +49,63 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__()
-        if mode not in ("auto", "min", "max"):
-            known = did_you_mean(mode, ("auto", "min", "max"))
-            raise ValueError(f"EarlyStopping: unknown mode {mode!r}{known}")
         self.monitor = monitor
-        self.min_delta = abs(min_delta)
-        self.patience = patience
+        self.min_delta = at_least("EarlyStopping", "min_delta", abs(min_delta))
+        self.patience = whole("EarlyStopping", "patience", patience)
         self.verbose = verbose
         self.mode = mode
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = whole("EarlyStopping", "start_from_epoch", start_from_epoch)
+        self._watched = Monitor("EarlyStopping", monitor, mode, self.min_delta)
         self._reset()
 
     def _reset(self) -> None:
+        self._watched.settle(self.model)
         self.wait = 0
         self.stopped_epoch = 0
-        name = self.monitor.removeprefix("val_")
-        metrics = {m.name: m for m in getattr(self.model, "metrics", ())}
-        rises = name.endswith("acc") or getattr(metrics.get(name), "rises", "accuracy" in name)
-        self.maximise = self.mode == "max" or (self.mode == "auto" and rises)
-        self.best = -math.inf if self.maximise else math.inf
+        self.best = self._watched.worst
         self.best_weights: Any = None
         self.best_epoch = 0
 
-    def _improved(self, value: float, reference: float) -> bool:
-        if self.maximise:
-            return value - self.min_delta > reference
-        return value + self.min_delta < reference
+    @property
+    def maximise(self) -> bool:
+        """Whether more is better."""
+        return self._watched.maximise
+
+    def get_state(self) -> dict[str, Any]:
+        names = ("wait", "stopped_epoch", "best", "best_weights", "best_epoch")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        logs = logs or {}
-        if self.monitor not in logs:
-            warnings.warn(
-                f"EarlyStopping: {self.monitor!r} is not in the logs"
-                f"{did_you_mean(self.monitor, logs)}",
-                stacklevel=2,
-            )
+        value = self._watched.value(logs)
+        if value is None or epoch < self.start_from_epoch:
             return
-        if epoch < self.start_from_epoch:
-            return
-        value = logs[self.monitor]
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights = self.model.get_weights()
             self.best_epoch = epoch
         self.wait += 1
-        if self._improved(value, self.best):
+        if self._watched.improved(value, self.best):
             self.best = value
             self.best_epoch = epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
-            if self.baseline is None or self._improved(value, self.baseline):
+            if self.baseline is None or self._watched.improved(value, self.baseline):
                 self.wait = 0
             return
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
-            self.stop(f"{self.monitor} has not improved on {self.best:g} for {self.wait} epochs")
+            self.stop(
+                f"{self.monitor} has not improved on {self.best:.6g} for {self.wait} "
+                f"epoch{'s' * (self.wait != 1)}"
+            )
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.verbose and self.stopped_epoch:
@@ -111,3 +114,42 @@ class EarlyStopping(Callback):
             if self.verbose:
                 print(f"Restoring model weights from the end of epoch {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
+
+
+class StopAt(Callback):
+    """Stops at a goal: after the first epoch in which a value is as good as asked for.
+
+    Parameters
+    ----------
+    monitor : str
+        Key in the logs, such as "loss" or "val_accuracy".
+    value : float
+        The goal: losses stop at or below it, accuracies (mode "max") at or above it.
+    mode : {"auto", "min", "max"}
+        "auto": "max" for accuracies, "min" for losses.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none of these, or if `monitor` is of the part of the data for testing.
+
+    Examples
+    --------
+    >>> import convkit as ck
+    >>> goal = ck.callbacks.StopAt("loss", 0.01)
+    """
+
+    def __init__(self, monitor: str, value: float, mode: str = "auto") -> None:
+        super().__init__()
+        self.monitor = monitor
+        self.value = at_least("StopAt", "value", value, -float("inf"))
+        self.mode = mode
+        self._watched = Monitor("StopAt", monitor, mode)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._watched.settle(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        value = self._watched.value(logs)
+        if value is not None and not self._watched.improved(self.value, value):
+            self.stop(f"{self.monitor} is {value:.6g}, and the goal was {self.value:.6g}")

@@ -20,7 +20,7 @@ from convkit.program import compile_program
 from convkit.program.program import Program
 
 if TYPE_CHECKING:
-    from convkit.callbacks import History
+    from convkit.callbacks import Callback, History
     from convkit.metrics import Metric
     from convkit.optimizers import Optimizer
 
@@ -50,6 +50,7 @@ class Compilable:
     def __init__(self) -> None:
         self.stop_training = False
         self.stop_reason = ""
+        self.stopped_by: Callback | None = None  # while fit runs
         self.history: History | None = None
         self.executor = "native"
         self._compiled: Compiled | None = None

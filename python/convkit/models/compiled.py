@@ -14,6 +14,7 @@ from convkit.errors import did_you_mean
 from convkit.losses import Loss
 from convkit.metrics import Metric
 from convkit.metrics.names import resolve
+from convkit.ops.registry import Array
 from convkit.optimizers import Optimizer
 from convkit.program.program import TERM, Program
 from convkit.regularizers import Regularizer
@@ -122,50 +123,79 @@ class Totals:
     def __init__(self, loss: Loss, metrics: Sequence[Metric]) -> None:
         self.loss = loss
         self.metrics = list(metrics)
-        self.sums: dict[str, Any] = {}
         self.rows = 0
         self.samples = 0
         self.weight = 0.0
+        self._parts: dict[int, tuple[dict[str, int], Array]] = {}  # by batch size
 
-    def add(self, program: Program, sums: Any, samples: int, rows: int, weight: float) -> None:
-        """Add what a run summed.
+    def sums_of(self, program: Program) -> Array:
+        """The sums of this program's readouts, in order, for its runs to add to.
+
+        A run adds each step to all before it in the epoch, so that the bits do not depend on where
+        the runs end.
+        """
+        if program.batch not in self._parts:
+            sizes = {name: value.spec.size for name, value in program.readouts.items()}
+            self._parts[program.batch] = sizes, np.zeros(sum(sizes.values()))
+        return self._parts[program.batch][1]
+
+    def add(self, samples: int, rows: int, weights: Array | None) -> None:
+        """Count what went in.
 
         Parameters
         ----------
-        program : Program
-        sums : ndarray of float64
-            In the order of the program's readouts.
         samples, rows : int
-            That went in; a sample of a sequence has several rows.
-        weight : float
-            Sum of their sample weights.
+            A sample of a sequence has several rows.
+        weights : ndarray of float64, optional
+            The sum of the rows' sample weights in each step; None: 1 for each row.
         """
-        at = 0
-        for name, value in program.readouts.items():
-            part = sums[at : at + value.spec.size].copy()
-            at += value.spec.size
-            if name.startswith(TERM) or (name == "loss" and self.loss.reduction == "sum"):
-                part *= program.batch  # a batch counts as often as it has samples
-            self.sums[name] = self.sums[name] + part if name in self.sums else part
         self.samples += samples
         self.rows += rows
-        self.weight += weight
+        if weights is None:
+            self.weight += rows
+        else:  # one after the other
+            self.weight = float(np.cumsum(np.concatenate([[self.weight], weights]))[-1])
+
+    @property
+    def sums(self) -> dict[str, Array]:
+        """The sums over all steps, by name."""
+        sums: dict[str, Array] = {}
+        for batch, (sizes, part) in self._parts.items():
+            end = 0
+            for name, size in sizes.items():
+                values, end = part[end : end + size], end + size
+                if name.startswith(TERM) or (name == "loss" and self.loss.reduction == "sum"):
+                    values = values * batch  # a batch counts as often as it has samples
+                sums[name] = sums[name] + values if name in sums else values.copy()
+        return sums
+
+    def get_state(self) -> dict[str, Any]:
+        """What an epoch needs to go on in another process."""
+        parts = [[batch, sizes, sums.copy()] for batch, (sizes, sums) in self._parts.items()]
+        counts = {name: getattr(self, name) for name in ("samples", "rows", "weight")}
+        return {**counts, "parts": parts}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self.samples, self.rows, self.weight = (state[n] for n in ("samples", "rows", "weight"))
+        self._parts = {batch: (sizes, np.array(sums)) for batch, sizes, sums in state["parts"]}
 
     def logs(self) -> dict[str, Any]:
         """Loss and metrics so far, by name in alphabetical order; those of classes are lists."""
         if not self.rows:
             return {}
-        error = float(self.sums["loss"][0] / self.rows)
+        sums = self.sums
+        error = float(sums["loss"][0] / self.rows)
         terms: dict[str, float] = {}
-        for name, sums in self.sums.items():
+        for name, part in sums.items():
             if name.startswith(TERM):
                 term = name.partition(":")[2].partition(":")[2]
-                terms[term] = terms.get(term, 0.0) + float(sums[0] / self.samples)
+                terms[term] = terms.get(term, 0.0) + float(part[0] / self.samples)
         values: dict[str, Any] = {"loss": error + sum(terms.values())}
         if terms:
             values |= {"error": error, **terms}
         for metric in self.metrics:
             rows = self.weight if metric.weighted else float(self.rows)
-            value = metric.from_sums(self.sums[metric.name], rows)
+            value = metric.from_sums(sums[metric.name], rows)
             values[metric.name] = value.tolist() if isinstance(value, np.ndarray) else value
         return dict(sorted(values.items()))

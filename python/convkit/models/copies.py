@@ -16,6 +16,7 @@ __all__ = ["restore", "state_of"]
 # Buffers, programs and what follows from the graph.
 _NOT_COPIED = (
     "_store", "_offsets", "_parameters", "_layers", "_loop", "_slots_of", "_runs", "_nodes",
+    "stopped_by",
 )  # fmt: skip
 
 

@@ -77,6 +77,11 @@ class ArrayFeed:
             for run in runs:
                 yield Segment(self.samples, *run)
 
+    def describe(self) -> dict[str, Any]:
+        """What decides which samples the steps take, besides the seed."""
+        passes = self._passes
+        return {"samples": passes.count, "batch_size": passes.batch, "shuffle": passes.shuffle}
+
     def get_state(self) -> dict[str, Any]:
         return self._passes.get_state()
 

@@ -145,11 +145,14 @@ class FullBatchTraining:
             if weights.size != objective.size or not np.array_equal(rounded, now):
                 optimizer.forget()
                 weights = None
+        known = weights is not None and not objective.random
         if weights is None:
             weights = objective.gather(now)
         same = self._left is not None and np.array_equal(self._left, now)
         if self._point is not None and same and not objective.random:
             return self._point
+        if known:  # by another fit, or in another process: what is told does not depend on that
+            evaluations = Evaluations(objective)
         point = evaluations.point(weights)
         if not math.isfinite(point.loss):
             raise objective.failure(weights, epoch)
@@ -184,6 +187,7 @@ class FullBatchTraining:
             raise
         optimizer.keep(done.point.weights, done.memory)
         optimizer.iterations += 1
+        objective.scatter(done.point.gradient, store.gradients)
         self._point, self._left = done.point, store.parameters.copy()
         if done.reason:
             model.stop_training = True

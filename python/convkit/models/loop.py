@@ -22,7 +22,7 @@ from convkit.run import make_executor
 from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
 
-__all__ = ["Loop", "raise_interruption", "rows_of", "weight_of"]
+__all__ = ["Loop", "raise_interruption", "rows_of", "weights_of"]
 
 CACHE = 32  # programs kept, by batch size and the like
 TIME_LIMIT = 0.1  # seconds until a run comes back for Ctrl-C and the progress bar
@@ -69,9 +69,7 @@ class Loop:
             }
         if mode == "train" and compiled is not None:
             optimizer = compiled.optimizer
-            clips = (optimizer.clipnorm, optimizer.global_clipnorm)
-            key += (tuple(optimizer.params().items()), clips)
-            key += (tuple(self.store.stretches(optimizer.decays)),)
+            key += (tuple(optimizer.params().items()), tuple(self.store.stretches()))
             options["optimizer"] = optimizer
         if self.model.store is not self.store:
             raise RuntimeError("the layers of a model cannot change while it runs")
@@ -94,7 +92,8 @@ class Loop:
         totals: Totals,
         *,
         path: tuple[int, ...] = (),
-        single: bool = False,
+        skip: int = 0,
+        most: Callable[[int], int | None] = lambda done: None,
         before: Callable[[int], None] = lambda step: None,
         after: Callable[[int], bool | None] = lambda step: None,
         failed: Callable[[Executor, Segment, Step, int], None] = lambda *_: None,
@@ -111,8 +110,10 @@ class Loop:
             Added to.
         path : tuple of int
             Names the epoch for the shuffle.
-        single : bool
-            Whether to come back after every step.
+        skip : int
+            Steps of the epoch that were done before.
+        most : callable
+            Of the number of steps done: how many more until Python must be back; None: any.
         before, after : callable
             Called with the number of steps done, around each run; `after` returns True to stop.
         failed : callable
@@ -123,8 +124,8 @@ class Loop:
         int
             Steps done.
         """
-        done = 0
-        with closing(feed.epoch(*path)) as segments:
+        done = skip
+        with closing(feed.epoch(*path, skip=skip)) as segments:
             for segment in segments:
                 data = dict(segment.samples.arrays)
                 if segment.order is not None:
@@ -132,26 +133,25 @@ class Loop:
                 executor = self.executor(
                     mode, segment.batch, segment.samples, segment.order is not None, compiled
                 )
-                sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
+                sums = totals.sums_of(executor.program)
                 first, left = segment.first, segment.steps
                 while left:
                     before(done)
                     self.model.build()  # takes shared layers back that a hook used in another model
-                    sums[:] = 0
-                    count = 1 if single else min(left, MOST_STEPS)
+                    count = min(left, MOST_STEPS, most(done) or left)
                     result = self._some(executor, mode, data, count, first, compiled, sums)
                     position = first + result.steps * segment.batch
-                    done_now = position - first
                     totals.add(
-                        executor.program, sums, done_now, rows_of(segment, done_now),
-                        weight_of(segment, first, position),
+                        position - first, rows_of(segment, position - first),
+                        weights_of(segment, first, position),
                     )  # fmt: skip
                     first, left, done = position, left - result.steps, done + result.steps
+                    stop = bool(result.steps and after(done))
                     raise_interruption(result)
+                    if stop:
+                        return done
                     if result.status == "not_finite":
                         failed(executor, segment, result.step, done)
-                    if after(done):
-                        return done
         return done
 
     def _some(
@@ -218,11 +218,15 @@ def rows_of(segment: Segment, samples: int) -> int:
     return samples * math.prod(shape)
 
 
-def weight_of(segment: Segment, begin: int, end: int) -> float:
-    """Sum of the sample weights of the samples from position `begin` to `end`."""
+def weights_of(segment: Segment, begin: int, end: int) -> Array | None:
+    """The sum of the sample weights of each step from position `begin` to `end`, if there are any.
+
+    Step by step, so that a total of them does not depend on where runs end.
+    """
     weights = segment.samples.arrays.get("weight")
     if weights is None:
-        return float(rows_of(segment, end - begin))
-    if segment.order is not None:
-        return float(weights[segment.order[begin:end]].sum(dtype=np.float64))
-    return float(weights[begin:end].sum(dtype=np.float64))
+        return None
+    part = weights[begin:end] if segment.order is None else weights[segment.order[begin:end]]
+    by_step = part.astype(np.float64).reshape(-1, segment.batch * math.prod(part.shape[1:]))
+    steps: Array = by_step.sum(axis=1)
+    return steps

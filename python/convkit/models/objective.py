@@ -19,7 +19,7 @@ from convkit.errors import NonFiniteError
 from convkit.models.compiled import Compiled, Totals
 from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, Segment
-from convkit.models.loop import Loop, raise_interruption, rows_of, weight_of
+from convkit.models.loop import Loop, raise_interruption, rows_of, weights_of
 from convkit.ops.registry import Array, Step
 from convkit.optimizers.line import Point
 from convkit.program import compile_program
@@ -180,8 +180,9 @@ class DataObjective:
             if whole:
                 gradient += self._store.gradients
             rows = rows_of(segment, segment.batch)
-            weight = weight_of(segment, segment.first, segment.first + segment.batch)
-            means.add(executor.program, sums, segment.batch, rows, weight)
+            counted = weights_of(segment, segment.first, segment.first + segment.batch)
+            means.sums_of(executor.program)[...] += sums
+            means.add(segment.batch, rows, counted)
             at = 0
             for name, value in readouts.items():
                 if name == "loss" or name.startswith(TERM):

@@ -49,8 +49,9 @@ class Progress:
         self._steps: int | None = None
         self._start = 0.0
         self._done = 0
+        self._before = 0
 
-    def begin(self, steps: int | None, title: str = "") -> None:
+    def begin(self, steps: int | None, title: str = "", done: int = 0) -> None:
         """Begin an epoch or an evaluation.
 
         Parameters
@@ -59,8 +60,10 @@ class Progress:
             Expected.
         title : str
             "Epoch 1/5".
+        done : int
+            Steps of it that were done in an earlier run.
         """
-        self._title, self._steps, self._done = title, steps, 0
+        self._title, self._steps, self._done, self._before = title, steps, done, done
         self._start = time.perf_counter()
         if self.live:
             from rich.console import Console
@@ -79,19 +82,21 @@ class Progress:
 
             elapsed = time.perf_counter() - self._start
             share = done / self._steps if self._steps else 0.0
-            left = elapsed / done * (self._steps - done) if done and self._steps else elapsed
+            own = done - self._before
+            left = elapsed / own * (self._steps - done) if own and self._steps else elapsed
             filled = round(share * WIDTH)
             text = Text(f"{self._count(done)} ")
             text.append("━" * filled, style="green")
             text.append("━" * (WIDTH - filled), style="bright_black")
-            each = _duration(elapsed / max(done, 1))
+            each = _duration(elapsed / max(own, 1))
             text.append(f" {left:.0f}s {each}/step{format_logs(logs)}")
             self._live.update(text)
 
     def end(self, logs: Mapping[str, Any]) -> None:
         """Finish the epoch or the evaluation."""
         elapsed = time.perf_counter() - self._start
-        each = f"{elapsed:.0f}s {_duration(elapsed / max(self._done, 1))}/step"
+        own = max(self._done - self._before, 1)
+        each = f"{elapsed:.0f}s {_duration(elapsed / own)}/step"
         if self._live is not None:
             from rich.text import Text
 

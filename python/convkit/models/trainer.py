@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,12 +24,13 @@ from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
 from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice
 from convkit.models.diagnose import diagnose
-from convkit.models.epochs import evaluate_feed, fit_feed
+from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
 from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress
+from convkit.models.resume import find
 from convkit.models.saturation import warn_flat_start
 from convkit.ops.registry import Array, Step
 from convkit.run.executor import Executor
@@ -105,6 +107,7 @@ class Trainer(Compilable):
         *,
         split: Any = None,
         test_data: Any = None,
+        resume: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> History:
         """Train.
@@ -139,13 +142,19 @@ class Trainer(Compilable):
         validation_batch_size : int, optional
         validation_freq : int or list of int
             Every how many epochs, or after which epochs (from 1), validation is run.
-
         split : (float, float, float), optional
             Fractions of the samples, drawn by the seed, for training, selection (validation) and
             testing. In History and progress the three parts are "loss", "val_loss" and
             "test_loss"; nothing that decides about training sees the testing part.
         test_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
             The testing part, given apart.
+        resume : path, optional
+            File of a `ModelCheckpoint`. If it exists, the run that it is of goes on from there,
+            in the middle of an epoch too, with weights, optimizer, learning rate, callbacks,
+            History and seed, and ends with the same bits as if it had not been interrupted, given
+            the same script and convkit on the same kind of processor; otherwise training begins.
+            An iterable of batches, a generator too, is read from its beginning, and the batches
+            that are done are skipped.
 
         Returns
         -------
@@ -158,10 +167,13 @@ class Trainer(Compilable):
         NonFiniteError
             If the loss becomes NaN or infinite; the weights are those from before that step.
         TypeError, ValueError
-            If the data does not fit the model.
+            If the data does not fit the model, or `resume` is of another run.
+        OSError
+            If a callback cannot write its file; the weights are whole.
         """
         reject_unknown(Trainer.fit, unknown)
         compiled = self._require_compiled("fit")
+        saved = find(resume, callbacks)  # first, as the parts of the data follow from the seed
         epochs = count("fit", "epochs", epochs, None, least=0)
         initial_epoch = count("fit", "initial_epoch", initial_epoch, None, least=0)
         usual = usual_chunk(self, compiled.optimizer, self._usual_batch)
@@ -223,10 +235,11 @@ class Trainer(Compilable):
         validation = part(parts and parts.selection, validation_data, "validation_data")
         testing = part(parts and parts.testing, test_data, "test_data")
         with self._running("fit"):
-            return fit_feed(
+            fit = Fit(
                 loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
                 callbacks, verbose, testing, parts.rows if parts else {},
             )  # fmt: skip
+            return fit.run(saved)
 
     def evaluate(
         self,

@@ -14,7 +14,7 @@ __all__ = ["Pieces", "name_of", "table"]
 
 # The packages whose public classes are in it, and a few that are not public.
 _PACKAGES = (
-    "activations", "initializers", "layers", "losses", "metrics", "optimizers",
+    "activations", "initializers", "layers", "losses", "metrics", "models", "optimizers",
     "optimizers.line_search", "regularizers", "schedules",
 )  # fmt: skip
 _MORE = (("metrics.from_loss", "LossAsMetric"), ("layers.sequences", "AttachMask"))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit.saving.classes import Pieces
+from convkit.saving.estimators import estimator_from_members
 from convkit.saving.files import member_names, read_archive, write_archive
 from convkit.saving.packing import Layers, pack, unpack
 
@@ -63,6 +64,18 @@ def save_model(
     model: Model, filepath: StrPath, include_optimizer: bool = True, overwrite: bool = True
 ) -> Path:
     """Write a model to a file; see `convkit.Model.save`."""
+    path = with_suffix(filepath)
+    return write_archive(path, model_members(model, include_optimizer), overwrite)
+
+
+def with_suffix(filepath: StrPath) -> Path:
+    """The path of a model's file.
+
+    Raises
+    ------
+    ValueError
+        If it has the suffix of another format.
+    """
     path = Path(filepath)
     path = path if path.suffix else path.with_suffix(SUFFIX)
     if path.suffix != SUFFIX:
@@ -71,7 +84,7 @@ def save_model(
             f"a model is saved as a file {SUFFIX!r}, got {str(filepath)!r}; "
             + (f"call save_weights({str(path)!r})" if weights else f"name it {path.stem}{SUFFIX}")
         )
-    return write_archive(path, model_members(model, include_optimizer), overwrite)
+    return path
 
 
 def model_members(model: Model, include_optimizer: bool = True) -> Members:
@@ -192,7 +205,8 @@ def load_model(
     Returns
     -------
     Model
-        With the same layers, names, weights and predictions.
+        With the same layers, names, weights and predictions. Or one of the models without layers,
+        such as `convkit.models.Perceptron`, which have a ``save`` as well.
 
     Raises
     ------
@@ -207,7 +221,11 @@ def load_model(
         path = path.with_suffix(SUFFIX)
     pieces = Pieces(custom_objects)
     names = member_names(path)
-    wanted = [CONFIG, WEIGHTS] + [name for name in (CONSTANTS,) if name in names]
+    if CONFIG not in names:
+        raise ValueError(
+            f"{path} is not the file of a model: it has {', '.join(names) or 'nothing'}"
+        )
+    wanted = [CONFIG, *(name for name in (WEIGHTS, CONSTANTS) if name in names)]
     wanted += [OPTIMIZER] if compile and OPTIMIZER in names else []
     members = read_archive(path, wanted)
     try:
@@ -236,6 +254,8 @@ def _from_members(members: Mapping[str, Mapping[str, Any]], pieces: Pieces, comp
             f"it has format {version!r}, written by convkit {config.get('convkit')!r}; this one "
             f"reads format {FORMAT}"
         )
+    if "estimator" in config:
+        return estimator_from_members(members, pieces, constants)  # type: ignore[return-value]
     layers: list[Layer] = []
     for i, packed in enumerate(_items(config, "layers", dict)):
         try:
@@ -243,7 +263,7 @@ def _from_members(members: Mapping[str, Mapping[str, Any]], pieces: Pieces, comp
         except ValueError as error:
             raise ValueError(f"layer {i}: {error}") from error
     model = _make(_object(config, "model"), pieces, layers)
-    _set_weights(model, _object(config, "weights"), members[WEIGHTS])
+    _set_weights(model, _object(config, "weights"), members.get(WEIGHTS, {}))
     if compile and "compiled" in config:
         told = unpack(_object(config, "compiled"), pieces, constants, layers)
         try:

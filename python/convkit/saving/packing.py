@@ -96,6 +96,8 @@ def pack(
         return {**value, "config": pack(value["config"], title, arrays, layers)}
     if isinstance(value, dict) and all(isinstance(k, str) and k[:1] != "$" for k in value):
         return {k: pack(v, f"{title}.{k}", arrays, layers) for k, v in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim == 1:
+        return value.tolist()
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and arrays is not None:
         name = f"{title}.{len(arrays)}"
         arrays[name] = value

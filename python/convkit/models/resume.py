@@ -1,0 +1,419 @@
+"""Saving a run of ``fit`` between two steps, and going on from there to the same bits.
+
+All of it is one file, written whole or not at all: that of the model, which ``load_model`` reads,
+with two members more:
+
+training.json
+    The seed, the epoch and what has been done of it, the learning rate, the History and the states
+    of the callbacks; and, to tell whether the file belongs to a run, what was trained on what.
+state.safetensors
+    The arrays among them, such as the best weights that a callback keeps.
+
+Shuffles and dropout masks need no more than that, as they are functions of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convkit import random
+from convkit.callbacks import BackupAndRestore, Callback
+from convkit.layers.base import Layer
+from convkit.models.feeds import ArrayFeed
+from convkit.ops.registry import Array
+from convkit.saving.classes import Pieces
+from convkit.saving.config import Configured
+from convkit.saving.files import read_archive, write_archive
+from convkit.saving.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from convkit.models.epochs import Fit
+    from convkit.models.feeds import Feed
+
+__all__ = ["Saved", "check", "find", "restore", "save"]
+
+StrPath = str | os.PathLike[str]
+
+FORMAT = 1
+TRAINING, STATE = "training.json", "state.safetensors"
+KEYS = (
+    "seed", "epoch", "steps", "part", "feed", "validation", "testing", "optimizer", "own",
+    "trainable", "stopped", "callbacks",
+)  # fmt: skip
+
+
+def save(fit: Fit, path: StrPath) -> None:
+    """Write a file from which a run can go on.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; a file that was there before is left as it is.
+    TypeError
+        If a callback's state holds something else than numbers, strings, arrays, lists and dicts.
+    """
+    arrays: dict[str, Array] = {}
+    members = _members(fit.model)
+    state = _state(fit)
+    if "config.json" not in members:  # where the optimizer's own state is otherwise
+        state["own"] = getattr(fit.compiled.optimizer, "get_state", dict)()
+    members[TRAINING] = {
+        "format": FORMAT,
+        "what": _what(fit),
+        "state": pack(state, "training", arrays),
+    }
+    members[STATE] = arrays
+    write_archive(path, members)
+
+
+def _members(model: Any) -> dict[str, Any]:
+    """The model's own; of one that no file can hold, as it has a lambda, the arrays alone."""
+    from convkit.saving.model import OPTIMIZER, WEIGHTS, model_members
+
+    try:
+        return model_members(model)
+    except TypeError:
+        store = model.store
+        slots = {
+            f"{k}.{p.path}": store.slot(k, p)
+            for k in range(len(store.slots))
+            for p in model.parameters
+        }
+        return {WEIGHTS: {p.path: p.numpy() for p in model.parameters}, OPTIMIZER: slots}
+
+
+class Saved:
+    """What a file holds for a run to go on from; to make one sets the seed.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    what : dict
+        What was trained on what.
+    state : dict
+        Where the run was.
+    weights : list of ndarray
+        All of the model's, in order.
+    slots : list of list of ndarray
+        The optimizer's state of each weight array.
+    seed_before : int
+        For a run that is refused.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of convkit's, or of a model alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from convkit.saving.model import CONFIG, CONSTANTS, OPTIMIZER, WEIGHTS
+
+        self.title = f"[fit] {path}"
+        members = read_archive(path)
+        if TRAINING not in members:
+            raise ValueError(
+                f"{self.title} holds a model, and no state of its training to go on from; load it "
+                "by ck.load_model and leave resume= out"
+            )
+        training = members[TRAINING]
+        if training.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.title} has a state of training in format {training.get('format')}, and "
+                f"this convkit reads format {FORMAT}"
+            )
+        self.path = path
+        self.seed_before = random.current_seed()
+        try:
+            self.what: dict[str, Any] = training["what"]
+            self.state: dict[str, Any] = unpack(training["state"], Pieces(None), members[STATE])
+            self.weights: list[Array] = [members[WEIGHTS][name] for name in self._names]
+            self.slots: list[list[Array]] = [
+                [members[OPTIMIZER][f"{k}.{name}"] for name in self._names]
+                for k in range(len(members[OPTIMIZER]) // max(len(self._names), 1))
+            ]
+            if CONFIG in members:
+                told, constants = members[CONFIG]["optimizer"], members.get(CONSTANTS, {})
+                self.state["own"] = unpack(told["own"], Pieces(None), constants)
+            for name in KEYS:
+                _ = self.state[name]
+            random.set_seed(self.state["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.title} is damaged: {type(error).__name__} {error}") from None
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for name, *_ in self.what["model"]["weights"]]
+
+    def __str__(self) -> str:
+        part, epoch = self.state["part"], self.state["epoch"]
+        return f"{self.path}: epoch {epoch + 1}" + (f", step {part['done'] + 1}" if part else "")
+
+
+def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
+    """The run to go on from, if there is a file of one: `resume`, or a `BackupAndRestore`'s.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `resume` is no path, or the file is of no run.
+    """
+    if resume is not None:
+        try:
+            paths = [Path(resume)]
+        except TypeError:
+            raise TypeError(f"[fit] resume must be the path of a file, not {resume!r}") from None
+    else:
+        listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+        paths = [c.path for c in listed if isinstance(c, BackupAndRestore)]
+    return next((Saved(path) for path in paths if path.exists()), None)
+
+
+# What a run does.
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _plain(owner: Any) -> dict[str, Any]:
+    """An object's class, and its public numbers and words and those of the objects in it."""
+    told: dict[str, Any] = {"class": type(owner).__name__}
+    for name, value in sorted(vars(owner).items()):
+        if name[0] == "_" or name in ("name", "built") or name.endswith("_initializer"):
+            continue
+        value = getattr(value, "kind", value)  # of an activation
+        if isinstance(value, Configured) and not isinstance(value, Layer):
+            told[name] = _plain(value)
+        elif _is_plain(value):
+            told[name] = value
+    return told
+
+
+def _data(feed: Feed | None) -> dict[str, Any]:
+    """What tells whether a feed is over the same data."""
+    if feed is None:
+        return {"samples": 0}
+    return {**(feed.describe() if isinstance(feed, ArrayFeed) else {}), "steps": feed.steps}
+
+
+def _what(fit: Fit) -> dict[str, Any]:
+    """What decides about the bits and cannot change on the way."""
+    compiled, optimizer = fit.compiled, fit.compiled.optimizer
+    return {
+        "model": {
+            "weights": [
+                [p.path, list(p.shape), trained]
+                for p, trained in zip(fit.model.parameters, fit.trained, strict=True)
+            ],
+            "layers": [[layer.name, _plain(layer)] for layer in fit.model.layers],
+        },
+        "loss": _plain(compiled.loss),
+        "regularizer": compiled.regularizer and _plain(compiled.regularizer),
+        "metrics": [m.name for m in compiled.resolve(fit.model.outputs[0].shape[-1])],
+        "optimizer": {
+            "class": type(optimizer).__name__,
+            # A callback may change the learning rate and the momentum: they are states.
+            **{k: v for k, v in optimizer.params().items() if k != "momentum"},
+        },
+        "training data": _data(fit.feed),
+        "validation data": _data(fit.validation),
+        "testing data": _data(fit.testing),
+    }
+
+
+def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None:
+    """Refuse a file of another run.
+
+    Raises
+    ------
+    ValueError
+    """
+    old, new = saved["model"]["weights"], present["model"]["weights"]
+    if len(old) != len(new):
+        raise ValueError(f"{title} is of a model with {len(old)} weights, this one has {len(new)}")
+    for (a, *one), (b, *other) in zip(old, new, strict=True):
+        if a.rpartition(".")[2] != b.rpartition(".")[2] or one != other:
+            told = [
+                f"{p} {tuple(shape)}{'' if trains else ', not trainable'}"
+                for p, (shape, trains) in ((a, one), (b, other))
+            ]
+            raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
+    layers, others = saved["model"]["layers"], present["model"]["layers"]
+    if len(layers) != len(others):
+        raise ValueError(
+            f"{title} is of a model with {len(layers)} layers, this one has {len(others)}"
+        )
+    pairs = zip(layers, others, strict=True)
+    parts = [(f"layer {name!r}", one, other) for (_, one), (name, other) in pairs]
+    parts += [(name, saved[name], present[name]) for name in present if name != "model"]
+    for part, one, other in parts:
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in {**one, **other}:
+                if one.get(key) != other.get(key):
+                    part, one, other = f"{part}: {key}", one.get(key), other.get(key)
+                    break
+        raise ValueError(
+            f"{title} is of another run: its {part} is {one!r}, here it is {other!r}; go on with "
+            "the same, or give resume= another file to start afresh"
+        )
+
+
+# Where a run is.
+
+
+def _callbacks(fit: Fit) -> list[Any]:
+    """The callbacks that keep a state: those that define `get_state`."""
+    return [
+        callback
+        for callback in fit.hooks.callbacks
+        if getattr(type(callback), "get_state", Callback.get_state) is not Callback.get_state
+    ]
+
+
+def _arguments(callback: Any) -> dict[str, Any]:
+    """The arguments of a callback that are numbers and words."""
+    config = callback.get_config() if isinstance(callback, Configured) else {}
+    return {name: value for name, value in config.items() if _is_plain(value)}
+
+
+def _warn_changed(title: str, callback: Any, saved: dict[str, Any]) -> None:
+    """Say what is different in a callback that goes on with a state."""
+    present = _arguments(callback)
+    changed = {n for n in saved.keys() | present.keys() if saved.get(n) != present.get(n)}
+    if changed and getattr(callback, "lasting", True):
+        told = ", ".join(f"{n} was {saved.get(n)}, is {present.get(n)}" for n in sorted(changed))
+        warnings.warn(
+            f"{title} goes on with other arguments of {type(callback).__name__}: {told}; from here "
+            "on the new ones count",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def _state(fit: Fit) -> dict[str, Any]:
+    model, optimizer, part = fit.model, fit.compiled.optimizer, fit.part
+    rate = optimizer.learning_rate
+    return {
+        "seed": random.current_seed(),
+        "epoch": fit.epoch,
+        "steps": fit.steps,
+        "part": part
+        and {
+            "path": list(part.path),
+            "feed": part.feed,
+            "totals": part.totals.get_state(),
+            "done": part.done,
+            "logs": part.logs,
+        },
+        "feed": fit.feed.get_state(),
+        "validation": fit.validation and fit.validation.get_state(),
+        "testing": fit.testing and fit.testing.get_state(),
+        "optimizer": {
+            "iterations": optimizer.iterations,
+            "learning_rate": _plain(rate) if callable(rate) else rate,
+            "momentum": getattr(optimizer, "momentum", None),
+        },
+        "trainable": {
+            "layers": [layer.trainable for layer in model.layers],
+            "weights": [p.trainable for p in model.parameters],
+        },
+        "stopped": fit.stop_reason if fit.stop_lasts else None,
+        "callbacks": [
+            {"class": type(c).__name__, "state": c.get_state(), "arguments": _arguments(c)}
+            for c in _callbacks(fit)
+        ],
+    }
+
+
+def check(fit: Fit, source: Saved) -> None:
+    """Refuse to go on from a state that is of another run.
+
+    Raises
+    ------
+    ValueError
+        If model, loss, data, optimizer or callbacks are not the saved ones; the message says what
+        differs.
+    """
+    try:
+        _check(fit, source)
+    except ValueError:
+        random.set_seed(source.seed_before)
+        raise
+
+
+def _check(fit: Fit, source: Saved) -> None:
+    _compare(source.title, source.what, _what(fit))
+    old = [saved["class"] for saved in source.state["callbacks"]]
+    new = [type(callback).__name__ for callback in _callbacks(fit)]
+    if old != new:
+        raise ValueError(
+            f"{source.title} is of another run: its callbacks that keep a state are "
+            f"{', '.join(old[:-1]) or 'none'}, here they are {', '.join(new[:-1]) or 'none'}; "
+            "give the same ones in the same order, or resume= another file to start afresh"
+        )
+    rate = fit.compiled.optimizer.learning_rate
+    saved = source.state["optimizer"]["learning_rate"]
+    present = _plain(rate) if callable(rate) else rate
+    if isinstance(saved, dict) and saved != present:
+        raise ValueError(
+            f"{source.title} is of another run: its learning rate is {saved}, here it is "
+            f"{present}; go on with the same"
+        )
+    shapes = [p.shape for p in fit.model.parameters]
+    if any(
+        [array.shape for array in arrays] != shapes for arrays in (source.weights, *source.slots)
+    ):
+        raise ValueError(f"{source.title} is damaged: its arrays do not have the stated shapes")
+    for callback, told in zip(_callbacks(fit), source.state["callbacks"], strict=True):
+        _warn_changed(source.title, callback, told["arguments"])
+
+
+def restore(fit: Fit, source: Saved) -> None:
+    """Go on from a state that `check` has passed, once `on_train_begin` has been called."""
+    saved, model, optimizer = source.state, fit.model, fit.compiled.optimizer
+    own = saved["optimizer"]
+    if not isinstance(own["learning_rate"], dict):  # not a schedule
+        optimizer.learning_rate = own["learning_rate"]
+    if own["momentum"] is not None:
+        setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
+    if saved["own"]:
+        getattr(optimizer, "set_state")(saved["own"])  # noqa: B009  (of those that have one)
+    optimizer.iterations = own["iterations"]
+    store = model.store
+    if len(store.slots) != len(source.slots):  # a callback has set another momentum
+        store.reserve_slots(len(source.slots))
+    for k, arrays in enumerate(source.slots):
+        for p, array in zip(model.parameters, arrays, strict=True):
+            store.slot(k, p)[...] = array
+    trainable = saved["trainable"]
+    for layer, value in zip(model.layers, trainable["layers"], strict=True):
+        if layer.trainable != value:  # a callback has frozen it, or the other way round
+            layer.trainable = value
+    for p, value in zip(model.parameters, trainable["weights"], strict=True):
+        if p.trainable != value:
+            p.trainable, p.frozen = value, False
+    for p, value in zip(model.parameters, source.weights, strict=True):
+        p.assign(value)
+    fit.epoch, fit.steps, part = saved["epoch"], saved["steps"], saved["part"]
+    if part is None:
+        fit.feed.set_state(saved["feed"])
+    else:
+        fit.feed.set_state(part["feed"])
+        fit.part = fit.begun(tuple(part["path"]))
+        fit.part.totals.set_state(part["totals"])
+        fit.part.done, fit.part.logs = part["done"], part["logs"]
+    for feed, state in ((fit.validation, saved["validation"]), (fit.testing, saved["testing"])):
+        if feed is not None:
+            feed.set_state(state)
+    for callback, told in zip(_callbacks(fit), saved["callbacks"], strict=True):
+        callback.set_state(told["state"])
+    if saved["stopped"] is not None:
+        model.stop_training, model.stop_reason = True, saved["stopped"]
