@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <variant>
 
 #include "core/cpu_features.h"
 #include "core/kernel.h"
@@ -186,6 +187,53 @@ py::tuple choices(const std::string& op, const std::string& name) {
   throw py::value_error(op + " has no parameter " + name);
 }
 
+// ---- Python inside of a run ---------------------------------------------------------------------
+
+// Callables of an executor's instructions that are written in Python. They are handed over with
+// each run and never owned here, so that the garbage collector sees all that refers to a model.
+using Callables = std::vector<py::object>;
+thread_local const Callables* t_callables = nullptr;
+
+class WithCallables {
+ public:
+  explicit WithCallables(const Callables& callables) : before_(t_callables) {
+    t_callables = &callables;
+  }
+  ~WithCallables() { t_callables = before_; }
+  WithCallables(const WithCallables&) = delete;
+  WithCallables& operator=(const WithCallables&) = delete;
+
+ private:
+  const Callables* before_;
+};
+
+struct PythonParams {
+  int64_t number;  // of the callable among those of the run
+};
+
+// The callable has views of the operands already. What it raises stays set in this thread's Python
+// state and ends the run.
+void call_python(const Call& call) {
+  const OutsideRun outside;
+  const py::gil_scoped_acquire acquire;
+  const auto number = static_cast<std::size_t>(call.as<PythonParams>().number);
+  try {
+    t_callables->at(number)(from_block(*call.step));
+  } catch (py::error_already_set& error) {
+    error.restore();
+    call.pool->cancel();
+  }
+}
+
+const Kernel* python_row() {
+  static const Kernel row = [] {
+    Kernel kernel{"", "python", 0, {}};
+    for (RunFn& run : kernel.run) run = &call_python;
+    return kernel;
+  }();
+  return &row;
+}
+
 // ---- executor -----------------------------------------------------------------------------------
 
 // (buffer, offset, shape, dtype), None where an operand is absent.
@@ -202,19 +250,35 @@ OperandRef to_ref(const std::optional<RefTuple>& t) {
 using InstructionTuple = std::tuple<std::string, std::string, std::string, py::dict,
                                     std::vector<std::optional<RefTuple>>, std::optional<RefTuple>>;
 
-std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& tuples,
+Instruction to_instruction(const InstructionTuple& tuple) {
+  const auto& [op, pass, name, params, operands, workspace] = tuple;
+  Instruction instruction;
+  instruction.kernel = &row_named(op, pass, name);
+  instruction.params = to_params(op_named(op), params);
+  for (const auto& operand : operands) instruction.operands.push_back(to_ref(operand));
+  instruction.workspace = to_ref(workspace);
+  return instruction;
+}
+
+Instruction to_instruction(int64_t number) {
+  Instruction instruction;
+  instruction.kernel = python_row();
+  const PythonParams params{number};
+  instruction.params.resize(sizeof params);
+  std::memcpy(instruction.params.data(), &params, sizeof params);
+  return instruction;
+}
+
+// A number stands for a call to Python.
+using AnyInstruction = std::variant<int64_t, InstructionTuple>;
+
+std::unique_ptr<Executor> make_executor(const std::vector<AnyInstruction>& given,
                                         const std::vector<RefTuple>& readouts,
                                         const std::vector<RefTuple>& guards, int commit,
                                         int64_t batch) {
   std::vector<Instruction> instructions;
-  for (const auto& [op, pass, name, params, operands, workspace] : tuples) {
-    Instruction instruction;
-    instruction.kernel = &row_named(op, pass, name);
-    instruction.params = to_params(op_named(op), params);
-    for (const auto& operand : operands) instruction.operands.push_back(to_ref(operand));
-    instruction.workspace = to_ref(workspace);
-    instructions.push_back(std::move(instruction));
-  }
+  for (const AnyInstruction& each : given)
+    instructions.push_back(std::visit([](const auto& one) { return to_instruction(one); }, each));
   std::vector<Readout> outs;
   for (const RefTuple& readout : readouts) {
     Readout out{to_ref(readout), 1};
@@ -249,7 +313,8 @@ bool poll_signals(void*) {
 
 py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffers, int64_t steps,
                        const StepTuple& step, const std::optional<py::array_t<double>>& rates,
-                       py::array_t<double> sums, double time_limit) {
+                       py::array_t<double> sums, double time_limit, const Callables& callables) {
+  const WithCallables with(callables);
   executor.bind(addresses(buffers));
   RunRequest request;
   request.steps = steps;
@@ -275,13 +340,16 @@ py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffer
 }
 
 py::array_t<double> profile_executor(Executor& executor, const std::vector<py::object>& buffers,
-                                     const StepTuple& step, int repeats) {
+                                     const StepTuple& step, int repeats,
+                                     const Callables& callables) {
+  const WithCallables with(callables);
   executor.bind(addresses(buffers));
   std::vector<double> seconds;
   {
     const py::gil_scoped_release release;
     seconds = executor.profile(to_block(step), repeats);
   }
+  if (PyErr_Occurred()) throw py::error_already_set();
   py::array_t<double> result(
       {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
   std::copy(seconds.begin(), seconds.end(), result.mutable_data());
@@ -334,8 +402,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
            py::arg("guards"), py::arg("commit"), py::arg("batch"))
       .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
-           py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
-      .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));
+           py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"),
+           py::arg("callables") = Callables())
+      .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"),
+           py::arg("callables") = Callables());
 }
 
 }  // namespace

@@ -53,6 +53,9 @@ CLAIMS = {
         and f["300 units"] > 0.96
     ),
     "rnn_classifier": lambda accuracies: min(accuracies.values()) > 0.87,
+    "transfer_domain": lambda a: min(a["CORAL"], a["MMD"]) > a["source alone"] + 0.05,
+    "transfer_features": lambda a: a["features"] > max(0.84, a["from scratch"]),
+    "transfer_finetune": lambda a: a["fine-tuned"] > max(0.85, a["from scratch"]),
     "tsp": lambda ratio: 1 - 1e-9 <= ratio < 1.05,
     "vgg": lambda accuracy: accuracy > 0.8,
     "xor": xor,

@@ -3,6 +3,36 @@
 
 #include "core/kernel.h"
 
+#define CK_OPS(X)    \
+  X(gather_rows)     \
+  X(conv2d)          \
+  X(pool2d)          \
+  X(dense)           \
+  X(activation)      \
+  X(softmax)         \
+  X(batch_norm)      \
+  X(channel_scale)   \
+  X(lrn)             \
+  X(dropout)         \
+  X(add)             \
+  X(concatenate)     \
+  X(loss)            \
+  X(accuracy)        \
+  X(confusion)       \
+  X(histogram)       \
+  X(moments)         \
+  X(hopfield)        \
+  X(pad2d)           \
+  X(upsample2d)      \
+  X(transpose)       \
+  X(rnn)             \
+  X(rbf)             \
+  X(scatter)         \
+  X(embedding)       \
+  X(mask)            \
+  X(penalty)         \
+  X(gradient_scale)  \
+  X(domain_distance) \
 #define CK_OPS(X)  \
   X(gather_rows)   \
   X(conv2d)        \
@@ -14,6 +44,7 @@
   X(channel_scale) \
   X(lrn)           \
   X(dropout)       \
+  X(augment)       \
   X(add)           \
   X(concatenate)   \
   X(loss)          \

@@ -346,6 +346,8 @@ void ThreadPool::set_poll(PollFn poll, void* context) {
 
 bool ThreadPool::cancelled() const { return t_context.cancelled; }
 
+void ThreadPool::cancel() { t_context.cancelled = true; }
+
 void ThreadPool::clear_cancelled() { t_context.cancelled = false; }
 
 void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_threads) {

@@ -90,6 +90,7 @@ class ThreadPool {
   // on another thread may still call the old poll, with either context. Null: none.
   void set_poll(PollFn poll, void* context);
   bool cancelled() const;
+  void cancel();  // as if poll had returned true: what runs on this thread is to end
   void clear_cancelled();
 
   ThreadPool(const ThreadPool&) = delete;

@@ -41,15 +41,10 @@ thread_local Poll t_poll;
 // The pool has one poll function for all threads, so this one asks for the thread's own. It may run
 // the user's Python signal handlers, which expect ordinary arithmetic.
 bool poll_this_thread(void*) {
-  const Poll poll = t_poll;
-  if (!poll.request || !poll.request->poll) return false;
-  const auto mode = DenormalsFlushed::mode();
-  DenormalsFlushed::set_mode(poll.caller_mode);
-  t_poll = {};  // a handler may run programs of its own
-  const bool stop = poll.request->poll(poll.request->poll_context);
-  t_poll = poll;
-  DenormalsFlushed::set_mode(mode);
-  return stop;
+  const RunRequest* request = t_poll.request;
+  if (!request || !request->poll) return false;
+  const OutsideRun outside;
+  return request->poll(request->poll_context);
 }
 
 // During a run the pool polls for signals; afterwards it forgets that it was cancelled.
@@ -74,6 +69,17 @@ class Polling {
 };
 
 }  // namespace
+
+OutsideRun::OutsideRun()
+    : request_(t_poll.request), caller_mode_(t_poll.caller_mode), mode_(DenormalsFlushed::mode()) {
+  DenormalsFlushed::set_mode(caller_mode_);
+  t_poll = {};
+}
+
+OutsideRun::~OutsideRun() {
+  t_poll = {request_, caller_mode_};
+  DenormalsFlushed::set_mode(mode_);
+}
 
 std::atomic<int64_t>& run_count(const Kernel& kernel) {
   static std::mutex mutex;
@@ -179,6 +185,9 @@ RunResult Executor::run(const RunRequest& request) {
 
 std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
   const DenormalsFlushed flushed;
+  ThreadPool& pool = ThreadPool::instance();
+  const RunRequest nothing_polled;
+  const Polling polling(pool, nothing_polled, flushed.saved());
   std::vector<double> seconds;
   block_ = block;
   for (int r = 0; r < repeats; ++r) {
@@ -186,6 +195,7 @@ std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
       const double start = now();
       bound.run(bound.call);
       seconds.push_back(now() - start);
+      if (pool.cancelled()) return seconds;
     }
     if (commit_ < size()) ++block_.step;
   }

@@ -1,4 +1,5 @@
-// The native executor: runs the instructions of a program, step after step, without Python.
+// The native executor: runs the instructions of a program, step after step. It knows no Python; a
+// kernel of an instruction may call it all the same, see OutsideRun.
 #pragma once
 
 #include <atomic>
@@ -83,6 +84,21 @@ class Executor {
   std::vector<const double*> readout_data_;
   std::vector<Tensor> guard_tensors_;
   StepBlock block_;
+};
+
+// While it lives, this thread is as it was before its run: with the denormal mode of the caller and
+// nothing polled, so that who is called from inside of the run may run programs of its own.
+class OutsideRun {
+ public:
+  OutsideRun();
+  ~OutsideRun();
+  OutsideRun(const OutsideRun&) = delete;
+  OutsideRun& operator=(const OutsideRun&) = delete;
+
+ private:
+  const RunRequest* request_;
+  DenormalsFlushed::Mode caller_mode_;
+  DenormalsFlushed::Mode mode_;
 };
 
 // How often a row has run in this process: the proof that a test tested what it names.

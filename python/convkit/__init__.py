@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convkit import (
         activations,
         callbacks,
+        data,
         datasets,
         initializers,
         layers,
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
         testing,
         utils,
     )
+    from convkit.activations import CustomActivation as Activation
     from convkit.layers.input import Input
+    from convkit.losses.custom import CustomLoss as Loss
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
     from convkit.random import set_seed
@@ -44,8 +47,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Activation",
     "BuildError",
     "Input",
+    "Loss",
     "Model",
     "NonFiniteError",
     "NotCompiledError",
@@ -53,6 +58,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "data",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -82,7 +88,9 @@ _MODULES = frozenset(
     }
 )  # fmt: skip
 _OBJECTS = {
+    "Activation": "convkit.activations:CustomActivation",
     "Input": "convkit.layers.input",
+    "Loss": "convkit.losses.custom:CustomLoss",
     "Model": "convkit.models.model",
     "Sequential": "convkit.models.sequential",
     "check_gradients": "convkit.testing",
@@ -97,7 +105,8 @@ def __getattr__(name: str) -> Any:
     if name == "_core":
         return _native_module()
     if name in _OBJECTS:
-        value = getattr(importlib.import_module(_OBJECTS[name]), name)
+        module, _, own = _OBJECTS[name].partition(":")
+        value = getattr(importlib.import_module(module), own or name)
         globals()[name] = value
         return value
     if name in _MODULES:

@@ -1,6 +1,6 @@
 """Types of the native module; csrc/module.cpp is its source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Buffer:
 class Executor:
     def __init__(
         self,
-        instructions: Sequence[tuple[Any, ...]],
+        instructions: Sequence[tuple[Any, ...] | int],
         readouts: Sequence[_Reference | None],
         guards: Sequence[_Reference | None],
         commit: int,
@@ -64,7 +64,12 @@ class Executor:
         learning_rates: NDArray[Any] | None,
         sums: NDArray[Any],
         time_limit: float,
+        callables: Sequence[Callable[[_Step], None]] = ...,
     ) -> tuple[int, str, _Step, BaseException | None]: ...
     def profile(
-        self, buffers: Sequence[NDArray[Any]], step: _Step, repeats: int
+        self,
+        buffers: Sequence[NDArray[Any]],
+        step: _Step,
+        repeats: int,
+        callables: Sequence[Callable[[_Step], None]] = ...,
     ) -> NDArray[Any]: ...

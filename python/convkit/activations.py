@@ -1,6 +1,7 @@
 """Activation functions: to call on arrays, and to name in a layer's ``activation=``.
 
-Each is an `ActivationFunction`: a callable that knows which kernel it stands for.
+Each is an `ActivationFunction`: a callable that knows which kernel it stands for. One's own, from a
+function and its derivative, is a `CustomActivation`, also called ``ck.Activation``.
 
 >>> from convkit import activations
 >>> activations.relu.kind
@@ -11,7 +12,9 @@ True
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,9 +22,13 @@ from numpy.typing import ArrayLike
 from convkit.errors import did_you_mean
 from convkit.saving.config import Configured
 
+if TYPE_CHECKING:
+    from convkit.ops.registry import Array
+    from convkit.program.program import Builder, Value
+
 __all__ = [
-    "ActivationFunction", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hardtanh",
-    "leaky_relu", "linear", "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid",
+    "ActivationFunction", "CustomActivation", "elu", "exponential", "gelu", "get", "hard_sigmoid",
+    "hardtanh", "leaky_relu", "linear", "log_softmax", "relu", "scaled_tanh", "selu", "sigmoid",
     "silu", "softmax", "softplus", "softsign", "step", "swish", "tanh",
 ]  # fmt: skip
 
@@ -132,6 +139,141 @@ class ActivationFunction(Configured):
         return self.kind if self.alpha == default else f"{self.kind}({self.alpha:g})"
 
 
+class CustomActivation(ActivationFunction):
+    """An elementwise function of one's own; also ``ck.Activation``.
+
+    It goes wherever an ``activation=`` does, and the native executor calls it. The derivative is
+    compared with central differences in float64 when the object is made, on numbers of both signs,
+    but at kinks and outside of the function's domain.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x) -> y`` on an array of any shape, float32 or float64, each number by itself. It must
+        not write to x, nor keep x beyond the call.
+    df : callable
+        The derivative of y with respect to x, of x's shape: ``df(x)`` or, where it takes two
+        arguments without defaults, ``df(x, y)``, which may use that y is known.
+    name : str, optional
+        For messages and listings; by default f's name.
+
+    Raises
+    ------
+    TypeError
+        If f or df cannot be called, or returns something else than an array of real numbers. One of
+        another dtype than x's is converted.
+    ValueError
+        If f is not elementwise, or df is not its derivative.
+
+    Examples
+    --------
+    >>> import convkit as ck
+    >>> import numpy as np
+    >>> square_plus = ck.Activation(
+    ...     lambda x: (x + np.sqrt(x * x + 4)) / 2, lambda x, y: y / np.sqrt(x * x + 4)
+    ... )
+    >>> float(square_plus(np.float64(0)))
+    1.0
+    """
+
+    def __init__(
+        self, f: Callable[[Array], Any], df: Callable[..., Any], name: str | None = None
+    ) -> None:
+        super().__init__("own")
+        self.f, self.df = f, df
+        self.name = str(name or getattr(f, "__name__", type(f).__name__)).strip("<>")
+        self.__name__ = self.name
+        for argument, value in (("f", f), ("df", df)):
+            if not callable(value):
+                raise TypeError(f"{self.title}: {argument} must be a function, got {value!r}")
+        self._from_both = _takes_output(self.title, df)
+        self._check()
+
+    @property
+    def title(self) -> str:
+        """The activation in error messages: activation 'square_plus'."""
+        return f"activation {self.name!r}"
+
+    def __call__(self, x: Any, alpha: float | None = None, **options: Any) -> Any:
+        """Apply the function to an array, or to a node of a functional model."""
+        self.with_options(alpha, **options)  # has none, and says so
+        from convkit.models.graph import Node
+
+        if isinstance(x, Node):
+            from convkit.layers.activations import Activation
+
+            return Activation(self)(x)
+        array = np.asarray(x)
+        if array.dtype.kind != "f":
+            array = array.astype(np.float32)
+        return self._user_function().forward(array, shape=array.shape)
+
+    def emit(self, builder: Builder, x: Value) -> Value:
+        """Append it to a program."""
+        params: dict[str, Any] = {"function": self._user_function()}
+        y = builder.emit("function", "forward", [x], params, out=[x.spec])[0]
+        assert y is not None
+        return y
+
+    def _user_function(self) -> Any:
+        from convkit.ops.function import UserFunction
+
+        names = ("function f", "derivative df")
+        return UserFunction(self.title, self._forward, self._backward, names=names, label=self.name)
+
+    def _forward(self, x: Array) -> Any:
+        return as_real(self.f(x), x.dtype)
+
+    def _backward(self, dy: Array, y: Array, x: Array) -> Any:
+        slope = self.df(x, y) if self._from_both else self.df(x)
+        slope = as_real(slope, x.dtype)
+        return dy * slope if np.shape(slope) == x.shape else slope  # which is refused
+
+    def _check(self) -> None:
+        from convkit.testing.trials import samples, try_function  # which import models
+
+        call, shape = self._user_function(), (4, 10)
+        hint = "df must return dy/dx at each x"
+        trials = ([x] for x in samples((40,)))
+        try_function(call, trials, (), hint, unit="number", random=False, required="")
+        with np.errstate(all="ignore"):
+            for x in samples(shape):
+                call.forward(x.astype(np.float32), shape=shape)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CustomActivation):
+            return NotImplemented
+        return (self.f, self.df) == (other.f, other.df)
+
+    def __hash__(self) -> int:
+        return hash((self.f, self.df))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def as_real(result: Any, dtype: Any) -> Any:
+    """An array of real numbers in that dtype; anything else as it is."""
+    if isinstance(result, np.ndarray | np.generic) and result.dtype.kind in "biuf":
+        return result.astype(dtype, copy=False)
+    return result
+
+
+def _takes_output(title: str, df: Callable[..., Any]) -> bool:
+    """Whether a derivative is df(x, y) rather than df(x)."""
+    if isinstance(df, np.ufunc):
+        count = df.nin
+    else:
+        parameters = inspect.signature(df).parameters.values()
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        needed = [p for p in parameters if p.kind in positional and p.default is p.empty]
+        any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        count = 2 if any_number and len(needed) < 2 else len(needed)
+    if count not in (1, 2):
+        raise TypeError(f"{title}: df takes (x) or (x, y), not {count} arguments")
+    return count == 2
+
+
 linear = ActivationFunction("linear")
 relu = ActivationFunction("relu")
 leaky_relu = ActivationFunction("leaky_relu")
@@ -178,7 +320,7 @@ def get(identifier: Any) -> ActivationFunction:
     ValueError
         If there is no activation of that name.
     TypeError
-        If it is a callable that has no kernel, or no activation at all.
+        If it is a callable without a derivative, or no activation at all.
     """
     if identifier is None:
         return linear
@@ -198,7 +340,8 @@ def get(identifier: Any) -> ActivationFunction:
     if (name := getattr(identifier, "__name__", "")) in _KNOWN:
         hint = f"; did you mean {name!r}?"
     raise TypeError(
-        f"activation={what} has no kernel. Accepted are a name ({', '.join(sorted(_KNOWN))}), a "
+        f"activation={what} has no derivative to train by: make it ck.Activation(f, df) with df(x) "
+        f"its derivative. Accepted as well are a name ({', '.join(sorted(_KNOWN))}), a "
         "function of convkit.activations or convkit.nn, and an activation layer such as "
         f"layers.LeakyReLU(0.1){hint}"
     )

@@ -2,14 +2,16 @@
 
 import os
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 import convkit as ck
-from convkit.data.files import FileRows, MappedRows, MemoryRows, is_mapped, rows_of
+from convkit.data.files import DESCRIPTORS, FileRows, MappedRows, MemoryRows, is_mapped, rows_of
 from convkit.models import streams
 from convkit.models.data import check_samples
+from convkit.models.feeds import ArrayFeed
 from models.conftest import blobs, classifier, convnet, images
 
 
@@ -24,6 +26,19 @@ def no_threads_left():
     before = threading.active_count()
     yield
     assert threading.active_count() == before
+
+
+class Numbered:
+    """Batches by number."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, n):
+        return self.batches[n]
 
 
 def mapped(path, array, mode="r"):
@@ -43,7 +58,10 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("shuffle", [True, False, "batch"])
-@pytest.mark.parametrize("options", [{}, {"steps_per_epoch": 5}, {"validation_split": 0.3}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps_per_epoch": 5}, {"validation_split": 0.3}, {"split": (0.5, 0.25, 0.25)}],
+)
 def test_the_same_bits_as_in_memory(tmp_path, shuffle, options):
     x, y = images(40)
     want = trained(x, y, shuffle=shuffle, **options)
@@ -52,6 +70,27 @@ def test_the_same_bits_as_in_memory(tmp_path, shuffle, options):
     both = mapped(tmp_path / "y.npy", y)
     assert_same(trained(file, both, shuffle=shuffle, **options), want)
     assert_same(trained(x, both, shuffle=shuffle, **options), want)
+
+
+@pytest.mark.parametrize("shuffle", [True, False, "batch"])
+def test_an_epoch_from_the_middle(tmp_path, shuffle):
+    x, y = images(40)
+    model = convnet()
+    file = mapped(tmp_path / "x.npy", x)
+    feeds = [
+        ArrayFeed(check_samples("fit", model, data, y, loss=model.loss), 6, shuffle)
+        for data in (x, file)
+    ]
+    for skip in range(8):
+        taken = []
+        for feed in feeds:
+            steps = []
+            for s in feed.epoch(3, skip=skip):
+                rows = np.arange(s.samples.count) if s.order is None else s.order
+                for k in range(s.first, s.first + s.steps * s.batch, s.batch):
+                    steps.append(s.samples.arrays["x"][rows[k : k + s.batch]].tobytes())
+            taken.append(steps)
+        assert taken[0] == taken[1] and len(taken[0]) == 7 - min(skip, 7)
 
 
 def test_orders_differ():
@@ -152,24 +191,22 @@ def test_only_what_is_needed_is_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "view",
     [
-        lambda a: a, lambda a: a[3:], lambda a: a[::2], lambda a: a[::-1], lambda a: a[5:9, 2:, 1:],
-        lambda a: a.reshape(20, -1), lambda a: np.asarray(a[2:])[3:],
-        lambda a: a.transpose(2, 0, 1), lambda a: a[..., None],
+        lambda a: a, lambda a: a[3:], lambda a: a[::2], lambda a: a[::-1], lambda a: a[..., None],
+        lambda a: a[5:9, 2:, 1:], lambda a: a.reshape(20, -1), lambda a: np.asarray(a[2:])[3:],
+        lambda a: a.transpose(2, 0, 1),
     ],
 )  # fmt: skip
 def test_rows_of_views(tmp_path, mode, view):
     array = np.arange(20 * 7 * 5, dtype=np.int32).reshape(20, 7, 5)
     part, want = view(mapped(tmp_path / "a.npy", array, mode)), view(array)
-    source = rows_of(part)
-    if mode == "c" or not want[:1].flags.c_contiguous:
-        assert isinstance(source, MappedRows)
-    else:
-        assert isinstance(source, FileRows)
-    rng = np.random.default_rng(0)
-    for rows in (np.arange(len(want)), rng.permutation(len(want)), rng.integers(0, len(want), 50)):
-        out = np.empty((len(rows), *want.shape[1:]), np.int32)
-        source.read(rows, out)
-        assert np.array_equal(out, want[rows])
+    n, rng = len(want), np.random.default_rng(0)
+    with closing(rows_of(part)) as source:
+        through_map = mode == "c" or not want[:1].flags.c_contiguous
+        assert isinstance(source, MappedRows if through_map else FileRows)
+        for rows in (np.arange(n), rng.permutation(n), rng.integers(0, n, 50)):
+            out = np.empty((len(rows), *want.shape[1:]), np.int32)
+            source.read(rows, out)
+            assert np.array_equal(out, want[rows])
 
 
 def test_private_changes_are_seen(tmp_path):
@@ -194,7 +231,8 @@ def test_another_file_of_the_same_name_is_not_read(tmp_path):
     file = mapped(tmp_path / "x.npy", x)
     np.save(tmp_path / "new.npy", np.zeros_like(x))
     os.replace(tmp_path / "new.npy", tmp_path / "x.npy")
-    assert isinstance(rows_of(file), MappedRows)
+    with closing(rows_of(file)) as source:
+        assert isinstance(source, FileRows if os.path.isdir(DESCRIPTORS) else MappedRows)
     assert_same(trained(file, y, classifier), trained(x, y, classifier))
     os.remove(tmp_path / "x.npy")
     assert_same(trained(file, y, classifier), trained(x, y, classifier))
@@ -264,11 +302,13 @@ def test_a_sample_that_is_not_finite_is_named(tmp_path):
             )
 
 
-@pytest.mark.parametrize("opened", [True, False])
-def test_a_file_that_is_cut_off(tmp_path, opened):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_file_that_is_cut_off(tmp_path, named):
     x, y = blobs(4000)
     file, path = mapped(tmp_path / "x.npy", x), tmp_path / "x.npy"
-    if not opened:  # through the map, since the name is gone
+    if not named:
+        if not os.path.isdir(DESCRIPTORS):
+            pytest.skip("read through the map, where this may kill the process")
         os.rename(path, tmp_path / "other.npy")
         path = tmp_path / "other.npy"
     model = classifier()
@@ -282,6 +322,16 @@ def test_a_file_that_is_cut_off(tmp_path, opened):
         model.fit(file, y, batch_size=8, callbacks=[hook], verbose=0)
     assert 4 <= model.optimizer.iterations < 100
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_a_map_that_is_cut_off_between_reads(tmp_path):
+    file = mapped(tmp_path / "x.npy", np.ones((1000, 4, 4)))[:, :, :2]
+    source, out = rows_of(file), np.zeros((3, 4, 2))
+    source.read(np.arange(3), out)
+    assert isinstance(source, MappedRows) and (out == 1).all()
+    os.truncate(tmp_path / "x.npy", 5000)
+    with pytest.raises(OSError, match=r"was cut from 128128 to 5000 bytes"):
+        source.read(np.arange(3), out)
 
 
 def test_stopping_in_an_epoch_leaves_no_thread(tmp_path):
@@ -308,3 +358,47 @@ def test_an_interrupted_callback_leaves_no_thread(tmp_path):
             mapped(tmp_path / "x.npy", x), y, batch_size=4, callbacks=[hook], verbose=0
         )
     assert not [t for t in threading.enumerate() if t.name.startswith("convkit-data")]
+
+
+def test_full_batch_training(tmp_path):
+    def model():
+        return classifier(optimizer="lbfgs")
+
+    x, y = blobs(40)
+    file, label = mapped(tmp_path / "x.npy", x), mapped(tmp_path / "y.npy", y)
+    want = trained(x, y, model)
+    assert_same(trained(file, label, model), want)
+
+
+@pytest.mark.parametrize("kind", ["mapped", "by number"])
+def test_resumed_in_the_middle_of_an_epoch(tmp_path, kind):
+    """Augmented images from a file, or batches by number: the same bits as without a break."""
+    x, y = images(40)
+    file = mapped(tmp_path / "x.npy", x)
+    data = {"x": file, "y": y, "batch_size": 6}
+    if kind == "by number":
+        data = {"x": Numbered([(x[i : i + 6], y[i : i + 6]) for i in range(0, 40, 6)])}
+
+    def network():
+        ck.set_seed(5)
+        model = ck.Sequential(
+            [ck.Input((8, 8, 1)), ck.layers.RandomTranslation(0.2, 0.2),
+             ck.layers.RandomFlip("horizontal"), ck.layers.Flatten(),
+             ck.layers.Dense(4, "softmax")]
+        )  # fmt: skip
+        model.compile(ck.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
+        return model
+
+    def saving():
+        return [
+            ck.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}-{batch}.convkit"), save_freq=5)
+        ]
+
+    model = network()
+    model.fit(**data, epochs=3, callbacks=saving(), verbose=0)
+    files = sorted(tmp_path.glob("*.convkit"))
+    assert len(files) == 4
+    for path in files:
+        again = network()
+        again.fit(**data, epochs=3, resume=path, callbacks=saving(), verbose=0)
+        assert_same(again.get_weights(), model.get_weights())

@@ -263,14 +263,23 @@ def test_an_executor_follows_a_change_of_isa_and_threads():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
 
-def test_a_row_in_python_makes_native_eager():
+def test_a_row_in_python_runs_inside_of_the_native_executor():
+    """The reference as a user's row: Python computes in float64 what the kernel does."""
+    expected = small(dropout=0.0)
+    make_executor("native", expected.program, expected.store).run(
+        expected.data, 3, Step(), np.full(3, 0.1), np.zeros(1)
+    )
     ck.ops.register("dense", "mine", ck.ops.registry.get("dense")["forward"].reference)
     try:
-        work = small()
-        assert type(make_executor("native", work.program, work.store)) is EagerExecutor
+        work = small(dropout=0.0)
+        executor = make_executor("native", work.program, work.store)
+        assert type(executor) is NativeExecutor
+        assert [i.row.name for i in work.program.instructions].count("mine") == 1
+        result = executor.run(work.data, 3, Step(), np.full(3, 0.1), np.zeros(1))
     finally:
         ck.ops.unregister("dense", "mine")
-    assert type(make_executor("native", small().program, work.store)) is NativeExecutor
+    assert (result.status, result.steps, result.error) == ("done", 3, None)
+    np.testing.assert_allclose(work.store.parameters, expected.store.parameters, atol=1e-6)
 
 
 def test_an_unknown_executor_suggests_the_nearest():

@@ -133,7 +133,7 @@ def test_a_mistake_below_the_bound_is_rounding():
         assert compare(model, x, y, "reference", "eager").agrees
 
 
-def test_with_a_row_in_python_native_means_eager_as_in_training():
+def test_a_row_in_python_is_compared_in_the_native_executor():
     model, (x, y) = small(), batch()
     with planted("dense", "forward", add_a_thousandth):
         found = compare(model, x, y, "reference", "native")

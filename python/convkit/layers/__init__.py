@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from convkit.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
+from convkit.layers.adaptation import CORAL, MMD, AuxiliaryLoss, GradientReversal
+from convkit.layers.augmentation import (
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from convkit.layers.base import Layer
 from convkit.layers.conv_transpose import Conv2DTranspose, Convolution2DTranspose
 from convkit.layers.convolution import Conv2D, Convolution2D
@@ -15,6 +23,7 @@ from convkit.layers.lambdas import Lambda
 from convkit.layers.merge import Add, Concatenate, add, concatenate
 from convkit.layers.names import reset_names
 from convkit.layers.normalization import BatchNormalization, LocalResponseNormalization
+from convkit.layers.own import Function
 from convkit.layers.parameter import Parameter
 from convkit.layers.pooling import (
     AveragePooling2D,
@@ -30,16 +39,20 @@ from convkit.layers.rbf import RBF, EuclideanRBF
 from convkit.layers.recurrent import GRU, LSTM, SimpleRNN
 from convkit.layers.sequences import Masking, RepeatVector
 from convkit.layers.shape import Cropping2D, Permute, UpSampling2D, ZeroPadding2D
+from convkit.layers.standardization import Normalization
 from convkit.layers.subsampling import Subsampling2D
 from convkit.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "CORAL",
     "ELU",
     "GRU",
     "LSTM",
+    "MMD",
     "RBF",
     "Activation",
     "Add",
+    "AuxiliaryLoss",
     "AveragePooling2D",
     "AvgPool2D",
     "BatchNormalization",
@@ -57,10 +70,12 @@ __all__ = [
     "Embedding",
     "EuclideanRBF",
     "Flatten",
+    "Function",
     "GlobalAveragePooling2D",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "GlobalMaxPooling2D",
+    "GradientReversal",
     "Input",
     "InputLayer",
     "Lambda",
@@ -70,8 +85,14 @@ __all__ = [
     "Masking",
     "MaxPool2D",
     "MaxPooling2D",
+    "Normalization",
     "Parameter",
     "Permute",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

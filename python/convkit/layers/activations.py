@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from convkit import activations
-from convkit.activations import ActivationFunction
+from convkit.activations import ActivationFunction, CustomActivation
 from convkit.layers.base import Layer
 from convkit.ops.activation import activation_params
 
@@ -19,6 +19,8 @@ __all__ = ["ELU", "Activation", "LeakyReLU", "ReLU", "Softmax"]
 
 def emit_activation(builder: Builder, x: Value, function: ActivationFunction) -> Value:
     """Append an activation as an op of its own; fusing it is up to the program."""
+    if isinstance(function, CustomActivation):
+        return function.emit(builder, x)
     if function.kind == "linear":
         return x
     if function.row_wise:

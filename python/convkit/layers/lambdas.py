@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convkit.layers.base import Layer, check_shape
-from convkit.ops.function import UserFunction, writes_to_argument
+from convkit.ops.function import UserFunction
 from convkit.ops.registry import Array, Spec
 
 if TYPE_CHECKING:
@@ -17,22 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Lambda"]
 
-ENTRIES = 200  # of the gradient are compared with differences
-TOLERANCE = 1e-6
-
 
 class Lambda(Layer):
     """A function of NumPy arrays as a layer.
 
-    Python calls it once a step, so a model with one runs kernel by kernel, as with
-    ``compile(run_eagerly=True)``. It is tried when the layer is connected.
+    The native executor calls it, once in a step; all else runs as in a model without one. It is
+    tried when the layer is connected. See `Function` for a layer of one's own with weights.
 
     Parameters
     ----------
     function : callable
         ``function(x) -> y``, on a batch x whose first axis is that of the samples. It treats each
         sample by itself, gives the same result each time, and returns an array of x's dtype:
-        float32, and float64 where the layer is checked. It must not write to x.
+        float32, and float64 where the layer is checked. It must not write to x, nor keep x beyond
+        the call: the memory is used again.
     output_shape : sequence of int, optional
         Of one sample; by default it is asked of the function, with a batch of two zeros.
     mask, arguments : None
@@ -112,79 +110,25 @@ class Lambda(Layer):
         return y
 
     def _user_function(self) -> UserFunction:
-        return UserFunction(self.title, self.function, self.gradient)
+        gradient = None if self.gradient is None else self._gradient
+        return UserFunction(self.title, self.function, gradient)
+
+    def _gradient(self, dy: Array, y: Array, x: Array) -> Any:
+        assert self.gradient is not None
+        return self.gradient(dy, x, y)
 
     def _try(self, sample: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the result for one sample, after checks on two."""
-        call = self._user_function()
-        with np.errstate(all="ignore"):
-            if self.output_shape is None:
-                zeros = np.broadcast_to(np.float32(0), (2, *sample))  # cannot be written to
+        from convkit.testing.trials import samples, try_function  # which import models
+
+        call, shape = self._user_function(), self.output_shape
+        if shape is None:
+            zeros = np.broadcast_to(np.float32(0), (2, *sample))  # cannot be written to
+            with np.errstate(all="ignore"):
                 shape = call.forward(zeros).shape[1:]
-            else:
-                shape = self.output_shape
-            for x in _samples(sample):
-                try:
-                    y = call.forward(x, (2, *shape))
-                except (ArithmeticError, ValueError) as error:
-                    raised = error.__cause__ or error  # by the function, or by the checks
-                    checks = raised is error and self.title in str(error)
-                    if checks or writes_to_argument(raised):
-                        raise
-                    continue  # x is not in the function's domain
-                if not np.isfinite(y).all():
-                    continue
-                alone = np.concatenate([call.forward(x[:1]), call.forward(x[1:])])
-                if alone.shape != y.shape or not np.allclose(alone, y, 1e-6, 1e-9):
-                    raise ValueError(
-                        f"{self.title}: the function gives a sample another result in a batch than "
-                        "alone; it must treat each sample (row) by itself, and the same each time"
-                    )
-                if self.gradient is not None:
-                    self._check_gradient(call, x, y)
+        hint = (
+            "gradient(dy, x, y) must return dy times the derivative, summed over what each entry "
+            "of x has a part in"
+        )
+        try_function(call, ([x] for x in samples((2, *sample))), shape, hint)
         return shape
-
-    def _check_gradient(self, call: UserFunction, x: Array, y: Array) -> None:
-        """Compare the gradient with central differences, and name the worst entry if it is wrong.
-
-        Raises
-        ------
-        ValueError
-        """
-        from convkit.testing.differences import compare_entry  # which imports models
-
-        dy = np.random.Generator(np.random.Philox(1)).standard_normal(y.shape)
-        shown = [dy.view(), x, y.view()]
-        for array in shown:
-            array.flags.writeable = False  # as when the model runs
-        dx = call.backward(*shown)
-        moved = x.copy()  # writable, and so only its copies are shown to the function
-
-        def loss() -> float:
-            return float((dy * call.forward(moved.copy(), y.shape)).sum())
-
-        middle, worst = loss(), (-1.0, 0, 0.0)
-        for at in np.unique(np.linspace(0, x.size - 1, min(x.size, ENTRIES)).astype(int)):
-            error, difference, smooth = compare_entry(
-                loss, moved.reshape(-1), int(at), float(dx.flat[at]), middle, TOLERANCE
-            )
-            if smooth and error > worst[0]:
-                worst = (error, int(at), difference)
-        error, at, difference = worst
-        if error > TOLERANCE:
-            position = ", ".join(str(int(k)) for k in np.unravel_index(at, x.shape))
-            raise ValueError(
-                f"{self.title}: the gradient is wrong. At x[{position}] = {x.flat[at]:.6g} it "
-                f"gives {dx.flat[at]:.6g}, central differences of the function give "
-                f"{difference:.6g} (relative error {error:.2g}); gradient(dy, x, y) must return "
-                "dy times the derivative, summed over what each entry of x has a part in"
-            )
-
-
-def _samples(sample: tuple[int, ...]) -> Iterator[Array]:
-    """Two samples each: of both signs, between 0 and 1, and above 1, for functions with domains."""
-    rng = np.random.Generator(np.random.Philox(0))
-    shape = (2, *sample)
-    for x in (rng.standard_normal(shape), rng.uniform(0, 1, shape), rng.uniform(1, 2, shape)):
-        x.flags.writeable = False  # as when the model runs
-        yield x

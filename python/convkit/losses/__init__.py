@@ -23,6 +23,7 @@ names                                         targets                      predi
 ``"kl_divergence"``, ``"kld"``                a distribution               probabilities of classes
 ``"hinge"``, ``"squared_hinge"``              -1 and 1, or 0 and 1         any numbers
 ``"categorical_hinge"``                       one-hot                      any numbers
+``ck.Loss(f, df)``, of one's own              what f takes                 what f takes
 ============================================= ============================ =======================
 
 With ``from_logits=True`` the prediction is what would go into softmax or sigmoid. Without it the
@@ -41,6 +42,7 @@ from convkit.losses.crossentropy import (
     categorical_crossentropy,
     sparse_categorical_crossentropy,
 )
+from convkit.losses.custom import CustomLoss
 from convkit.losses.discriminative import (
     DiscriminativeMAP,
 )
@@ -95,6 +97,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "CustomLoss",
     "DiscriminativeMAP",
     "Hinge",
     "Huber",

@@ -123,9 +123,7 @@ class Loss(Configured):
         """Append the op `loss`, of this kind."""
         from convkit.ops.loss import loss_params
 
-        rows = math.prod(prediction.spec.shape[:-1])
-        # Sums over parts of the data add up as they are; means by the parts' shares.
-        scale = 1.0 if self.reduction == "sum" else builder.share / max(rows, 1)
+        scale = self._scale(builder, prediction)
         options, alpha = dict(self.op_options), None
         if np.ndim(options.get("alpha", 0.0)):
             given = options.pop("alpha")
@@ -144,6 +142,12 @@ class Loss(Configured):
         total = outputs[1]
         assert total is not None
         return total, outputs[2] if gradient else None
+
+    def _scale(self, builder: Builder, prediction: Value) -> float:
+        """What the gradient of a row's loss is multiplied by."""
+        rows = math.prod(prediction.spec.shape[:-1])
+        # Sums over parts of the data add up as they are; means by the parts' shares.
+        return 1.0 if self.reduction == "sum" else builder.share / max(rows, 1)
 
     def check_targets(self, where: str, y: Array) -> Array:
         """Refuse targets that the loss is not defined for; NaN passes.

@@ -105,8 +105,10 @@ def get(identifier: object) -> Loss:
     if callable(identifier):
         if identifier in _FUNCTIONS:
             return _FUNCTIONS[identifier]()
+        name = getattr(identifier, "__name__", type(identifier).__name__)
         raise TypeError(
-            "a Python function as loss is not supported; use a name or an object of ck.losses: "
-            + ", ".join(cls.__name__ for cls in _CLASSES)
+            f"loss={name}: a Python function needs its derivative: give ck.Loss({name}, df) with "
+            "df(y_true, y_pred) the derivative of each row's loss with respect to y_pred, or a "
+            "name or an object of ck.losses: " + ", ".join(cls.__name__ for cls in _CLASSES)
         )
     raise TypeError(f"loss must be a name or a Loss, not {type(identifier).__name__}")

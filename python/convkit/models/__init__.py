@@ -24,6 +24,7 @@ from convkit.models.rbf_network import RBFNetwork
 from convkit.models.recurrent import char_rnn, cnn_rnn, forecaster, rnn_classifier
 from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
+from convkit.models.transfer import extract_features, feature_extractor, replace_head
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
 from convkit.saving.model import load_model, save_model
 
@@ -43,6 +44,8 @@ __all__ = [
     "capacity_curve",
     "char_rnn",
     "cnn_rnn",
+    "extract_features",
+    "feature_extractor",
     "forecaster",
     "generate",
     "get",
@@ -52,6 +55,7 @@ __all__ = [
     "load_model",
     "mlp",
     "names",
+    "replace_head",
     "rnn_classifier",
     "save_model",
     "vgg11",

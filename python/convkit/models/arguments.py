@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from convkit.data.sequence import is_sequence
+
 __all__ = [
     "batches",
     "check_compile_options",
@@ -122,7 +124,7 @@ def check_split(split: Any, validation_split: Any, validation_data: Any, test_da
             )
 
 
-def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None) -> Iterable[Any]:
+def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = None) -> Any:
     """Return x as an iterable of batches, refused if it is none or comes with y or a batch size.
 
     Raises
@@ -131,7 +133,7 @@ def batches(verb: str, x: Any, y: Any, sample_weight: Any, batch_size: Any = Non
     """
     if x is None:
         raise TypeError(f"[{verb}] x is missing: pass arrays, or an iterable of batches")
-    if not isinstance(x, Iterable) or isinstance(x, str | bytes):
+    if not (isinstance(x, Iterable) or is_sequence(x)) or isinstance(x, str | bytes):
         raise TypeError(
             f"[{verb}] x must be arrays or an iterable of batches, not {type(x).__name__}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,8 @@ def open_samples(
 
     count = counts[names[0]]
     whole = StreamedSamples(arrays, (), count, None, check=check)
-    probe = whole.take(_sources(whole), np.zeros(min(count, 1), np.int64))
+    with _sources(whole) as sources:
+        probe = whole.take(sources, np.zeros(min(count, 1), np.int64))
     return StreamedSamples(arrays, probe.inputs, count, probe.target, check=check)
 
 
@@ -157,8 +159,16 @@ def _given(value: Any, title: str) -> Array:
     return array
 
 
-def _sources(samples: Samples) -> dict[str, RowSource]:
-    return {name: rows_of(array) for name, array in samples.arrays.items()}
+@contextmanager
+def _sources(samples: Samples) -> Iterator[dict[str, RowSource]]:
+    sources: dict[str, RowSource] = {}
+    try:
+        for name, array in samples.arrays.items():
+            sources[name] = rows_of(array)
+        yield sources
+    finally:
+        for source in sources.values():
+            source.close()
 
 
 def _blocks(samples: Samples, runs: Iterator[Run]) -> Iterator[tuple[int, int, Array]]:
@@ -176,14 +186,16 @@ def _blocks(samples: Samples, runs: Iterator[Run]) -> Iterator[tuple[int, int, A
 
 def read_ahead(samples: StreamedSamples, runs: Iterator[Run]) -> Generator[Segment, None, None]:
     """Segments of blocks in memory: the same samples, in the same order, as `runs` name."""
-    sources = _sources(samples)
     ring: list[dict[str, Array]] = [{} for _ in range(AHEAD + 1)]
 
-    def read(memory: dict[str, Array], batch: int, steps: int, rows: Array) -> Segment:
-        return Segment(samples.take(sources, rows, memory), None, 0, batch, steps, rows)
+    with _sources(samples) as sources:
 
-    # A block's memory is free again when the one after it is asked for.
-    jobs = (
-        partial(read, ring[i % len(ring)], *block) for i, block in enumerate(_blocks(samples, runs))
-    )
-    yield from ahead(jobs, AHEAD)
+        def read(memory: dict[str, Array], batch: int, steps: int, rows: Array) -> Segment:
+            return Segment(samples.take(sources, rows, memory), None, 0, batch, steps, rows)
+
+        # A block's memory is free again when the one after it is asked for.
+        jobs = (
+            partial(read, ring[i % len(ring)], *block)
+            for i, block in enumerate(_blocks(samples, runs))
+        )
+        yield from ahead(jobs, AHEAD)

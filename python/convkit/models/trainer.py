@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from convkit.callbacks import CallbackList, History
+from convkit.data.sequence import is_sequence
 from convkit.losses import Loss
 from convkit.models.arguments import (
     batches,
@@ -25,7 +26,7 @@ from convkit.models.compiled import Totals, reject_unknown
 from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import Fit, evaluate_feed
-from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, peek
+from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, SequenceFeed, peek
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
 from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
@@ -78,13 +79,19 @@ class Trainer(Compilable):
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         kind: str = "fit",
-    ) -> IterableFeed:
+        shuffle: bool | str = False,
+    ) -> Feed:
         def check(x: Any, y: Any, weight: Any) -> Samples:
             samples = check_samples(verb, self, x, y, weight, class_weight, loss)
             check_batches(verb, self, samples.count, samples.count)
             return samples
 
-        return IterableFeed(batches(verb, x, y, sample_weight), check, steps, kind)
+        source = batches(verb, x, y, sample_weight)
+        if is_sequence(source):
+            if shuffle:
+                warn_shuffled(self, stacklevel=4)
+            return SequenceFeed(source, check, bool(shuffle), steps, kind)
+        return IterableFeed(source, check, steps, kind)
 
     def fit(
         self,
@@ -115,8 +122,10 @@ class Trainer(Compilable):
         Parameters
         ----------
         x : array_like, list or dict of them, or iterable of batches
-            Batches are x, (x, y) or (x, y, sample_weight). Memory-mapped arrays of 64 MiB or more
-            are read a few megabytes at a time, in the background.
+            Batches are x, (x, y) or (x, y, sample_weight). What can be iterated again and again
+            is read ahead in the background, and so is a `convkit.data.PyDataset` or any object
+            that gives batches by number; generators are if `convkit.data.prefetch` is asked to.
+            Memory-mapped arrays of 64 MiB or more are read a few megabytes at a time.
         y : array_like
             Labels or values, as the loss asks for.
         batch_size : int, optional
@@ -213,7 +222,9 @@ class Trainer(Compilable):
                 raise ValueError(f"[fit] {name} needs x and y as arrays")
             x, peeked = peek("fit", batches("fit", x, y, sample_weight, batch_size))
             loop = self._prepare("fit", peeked, compiled)
-            feed = self._iterable("fit", x, None, steps_per_epoch, compiled.loss, class_weight)
+            feed = self._iterable(
+                "fit", x, None, steps_per_epoch, compiled.loss, class_weight, shuffle=shuffle
+            )
         self._claim(compiled)
         warn_applied_twice(self, compiled.loss)
         if isinstance(feed, ArrayFeed):

@@ -28,6 +28,7 @@ from convkit.ops.activation import (
     tanh,
 )
 from convkit.ops.add import add
+from convkit.ops.augment import augment, augment_backward
 from convkit.ops.batch_norm import (
     batch_norm,
     batch_norm_backward,
@@ -43,9 +44,11 @@ from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.confusion import confusion
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
 from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
+from convkit.ops.domain_distance import domain_distance, domain_distance_backward
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.embedding import embedding, embedding_backward
 from convkit.ops.gather_rows import gather_rows
+from convkit.ops.gradient_scale import gradient_scale_backward
 from convkit.ops.histogram import histogram
 from convkit.ops.hopfield import hopfield_asynchronous, hopfield_energy, hopfield_synchronous
 from convkit.ops.loss import loss, loss_backward
@@ -106,6 +109,8 @@ __all__ = [
     "adam",
     "adamax",
     "add",
+    "augment",
+    "augment_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -126,6 +131,8 @@ __all__ = [
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
+    "domain_distance",
+    "domain_distance_backward",
     "dropout",
     "dropout_backward",
     "elu",
@@ -135,6 +142,7 @@ __all__ = [
     "find_mask",
     "gather_rows",
     "gelu",
+    "gradient_scale_backward",
     "gru",
     "gru_backward",
     "hard_sigmoid",

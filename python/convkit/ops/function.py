@@ -1,9 +1,12 @@
-"""function: a function of the user's, row by row of a batch. It has no kernels: Python runs it.
+"""function: a function of the user's. It has no kernels: Python runs it.
 
-    forward   x [N,...]                         -> y [N,...]     y = function(x)
-    backward  dy [N,...], x [N,...], y [N,...]  -> dx [N,...]    dx = gradient(dy, x, y)
+    forward        x* [N,...]                         -> y [N,...]    y = function(*x)
+    backward       dy, y [N,...], x*                  -> dx*          gradient(dy, y, *x)
+    loss           p [...,K], t, w [...]?             -> rows [R], total [1]
+    loss_backward  p [...,K], t, w [...]?             -> rows [R], total [1], dp [...,K]
 
-The parameter "function" is a `UserFunction`.
+The parameter "function" is a `UserFunction`. In a loss, rows = w function(p, t), total is their sum
+in float64 and dp = gradient(scale w, function(p, t), p, t), as in csrc/ops/loss/loss.h.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from convkit.ops.registry import Array, Context, Op, Pass, Tape, define
+from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
 __all__ = ["OP", "UserFunction", "writes_to_argument"]
 
@@ -28,40 +31,51 @@ class UserFunction:
     title : str
         Of the layer.
     function : callable
-        ``function(x) -> y``
+        ``function(*x) -> y``
     gradient : callable, optional
-        ``gradient(dy, x, y) -> dx``
+        ``gradient(dy, y, *x)``: the gradient with respect to x, a sequence of them where there are
+        several x; None for one that has none.
+    inputs : tuple of str
+        Names of the x, in messages.
+    names : tuple of str
+        Of function and gradient, in messages.
+    label : str
+        For listings; by default the function's name.
     """
 
     title: str
-    function: Callable[[Array], Any]
-    gradient: Callable[[Array, Array, Array], Any] | None = None
+    function: Callable[..., Any]
+    gradient: Callable[..., Any] | None = None
+    inputs: tuple[str, ...] = ("x",)
+    names: tuple[str, str] = ("function", "gradient")
+    label: str = ""
 
     def __str__(self) -> str:
-        return str(getattr(self.function, "__name__", type(self.function).__name__))
+        return self.label or str(getattr(self.function, "__name__", type(self.function).__name__))
 
-    def forward(self, x: Array, shape: tuple[int, ...] | None = None) -> Array:
-        """``function(x)``, of that shape where one is expected.
+    def forward(self, *x: Array, shape: tuple[int, ...] | None = None) -> Array:
+        """``function(*x)``, of that shape where one is expected.
 
         Raises
         ------
         TypeError
-            If the result is no array of x's dtype.
+            If the result is no array of the first x's dtype.
         ValueError
             If it has another shape, or not as many rows as x.
         Exception
             What the function raises, with the layer's name.
         """
-        y = self._called("function", self.function, x)
-        if shape is None and (y.ndim == 0 or len(y) != len(x)):
+        y = self._array(0, self._called(0, self.function, *x), x[0])
+        if shape is None and (y.ndim == 0 or len(y) != len(x[0])):
             raise ValueError(
-                f"{self.title}: the function made shape {y.shape} of a batch of shape {x.shape}; "
-                "it must give one row for each row of x, and keep the batch axis first"
+                f"{self.title}: the {self.names[0]} made shape {y.shape} of a batch of shape "
+                f"{x[0].shape}; it must give one row for each row of x, and keep the batch axis "
+                "first"
             )
-        return self._shaped("function", y, shape)
+        return y if shape is None else self._shaped(0, y, shape)
 
-    def backward(self, dy: Array, x: Array, y: Array) -> Array:
-        """``gradient(dy, x, y)``, with x's shape.
+    def backward(self, dy: Array, y: Array, *x: Array) -> list[Array | None]:
+        """``gradient(dy, y, *x)``, each of its x's shape.
 
         Raises
         ------
@@ -69,31 +83,43 @@ class UserFunction:
             As `forward`.
         """
         assert self.gradient is not None
-        return self._shaped("gradient", self._called("gradient", self.gradient, dy, x, y), x.shape)
+        result = self._called(1, self.gradient, dy, y, *x)
+        results = [result] if len(x) == 1 else result
+        if not isinstance(results, list | tuple) or len(results) != len(x):
+            got = len(results) if isinstance(results, list | tuple) else type(results).__name__
+            raise TypeError(
+                f"{self.title}: the {self.names[1]} returned {got}, expected a tuple of {len(x)}: "
+                f"the gradients with respect to {', '.join(self.inputs)}"
+            )
+        return [
+            None if d is None and len(x) > 1 else self._shaped(1, self._array(1, d, x[0]), a.shape)
+            for d, a in zip(results, x, strict=True)
+        ]
 
-    def _called(self, which: str, function: Callable[..., Any], *arrays: Array) -> Array:
+    def _called(self, which: int, function: Callable[..., Any], *arrays: Array) -> Any:
         try:
-            result = function(*arrays)
+            return function(*arrays)
         except Exception as error:
             named = self._named(which, error)
             if named is None:  # an exception of the user's own, who may look for its attributes
-                error.add_note(f"in the {which} of {self.title}")
+                error.add_note(f"in the {self.names[which]} of {self.title}")
                 raise
             raise named from error
-        dtype = arrays[0].dtype
-        if not isinstance(result, np.ndarray | np.generic) or result.dtype != dtype:
+
+    def _array(self, which: int, result: Any, like: Array) -> Array:
+        if not isinstance(result, np.ndarray | np.generic) or result.dtype != like.dtype:
             got = getattr(result, "dtype", type(result).__name__)
             raise TypeError(
-                f"{self.title}: the {which} returned {got}, expected an array of {dtype}, as "
-                "it was given; convert it with .astype(x.dtype)"
+                f"{self.title}: the {self.names[which]} returned {got}, expected an array of "
+                f"{like.dtype}, as it was given; convert it with .astype(x.dtype)"
             )
         return np.asarray(result)
 
-    def _named(self, which: str, error: Exception) -> Exception | None:
+    def _named(self, which: int, error: Exception) -> Exception | None:
         """What Python or NumPy raised, of the same built-in type but with the layer's name."""
         if type(error).__module__.partition(".")[0] not in ("builtins", "numpy"):
             return None
-        text = f"{self.title}: the {which} raised {type(error).__name__}: {error}"
+        text = f"{self.title}: the {self.names[which]} raised {type(error).__name__}: {error}"
         if writes_to_argument(error):
             text += (
                 "; the arrays that it is given may not be written to: work on a copy, x = x.copy()"
@@ -106,10 +132,11 @@ class UserFunction:
                     continue
         return None
 
-    def _shaped(self, which: str, result: Array, shape: tuple[int, ...] | None) -> Array:
-        if shape is not None and result.shape != shape:
+    def _shaped(self, which: int, result: Array, shape: tuple[int, ...]) -> Array:
+        if result.shape != shape:
             raise ValueError(
-                f"{self.title}: the {which} returned shape {result.shape}, expected {shape}"
+                f"{self.title}: the {self.names[which]} returned shape {result.shape}, expected "
+                f"{shape}"
             )
         return result
 
@@ -129,17 +156,52 @@ def _shape(ctx: Context) -> tuple[int, ...]:
     return ctx.out[0].shape
 
 
-def _forward(ctx: Context, x: Array) -> tuple[Array]:
-    return (_function(ctx).forward(x, _shape(ctx)),)
+def _forward(ctx: Context, *x: Array) -> tuple[Array]:
+    return (_function(ctx).forward(*x, shape=_shape(ctx)),)
 
 
-def _backward(ctx: Context, dy: Array, x: Array, y: Array) -> tuple[Array]:
-    return (_function(ctx).backward(dy, x, y),)
+def _backward(ctx: Context, dy: Array, y: Array, *x: Array) -> tuple[Array | None, ...]:
+    gradients = _function(ctx).backward(dy, y, *x)
+    return tuple(
+        np.zeros(each.shape, each.dtype) if gradient is None else gradient
+        for gradient, each in zip(gradients, x, strict=True)
+    )
+
+
+def _loss_backward(
+    ctx: Context, p: Array, t: Array, w: Array | None = None
+) -> tuple[Array, Array, Array]:
+    function, shape = _function(ctx), p.shape[:-1]
+    w = np.ones(shape, p.dtype) if w is None else w.reshape(shape)
+    losses = function.forward(p, t, shape=shape)
+    dp = function.backward(w * p.dtype.type(ctx["scale"]), losses, p, t)[0]
+    assert dp is not None
+    rows = (losses * w).reshape(-1)
+    return rows, rows.sum(dtype=np.float64, keepdims=True), dp
+
+
+def _loss(ctx: Context, p: Array, t: Array, w: Array | None = None) -> tuple[Array, Array]:
+    shape = p.shape[:-1]
+    rows = _function(ctx).forward(p, t, shape=shape).reshape(-1)
+    if w is not None:
+        rows = rows * w.reshape(-1)
+    return rows, rows.sum(dtype=np.float64, keepdims=True)
 
 
 # Nobody knows how far roundings carry in the user's function, but a number stays one.
-def _bound(ctx: Context, *arrays: Array) -> tuple[Any]:
-    return (np.inf,)
+def _bound(ctx: Context, *arrays: Array) -> tuple[Any, ...]:
+    return (np.inf,) * len(ctx.out)
+
+
+def _infer_loss(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    p = specs[0]
+    assert p is not None
+    rows = Spec((p.size // p.shape[-1],), p.dtype)
+    return [rows, Spec((1,), "float64")]
+
+
+def _infer_loss_backward(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    return [*_infer_loss(params, specs), specs[0]]
 
 
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
@@ -149,10 +211,12 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
             f"{function.title} has no gradient, and trainable weights lie before it; give it "
             "gradient="
         )
-    (x,), (y,) = instruction.inputs, instruction.outputs
+    wanted = [k if tape.needs(k) else None for k in range(len(instruction.inputs))]
     return tape.emit(
-        "function", "backward", [gradients[0], x, y], params=instruction.params, out=[x.spec],
-        for_inputs=[0],
+        "function", "backward", [gradients[0], instruction.outputs[0], *instruction.inputs],
+        params=instruction.params,
+        out=[None if k is None else instruction.inputs[k].spec for k in wanted],
+        for_inputs=wanted,
     )  # fmt: skip
 
 
@@ -160,10 +224,15 @@ OP = define(
     Op(
         "function",
         (
-            Pass("forward", ("x",), ("y",), _forward, _bound),
-            Pass("backward", ("dy", "x", "y"), ("dx",), _backward, _bound),
+            Pass("forward", ("x*",), ("y",), _forward, _bound),
+            Pass("backward", ("dy", "y", "x*"), ("dx*",), _backward, _bound),
+            Pass("loss", ("p", "t", "w?"), ("rows", "total"), _loss, _bound, infer=_infer_loss),
+            Pass(
+                "loss_backward", ("p", "t", "w?"), ("rows", "total", "dp"), _loss_backward, _bound,
+                infer=_infer_loss_backward,
+            ),
         ),
         _gradient,
         python_only=True,
     )
-)
+)  # fmt: skip

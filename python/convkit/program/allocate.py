@@ -25,6 +25,8 @@ class _Block:
 
 def _reused(i: Instruction, n: int, output: Value, last: dict[Value, int]) -> Value | None:
     """The input whose memory an output takes over, if its kernel allows it."""
+    if i.row is not None and not i.row.native:
+        return None  # Python may give back what it was given
     rule = registry.get(i.op)[i.pass_name]
     for out_name, in_name in rule.inplace:
         if i.outputs[[name.rstrip("?*") for name in rule.outputs].index(out_name)] is not output:

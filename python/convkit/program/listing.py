@@ -13,7 +13,7 @@ _USUAL = {
     "count_include_pad": 0, "stream": 0, "threshold": 0.5,
     "stride": "1", "padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
-    "max_norm": float("inf"), "value": 0.0, "mean": 0,
+    "max_norm": float("inf"), "value": 0.0, "mean": 0, "ramp": 0.0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
     "beta1": 0.9, "beta2": 0.999, "rho": 0.9, "epsilon": 1e-7, "maximize": 0,
     "clip_value": float("inf"), "top_k": 0, "column": -1, "per_class": 0,

@@ -25,11 +25,13 @@ class RunResult(NamedTuple):
     status : str
         "done"; "time_up": the time limit came first; "not_finite": the loss or a gradient of the
         next step is NaN or infinite, and no parameter was changed by it; "interrupted": a signal
-        came, and the step that it met was dropped whole.
+        came or a row written in Python raised, and the step that it met was dropped whole (but for
+        what an update of that kind had changed before).
     step : Step
         The step block as the next step would see it.
     error : BaseException or None
-        What the signal's handler raised, for the caller to raise once the steps are counted.
+        What the signal's handler or the row raised, for the caller to raise once the steps are
+        counted.
     """
 
     steps: int
@@ -99,9 +101,9 @@ def make_executor(kind: str, program: Program, store: Store) -> Executor:
     from convkit.run.interpreter import EagerExecutor, ReferenceExecutor
     from convkit.run.native import NativeExecutor
 
-    if kind == "native" and all(i.row is not None and i.row.native for i in program.instructions):
+    if kind == "native":
         return NativeExecutor(program, store)
-    if kind in ("native", "eager"):  # a row written in Python needs Python to run it
+    if kind == "eager":
         return EagerExecutor(program, store)
     if kind == "reference":
         return ReferenceExecutor(program, store)

@@ -99,11 +99,14 @@ class EagerExecutor:
             if learning_rates is not None:
                 step.learning_rate = float(learning_rates[n])
             self.begin(data)
-            for i, instruction in enumerate(program.instructions):
-                guards = program.guards if i == program.commit else ()
-                if not all(np.isfinite(self.array(v)).all() for v in guards):
-                    return RunResult(n, "not_finite", step)
-                self.execute(instruction, step)
+            try:
+                for i, instruction in enumerate(program.instructions):
+                    guards = program.guards if i == program.commit else ()
+                    if not all(np.isfinite(self.array(v)).all() for v in guards):
+                        return RunResult(n, "not_finite", step)
+                    self.execute(instruction, step)
+            except BaseException as error:  # the steps before it count, so it is handed over
+                return RunResult(n, "interrupted", step, error)
             at = 0
             for value in program.readouts.values():
                 sums[at : at + value.spec.size] += self.array(value).reshape(-1)

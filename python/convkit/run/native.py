@@ -1,15 +1,20 @@
-"""The native executor: C++ runs whole steps and whole epochs without the GIL."""
+"""The native executor: C++ runs whole steps and whole epochs without the GIL.
+
+An instruction whose row is written in Python is a call back into Python, with views of its
+operands; all others run without it.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from convkit import _core
+from convkit.ops import registry
 from convkit.ops.registry import Array, Step
 from convkit.program.program import (
     ARENA,
@@ -18,6 +23,7 @@ from convkit.program.program import (
     OWNED,
     PARAMETERS,
     SLOTS,
+    Instruction,
     Program,
     Value,
 )
@@ -26,7 +32,7 @@ from convkit.run.store import Store, flat
 
 
 class NativeExecutor:
-    """Runs a program whose rows are all native. See `convkit.run.executor.Executor`.
+    """Runs a program in C++. See `convkit.run.executor.Executor`.
 
     Threads may run it at the same time unless it trains: each has an arena and a native half of
     its own, and `read` gives what the calling thread ran. Where a program carries a state from
@@ -44,9 +50,14 @@ class NativeExecutor:
                 return None
             return number[v.root.buffer], v.root.offset, v.spec.shape, v.spec.dtype
 
-        instructions = []
+        instructions: list[tuple[Any, ...] | int] = []
+        self._in_python: list[Instruction] = []
         for i in program.instructions:
             assert i.row is not None
+            if not i.row.native:
+                instructions.append(len(self._in_python))
+                self._in_python.append(i)
+                continue
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
             instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
@@ -79,7 +90,8 @@ class NativeExecutor:
             self._thread.arena = self.store.arena(self.program.arena_bytes)
         return self._thread.native
 
-    def _buffers(self, data: Mapping[str, Array]) -> list[Array]:
+    def _bind(self, data: Mapping[str, Array]) -> tuple[list[Array], list[Callable[[Any], None]]]:
+        """The buffers of a run in this thread, and the calls to Python on views of them."""
         self._thread.arena = self.store.arena(self.program.arena_bytes)
         owned = {
             ARENA: self._thread.arena,
@@ -94,7 +106,9 @@ class NativeExecutor:
                     f"the model changed after its program was made: {name} has {array.nbytes} "
                     f"bytes, the program needs {self._needs[name]}; compile the model again"
                 )
-        return [owned[name] if name in owned else data[name] for name in self._names]
+        buffers = {name: owned[name] if name in owned else data[name] for name in self._names}
+        calls = [_call(i, [_view(v, buffers) for v in i.operands]) for i in self._in_python]
+        return list(buffers.values()), calls
 
     def run(
         self,
@@ -106,13 +120,16 @@ class NativeExecutor:
         time_limit: float = 0.0,
     ) -> RunResult:
         with self.store.running(alone=self._carries):
-            done, status, after, error = self._mine().run(
-                self._buffers(data),
+            native = self._mine()
+            buffers, calls = self._bind(data)
+            done, status, after, error = native.run(
+                buffers,
                 steps,
                 (step.step, step.sample, step.learning_rate, step.seed),
                 learning_rates,
                 sums,
                 time_limit,
+                calls,
             )
         return RunResult(done, status, Step(*after), error)
 
@@ -120,7 +137,9 @@ class NativeExecutor:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""
         block = (step.step, step.sample, step.learning_rate, step.seed)
         with self.store.running():
-            seconds: Array = self._mine().profile(self._buffers(data), block, repeats)
+            native = self._mine()
+            buffers, calls = self._bind(data)
+            seconds: Array = native.profile(buffers, block, repeats, calls)
         return seconds
 
     def read(self, value: Value) -> Array:
@@ -128,3 +147,25 @@ class NativeExecutor:
         self._mine()
         flat = self._thread.arena[root.offset : root.offset + value.spec.nbytes]
         return np.frombuffer(flat, value.spec.dtype).reshape(value.spec.shape)
+
+
+def _view(value: Value | None, buffers: Mapping[str, Array]) -> Array | None:
+    """An operand as an array; of the caller's own arrays it is the whole one."""
+    if value is None:
+        return None
+    root, spec = value.root, value.spec
+    if root.buffer not in OWNED:
+        return buffers[root.buffer]
+    flat = buffers[root.buffer].reshape(-1).view(np.uint8)[root.offset : root.offset + spec.nbytes]
+    return flat.view(spec.dtype).reshape(spec.shape)
+
+
+def _call(instruction: Instruction, operands: Sequence[Array | None]) -> Callable[[Any], None]:
+    """A call of an instruction's row in Python. It knows no executor, which would keep it alive."""
+    row, params, n = instruction.row, instruction.params, len(instruction.inputs)
+    assert row is not None
+
+    def call(step: tuple[int, int, float, int]) -> None:
+        registry.run(row, params, operands[:n], operands[n:], Step(*step))
+
+    return call

@@ -181,13 +181,14 @@ class Store:
         Raises
         ------
         RuntimeError
-            If the thread is inside a run already: a signal handler that uses the model would
-            overwrite what the interrupted step has computed.
+            If the thread is inside a run already: a signal handler or a layer's function that uses
+            the model would overwrite what the step has computed.
         """
         if self._arena.busy:
             raise RuntimeError(
-                "the model is running in this thread: a signal handler cannot use it; "
-                "let the handler set a flag, and look at the flag in a callback"
+                "the model is running in this thread: a signal handler cannot use it, nor can a "
+                "function inside of it; let the handler set a flag, and look at the flag in a "
+                "callback"
             )
         self._arena.busy = True
         try:

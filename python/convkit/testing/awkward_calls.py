@@ -10,6 +10,7 @@ from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.activation import KINDS
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
 from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
@@ -22,6 +23,7 @@ from convkit.testing.pad2d_calls import awkward_pad2d
 from convkit.testing.rbf_calls import awkward_rbf, awkward_scatter
 from convkit.testing.rnn_calls import awkward_rnn
 from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
+from convkit.testing.transfer_calls import awkward_domain_distance, awkward_gradient_scale
 from convkit.testing.transpose_calls import awkward_transpose
 from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import awkward_upsample2d
@@ -172,18 +174,21 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
         calls.activation(f"{k}, {name}", k, s) for k in KINDS for name, s in MAPS.items()
     ],
     "add": lambda: [calls.add(name, s) for name, s in MAPS.items()],
+    "augment": awkward_augment,
     "batch_norm": awkward_batch_norm,
     "channel_scale": awkward_channel_scale,
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
     "confusion": lambda: awkward_confusion(ROWS),
     "conv2d": _conv2d,
     "dense": _dense,
+    "domain_distance": awkward_domain_distance,
     "dropout": lambda: [
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)
     ],
     "embedding": awkward_embedding,
     "gather_rows": _gather_rows,
     "histogram": lambda: awkward_histogram(ROWS),
+    "gradient_scale": awkward_gradient_scale,
     "hopfield": awkward_hopfield,
     "loss": lambda: _losses(calls.loss, LOSSES),
     "lrn": awkward_lrn,

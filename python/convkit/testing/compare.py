@@ -85,7 +85,9 @@ def _native_values(job: Probe, n: int, wanted: list[Value | None]) -> list[Array
     """Values after the first n instructions of the native executor, which reuses its memory."""
     store = job.store.copy_as(job.store.dtype)
     native = NativeExecutor(_prefix(job.program, n), store)
-    native.run(job.data, 1, job.step, None, np.zeros(0))
+    error = native.run(job.data, 1, job.step, None, np.zeros(0)).error
+    if error is not None:
+        raise error
     seen = EagerExecutor(native.program, store)
     seen.begin(job.data)
 
@@ -98,13 +100,8 @@ def _native_values(job: Probe, n: int, wanted: list[Value | None]) -> list[Array
 
 
 def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Array | None]]]:
-    """For each instruction in turn: its inputs before it, and what it left behind.
-
-    A program with a row written in Python runs eagerly here, as it does in `make_executor`.
-    """
-    if kind == "native" and all(
-        i.row is not None and i.row.native for i in job.program.instructions
-    ):
+    """For each instruction in turn: its inputs before it, and what it left behind."""
+    if kind == "native":
         for n, i in enumerate(job.program.instructions):
             yield _native_values(job, n, i.inputs), _native_values(job, n + 1, _changed(i))
         return

@@ -70,7 +70,9 @@ class _Loss:
 
     def __call__(self) -> float:
         sums = np.zeros(sum(v.spec.size for v in self.job.program.readouts.values()))
-        self.executor.run(self.job.data, 1, self.job.step, None, sums)
+        error = self.executor.run(self.job.data, 1, self.job.step, None, sums).error
+        if error is not None:
+            raise error
         return self.objective(sums)
 
 

@@ -10,6 +10,7 @@ from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
 from convkit.ops.loss import LOSSES
 from convkit.testing import calls
+from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
@@ -29,6 +30,7 @@ from convkit.testing.pad2d_calls import named_pad2d
 from convkit.testing.rbf_calls import named_rbf, named_scatter
 from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
+from convkit.testing.transfer_calls import named_domain_distance, named_gradient_scale
 from convkit.testing.transpose_calls import named_transpose
 from convkit.testing.update_calls import update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
@@ -224,16 +226,19 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "accuracy": _accuracy,
     "activation": _activation,
     "add": _add,
+    "augment": lambda small: named_augment(lambda layer: _map(layer, small)),
     "batch_norm": lambda small: named_batch_norm(_outputs(small)),
     "channel_scale": lambda small: named_channel_scale(_outputs(small)),
     "concatenate": _concatenate,
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
+    "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,
     "gather_rows": _gather_rows,
     "histogram": named_histogram,
+    "gradient_scale": named_gradient_scale,
     "hopfield": named_hopfield,
     "loss": _loss,
     "lrn": named_lrn,

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from convkit.ops.registry import Array
-from convkit.run.interpreter import EagerExecutor
 from convkit.run.native import NativeExecutor
 from convkit.run.profile import Profile, make_profile
-from convkit.testing.probe import Probe, probe
+from convkit.testing.probe import probe
 
 if TYPE_CHECKING:
     from convkit.models.model import Model
@@ -40,22 +35,6 @@ def profile(
         Print it.
     """
     job = probe(model, x, y, sample_weight=sample_weight)
-    if all(i.row is not None and i.row.native for i in job.program.instructions):
-        executor = NativeExecutor(job.program, job.store)
-        executor.profile(job.data, job.step, WARM_UP)
-        return make_profile(job.program, executor.profile(job.data, job.step, repeats))
-    _eager(job, WARM_UP)
-    return make_profile(job.program, _eager(job, repeats))
-
-
-def _eager(job: Probe, repeats: int) -> Array:
-    """Seconds per instruction where Python runs the kernels, some of which are written in it."""
-    executor = EagerExecutor(job.program, job.store)
-    seconds = np.zeros((repeats, len(job.program.instructions)))
-    for n in range(repeats):
-        executor.begin(job.data)
-        for k, instruction in enumerate(job.program.instructions):
-            start = time.perf_counter()
-            executor.execute(instruction, job.step)
-            seconds[n, k] = time.perf_counter() - start
-    return seconds
+    executor = NativeExecutor(job.program, job.store)
+    executor.profile(job.data, job.step, WARM_UP)
+    return make_profile(job.program, executor.profile(job.data, job.step, repeats))
