@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
     from convkit.random import set_seed
-    from convkit.saving.model import load_model
+    from convkit.saving.loading import load_model
     from convkit.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -95,7 +95,7 @@ _OBJECTS = {
     "Sequential": "convkit.models.sequential",
     "check_gradients": "convkit.testing",
     "get_num_threads": "convkit.threads",
-    "load_model": "convkit.saving.model",
+    "load_model": "convkit.saving.loading",
     "set_num_threads": "convkit.threads",
     "set_seed": "convkit.random",
 }

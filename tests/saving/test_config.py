@@ -35,7 +35,11 @@ MADE = {
     "schedules.StepDecay": [(0.1, 9)],
     "schedules.Warmup": [(ck.schedules.CosineDecay(0.1, 9), 3)],
 }
-BASES = {"optimizers.Descent", "optimizers.FullBatch", "optimizers.Optimizer"}
+# Bases, and what takes functions; see test_models.
+BASES = {
+    "activations.CustomActivation", "losses.CustomLoss", "optimizers.Descent",
+    "optimizers.FullBatch", "optimizers.Optimizer",
+}  # fmt: skip
 OTHERS = [name for name in table() if not name.startswith("layers.") and name not in BASES]
 
 

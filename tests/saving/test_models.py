@@ -7,6 +7,7 @@ import pytest
 
 import convkit as ck
 from convkit import Input, layers
+from convkit.saving import loading
 from convkit.saving import model as saving
 from convkit.saving.classes import Pieces, table
 from convkit.saving.packing import Layers
@@ -66,6 +67,13 @@ LAYERS = {
     "Masking": (lambda: layers.Masking(-1.0), SERIES),
     "MaxPooling2D": (lambda: layers.MaxPooling2D((2, 3), padding="same"), IMAGE),
     "Permute": (lambda: layers.Permute((2, 1)), SERIES),
+    "GradientReversal": (lambda: layers.GradientReversal(0.5, ramp_steps=9), POINT),
+    "Normalization": (lambda: layers.Normalization(mean=[1, 2, 3], variance=[4, 5, 6]), SERIES),
+    "RandomCrop": (lambda: layers.RandomCrop(5, 6, seed=3), IMAGE),
+    "RandomFlip": (lambda: layers.RandomFlip("horizontal", seed=3), IMAGE),
+    "RandomRotation": (lambda: layers.RandomRotation((-0.1, 0.2), "constant"), IMAGE),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.1, (0.1, 0.2)), IMAGE),
+    "RandomZoom": (lambda: layers.RandomZoom(0.1, fill_value=1.0), IMAGE),
     "ReLU": (lambda: layers.ReLU(negative_slope=0.1), POINT),
     "RepeatVector": (lambda: layers.RepeatVector(3), POINT),
     "Rescaling": (lambda: layers.Rescaling(0.5, 1.0), POINT),
@@ -83,7 +91,10 @@ LAYERS = {
     "UpSampling2D": (lambda: layers.UpSampling2D((2, 3), interpolation="nearest"), IMAGE),
     "ZeroPadding2D": (lambda: layers.ZeroPadding2D((1, 2)), IMAGE),
 }  # fmt: skip
-ELSEWHERE = {"Add", "AttachMask", "Concatenate", "InputLayer", "Lambda", "Layer"}
+ELSEWHERE = {
+    "Add", "AttachMask", "AuxiliaryLoss", "CORAL", "Concatenate", "Function", "InputLayer",
+    "Lambda", "Layer", "MMD",
+}  # fmt: skip
 
 
 def test_every_layer_is_tried():
@@ -118,6 +129,31 @@ def test_layers_of_several_inputs(tmp_path):
     model = ck.Model([a, b], [layers.Concatenate(axis=1)([sums, a]), sums, a])
     made = check(model, tmp_path)
     assert [node.name for node in made.inputs] == ["a", "b"] and len(made.outputs) == 3
+
+
+def test_layers_that_add_to_the_loss(tmp_path):
+    x, other = Input((4,)), Input((4,))
+    head, features = layers.Dense(3, "softmax"), layers.Dense(5)
+    y = head(features(x))
+    y = layers.CORAL(0.5)([y, features(x), features(other)])
+    y = layers.MMD(0.1, kernels=3)([y, features(x), features(other)])
+    y = layers.AuxiliaryLoss("mse", 0.1)([y, layers.Dense(4)(features(x)), x])
+    y = layers.AuxiliaryLoss(ck.losses.BinaryCrossentropy(from_logits=True), target=1.0)(
+        [y, layers.Dense(1)(features(x))]
+    )
+    model = ck.Model([x, other], y)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    made = check(model, tmp_path)
+    data = [np.random.default_rng(i).standard_normal((6, 4), "float32") for i in range(2)]
+    one, two = (m.fit(data, np.arange(6) % 3, verbose=0).history for m in (model, made))
+    assert one == two
+
+
+def test_what_was_measured_before_there_was_a_shape(tmp_path):
+    layer = layers.Normalization()
+    layer.adapt([[1.0, 10.0], [3.0, 30.0]])
+    made = through_a_file(ck.Sequential([layer, layers.Flatten()]), tmp_path)
+    assert made.predict(np.array([[3.0, 10.0]]), verbose=0).tolist() == [[1.0, -1.0]]
 
 
 def test_shared_layers_stay_shared(tmp_path):
@@ -191,8 +227,8 @@ def test_the_configuration_of_every_network_by_name(name):
     packed, pieces, made = Layers({}), Pieces(), []
     config = {"class": type(model).__name__, "name": name, **saving._graph(model, packed)}
     for item in packed.packed:
-        made.append(saving._layer(item, pieces, packed.arrays, made))
-    made = saving._make(config, pieces, made)
+        made.append(loading._layer(item, pieces, packed.arrays, made))
+    made = loading._make(config, pieces, made)
     assert summary(made)[1:] == summary(model)[1:]
 
 
@@ -255,6 +291,47 @@ def test_layers_and_functions_of_ones_own_are_passed_in(tmp_path):
         ck.load_model(path, custom_objects={**pieces, "Twice": cube})
     with pytest.raises(TypeError, match="custom_objects must be a dict"):
         ck.load_model(path, custom_objects=[Twice])
+
+
+def square_plus(x):
+    return (x + np.sqrt(x * x + 4)) / 2
+
+
+def slope(x, y):
+    return y / np.sqrt(x * x + 4)
+
+
+def square(y_true, y_pred):
+    return ((y_pred - y_true) ** 2).sum(-1)
+
+
+def square_slope(y_true, y_pred):
+    return 2 * (y_pred - y_true)
+
+
+class Scale(layers.Function):
+    def build(self, input_shape):
+        self.add_weight("scale", (input_shape[-1],), "ones")
+
+    def forward(self, x, scale):
+        return x * scale
+
+    def backward(self, dy, y, x, scale):
+        return dy * scale, (dy * x).sum(axis=0)
+
+
+def test_activations_losses_and_layers_in_numpy(tmp_path):
+    own = ck.activations.CustomActivation(square_plus, slope)
+    model = ck.Sequential([Input((4,)), layers.Dense(3, own), Scale(), layers.Activation(own)])
+    model.compile("adam", ck.losses.CustomLoss(square, square_slope, name="mine"))
+    x = np.random.default_rng(0).standard_normal((8, 4), "float32")
+    model.fit(x, x[:, :3], verbose=0)
+    own_pieces = {f.__name__: f for f in (square_plus, slope, square, square_slope, Scale)}
+    made = check(model, tmp_path, custom_objects=own_pieces)
+    one, two = (m.fit(x, x[:, :3], verbose=0).history for m in (model, made))
+    assert one == two and made.loss.name == "mine"
+    with pytest.raises(ValueError, match="needs the function 'square_plus'"):
+        ck.load_model(tmp_path / "model.convkit")
 
 
 def test_a_function_without_a_name_is_refused_when_saving(tmp_path):

@@ -11,14 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convkit.saving.model import load_model, save_model
+    from convkit.saving.loading import load_model
+    from convkit.saving.model import save_model
     from convkit.saving.weights import load_weights, save_weights
 
 __all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 
 # Loaded at first use: layers import `convkit.saving.config`.
 _PLACES = {
-    "load_model": "model",
+    "load_model": "loading",
     "load_weights": "weights",
     "save_model": "model",
     "save_weights": "weights",
