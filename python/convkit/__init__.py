@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ops,
         optimizers,
         regularizers,
+        saving,
         schedules,
         testing,
         utils,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from convkit.models.model import Model
     from convkit.models.sequential import Sequential
     from convkit.random import set_seed
-    from convkit.saving.model import load_model
+    from convkit.saving.loading import load_model
     from convkit.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
@@ -70,6 +71,7 @@ __all__ = [
     "ops",
     "optimizers",
     "regularizers",
+    "saving",
     "schedules",
     "set_num_threads",
     "set_seed",
@@ -92,8 +94,8 @@ _OBJECTS = {
     "Model": "convkit.models.model",
     "Sequential": "convkit.models.sequential",
     "check_gradients": "convkit.testing",
-    "load_model": "convkit.saving.model",
     "get_num_threads": "convkit.threads",
+    "load_model": "convkit.saving.loading",
     "set_num_threads": "convkit.threads",
     "set_seed": "convkit.random",
 }

@@ -89,7 +89,7 @@ def test_files_of_other_runs_are_refused(tmp_path):
 def test_arguments_of_callbacks_may_change(tmp_path):
     x, y, path = saved(tmp_path)
     callbacks = [EarlyStopping("loss", patience=7), ModelCheckpoint(path)]
-    with pytest.warns(UserWarning, match="EarlyStopping: patience was None, is 7; from here on"):
+    with pytest.warns(UserWarning, match="EarlyStopping: patience was 0, is 7; from here on"):
         resumed(path, x, y, callbacks=callbacks)
 
 

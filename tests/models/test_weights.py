@@ -7,7 +7,8 @@ import pytest
 
 import convkit as ck
 from convkit import layers
-from convkit.models.weights import load_weights, save_weights
+from convkit.saving import safetensors
+from convkit.saving.weights import load_weights, save_weights
 from models.conftest import blobs, classifier
 
 
@@ -146,3 +147,52 @@ def test_one_path_for_both(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(IsADirectoryError, match=r"folder\.npz is a folder"):
         a.save_weights(tmp_path / "folder")
+
+
+def test_safetensors_round_trip_by_name_and_in_order(tmp_path):
+    a, b, c, other = unnamed(), unnamed(), classifier(), unnamed(units=6)
+    path = a.save_weights(tmp_path / "w.safetensors")
+    assert path.read_bytes()[8:9] == b"{" and os.listdir(tmp_path) == ["w.safetensors"]
+    b.load_weights(path)
+    for one, two in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for model, message in ((c, r"lacks hidden\.bias.*has also"), (other, "lacks")):
+        before = model.get_weights()
+        with pytest.raises(ValueError, match=r"w\.safetensors is not of model.*" + message):
+            model.load_weights(path)
+        assert all(np.array_equal(p, q) for p, q in zip(before, model.get_weights(), strict=True))
+
+
+def test_safetensors_of_other_shapes_and_dtypes(tmp_path):
+    model = classifier()
+    arrays = {p.path: p.numpy() for p in model.parameters}
+    path = tmp_path / "w.safetensors"
+
+    def write(**changes):
+        with open(path, "wb") as file:
+            safetensors.write(file, {**arrays, **changes})
+
+    for dtype in ("float64", "float16"):
+        write(**{k: (v + 1).astype(dtype) for k, v in arrays.items()})
+        model.load_weights(path)
+        for p in model.parameters:
+            expected = (arrays[p.path] + 1).astype(dtype).astype("float32")
+            np.testing.assert_array_equal(p.numpy(), expected)
+    for bias in (np.zeros(4, "float32"), np.zeros(3, "int32")):
+        write(**{"out.bias": bias})
+        with pytest.raises(ValueError, match=rf"out\.bias is {bias.dtype} \({bias.size},\), the"):
+            model.load_weights(path)
+
+
+def test_places_and_suffixes_of_weights(tmp_path):
+    model = classifier()
+    with pytest.raises(ValueError, match="for the whole model call save"):
+        model.save_weights(tmp_path / "w.convkit")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        model.save_weights(tmp_path / "none" / "w.npz")
+    path = model.save_weights(tmp_path / "w.weights.h5")  # Keras's name; .npz inside
+    model.load_weights(path)
+    with pytest.raises(FileExistsError):
+        model.save_weights(path, overwrite=False)
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        model.load_weights(tmp_path / "other.safetensors")

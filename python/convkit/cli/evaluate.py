@@ -22,7 +22,7 @@ def add_parser(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print loss and accuracy on the test set."""
-    from convkit.models.weights import load_weights
+    from convkit.saving.weights import load_weights
 
     data = load_data(options.data, options.device)
     model = make_model(options.model, data.shape, data.classes, variant=options.variant)

@@ -60,7 +60,7 @@ def _images(path: str) -> NDArray[np.float32]:
 
 def run(options: argparse.Namespace) -> None:
     """Print one line per image: its number, the class and its probability."""
-    from convkit.models.weights import load_weights
+    from convkit.saving.weights import load_weights
 
     if options.count < 0:
         raise ValueError(f"--count is {options.count}, expected at least 0")

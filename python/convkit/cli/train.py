@@ -26,7 +26,9 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("--lr", type=float, help="learning rate (adam 0.002, sgd 0.05, or its own)")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument("--save", metavar="FILE", help="write the weights to this .npz file")
+    parser.add_argument(
+        "--save", metavar="FILE", help="write the weights to this file, or to .convkit the model"
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,7 +47,6 @@ def _optimizer(name: str, rate: float | None) -> Any:
 def run(options: argparse.Namespace) -> None:
     """Train, test, and save if asked."""
     import convkit as ck
-    from convkit.models.weights import save_weights
 
     check_target("--save", options.save)  # before an hour of training
     optimizer = _optimizer(options.optimizer, options.lr)
@@ -55,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(data.x_train, data.y_train, batch_size=options.batch_size, epochs=options.epochs)
     scores = model.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
-    if options.save:
-        print(f"weights written to {save_weights(model, options.save)}")
+    if options.save and options.save.endswith(".convkit"):
+        print(f"model written to {model.save(options.save)}")
+    elif options.save:
+        print(f"weights written to {model.save_weights(options.save)}")
     print(f"test accuracy {scores['accuracy']:.4f}")

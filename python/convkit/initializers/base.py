@@ -68,5 +68,7 @@ class Initializer(Configured):
         raise NotImplementedError(f"{type(self).__name__} does not define draw(shape, rng)")
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)
+        options = ", ".join(
+            f"{k}={v!r}" for k, v in vars(self).items() if v is not None and k[0] != "_"
+        )
         return f"{type(self).__name__}({options})"

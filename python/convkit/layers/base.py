@@ -66,6 +66,7 @@ class Layer(Configured):
     # Whether the steps of its output (N, T, ...) are those of its input, so that a mask stays
     # right. If not, `emit` says with `Builder.set_mask` what becomes of a mask, or it is refused.
     supports_masking = False
+    _settable = ("name", "trainable", "lr_multiplier")
     batch_size: int | None = None  # that an input has, and a layer that keeps a state is bound to
 
     def __init__(
@@ -85,7 +86,7 @@ class Layer(Configured):
         self._regularizers = take_regularizers(unknown)
         for argument, value in unknown.items():
             if argument not in _UNSUPPORTED:
-                known = did_you_mean(argument, _arguments(type(self)))
+                known = did_you_mean(argument, _argument_names(type(self)))
                 raise TypeError(f"layer {kind} has no argument {argument!r}{known}")
             if value is not None:
                 raise ValueError(
@@ -116,7 +117,7 @@ class Layer(Configured):
                 raise AttributeError(
                     f"{self.title} has no attribute {name!r}{did_you_mean(name, known)}"
                 )
-            if own or name in _arguments(type(self)):
+            if own or name in _argument_names(type(self)):
                 way = "set values with set_weights" if self._holds(name) else "make a new layer"
                 raise AttributeError(
                     f"{self.title} is built, so its {name} cannot change any more: {way}"
@@ -188,6 +189,14 @@ class Layer(Configured):
             hint = "; add the channel axis: grey images are (height, width, 1)"
         raise ValueError(f"{self.title} expects rank {rank} input {legend}, got {shape}{hint}")
 
+    def _arguments(self) -> dict[str, Any]:
+        """See `Configured`; values to begin with (``weights=``) are left out."""
+        found = {**super()._arguments(), "name": self.name, "trainable": self.trainable}
+        if self.lr_multiplier != 1:
+            found["lr_multiplier"] = self.lr_multiplier
+        found.pop("weights", None)
+        return found
+
     # What they use.
 
     @property
@@ -199,6 +208,11 @@ class Layer(Configured):
     def sequence(self) -> list[Layer]:
         """The layers that this one consists of, one after the other: itself, but of a wrapper."""
         return [self]
+
+    @property
+    def inside(self) -> list[Layer]:
+        """The layers that a wrapper has in it, and those in these."""
+        return []
 
     @property
     def own_activation(self) -> ActivationFunction | None:
@@ -373,15 +387,6 @@ class Layer(Configured):
         """Return copies of the weights, in order of declaration: kernel, bias."""
         return [p.numpy() for p in self.parameters]
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that the layer was made with, by name, and the name that it has.
-
-        Values to begin with (``weights=``) are left out.
-        """
-        config = {**super().get_config(), "name": self.name}
-        config.pop("weights", None)
-        return config
-
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set the weights, in the order of `get_weights`.
 
@@ -421,7 +426,7 @@ def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
     return tuple(int(n) for n in axes)
 
 
-def _arguments(kind: type[Layer]) -> list[str]:
+def _argument_names(kind: type[Layer]) -> list[str]:
     """Names of the arguments of a layer and of its bases."""
     return [
         p.name

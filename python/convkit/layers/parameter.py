@@ -79,6 +79,10 @@ class Parameter:
         kept, self._kept = self._kept, None
         return self.initializer(self.shape, generator) if kept is None else kept
 
+    def keep(self, values: NDArray[Any]) -> None:
+        """Begin with these values, of its shape, when a model builds."""
+        self._kept = values
+
     @property
     def path(self) -> str:
         """Name with the layer's in front: "conv1.kernel"."""

@@ -88,6 +88,13 @@ class Normalization(Layer):
         self.mean: Parameter | None = None
         self.variance: Parameter | None = None
 
+    def _arguments(self) -> dict[str, Any]:
+        """See `Configured`; with what was measured, as long as that is in no weights."""
+        found = super()._arguments()
+        if self._measured is not None and not self.built:
+            found["mean"], found["variance"] = self._measured
+        return found
+
     def check_input(self, shape: Shape) -> None:
         if len(shape) < 2:
             raise ValueError(f"{self.title} expects input (N, ..., C), got {shape}")

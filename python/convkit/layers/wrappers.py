@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -71,13 +71,13 @@ class _Wrapper(Layer):
         return any(layer.uses_batch_statistics for layer in self.inner)
 
     def connect(self, shape: Any) -> Any:
-        for layer in self._all():
+        for layer in self.inside:
             if layer.activity_regularizer is not None:
                 raise ValueError(
                     f"{self.title}: activity_regularizer of {layer.title} in it is not supported; "
                     f"give it to the {type(self).__name__}"
                 )
-        fresh = [layer for layer in self._all() if not layer.built]
+        fresh = [layer for layer in self.inside if not layer.built]
         try:
             return super().connect(shape)
         except Exception:
@@ -86,11 +86,9 @@ class _Wrapper(Layer):
                     layer.disconnect()
             raise
 
-    def _all(self) -> Iterator[Layer]:
-        for layer in self.inner:
-            yield layer
-            if isinstance(layer, _Wrapper):
-                yield from layer._all()
+    @property
+    def inside(self) -> list[Layer]:
+        return [part for layer in self.inner for part in (layer, *layer.inside)]
 
 
 class Bidirectional(_Wrapper):
@@ -296,7 +294,7 @@ class TimeDistributed(_Wrapper):
 
     Parameters
     ----------
-    layer : Layer or Sequential
+    layer : Layer, Sequential or sequence of Layer
         What it does with (N, ...) is done with (N, T, ...).
     **kwargs
         Common arguments of `Layer`.
@@ -308,7 +306,9 @@ class TimeDistributed(_Wrapper):
         from convkit.models.sequential import Sequential  # models import layers
 
         super().__init__(**kwargs)
-        chain = layer.layers if isinstance(layer, Sequential) else [layer]
+        chain = layer.layers if isinstance(layer, Sequential) else layer
+        if not isinstance(chain, list | tuple):
+            chain = [chain]
         for member in chain:
             if not isinstance(member, Layer):
                 raise TypeError(
@@ -320,6 +320,10 @@ class TimeDistributed(_Wrapper):
             raise ValueError(f"{self.title}: the model in it has no layers")
         self.chain: list[Layer] = list(chain)
         self._hand_on()
+
+    def _arguments(self) -> dict[str, Any]:
+        layer = self.chain[0] if len(self.chain) == 1 else self.chain
+        return {**super()._arguments(), "layer": layer}
 
     @property
     def inner(self) -> list[Layer]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.errors import refuse_options
-from convkit.saving.config import Configured
+from convkit.saving.config import Configured, accepts
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
@@ -54,8 +54,9 @@ class Metric(Configured):
         self._sums: Array | None = None
         self._rows = 0.0
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "name": self.name}
+    def _arguments(self) -> dict[str, Any]:
+        found = super()._arguments()
+        return {**found, "name": self.name} if accepts(type(self), "name") else found
 
     def named(self, name: str, weighted: bool) -> Metric:
         """A copy with another name, for sample weights or not, that has seen nothing yet."""

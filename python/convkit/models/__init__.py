@@ -26,6 +26,8 @@ from convkit.models.sequential import Sequential
 from convkit.models.threshold_neuron import ThresholdNeuron
 from convkit.models.transfer import extract_features, feature_extractor, replace_head
 from convkit.models.vgg import vgg11, vgg13, vgg16, vgg19
+from convkit.saving.loading import load_model
+from convkit.saving.model import save_model
 
 __all__ = [
     "LENET5_C3",
@@ -51,10 +53,12 @@ __all__ = [
     "hopfield_queens",
     "hopfield_tsp",
     "lenet5",
+    "load_model",
     "mlp",
     "names",
     "replace_head",
     "rnn_classifier",
+    "save_model",
     "vgg11",
     "vgg13",
     "vgg16",

@@ -194,6 +194,13 @@ class Compilable:
         elif len(store.slots) != optimizer.slots:  # the momentum was changed
             store.reserve_slots(optimizer.slots, optimizer.initial, keep=True)
 
+    @property
+    def _has_slots(self) -> bool:
+        """Whether the store has the state of the optimizer that compile was given."""
+        store, owner = self._slots_of
+        own = self._compiled is not None and owner is self._compiled.optimizer
+        return own and store is not None and store is getattr(self, "_store", None)
+
     def _adopt(self, slots: Any) -> None:
         """Go on with the optimizer's state of the model that this one is a copy of."""
         assert self._compiled is not None

@@ -37,9 +37,7 @@ def state_of(model: Model) -> dict[str, Any]:
         for c in model.calls
     ]
     state["built"] = model.built
-    own = model._compiled is not None and model._slots_of[1] is model._compiled.optimizer
-    trained = own and model._store is not None and model._slots_of[0] is model._store
-    state["slots"] = np.array(model.store.slots) if trained else None
+    state["slots"] = np.array(model.store.slots) if model._has_slots else None
     return state
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convkit.models.data import as_source
 from convkit.ops.registry import Array
+from convkit.saving.estimators import Estimator
 
 __all__ = [
     "Classifier", "Regressor", "as_labels", "as_points", "as_values", "check_square",
@@ -185,7 +186,7 @@ def _unfitted(model: object, verb: str, fit: str) -> RuntimeError:
     return RuntimeError(f"[{type(model).__name__}] call {fit} before {verb}")
 
 
-class Classifier:
+class Classifier(Estimator):
     """A model that tells classes apart.
 
     Attributes
@@ -242,7 +243,7 @@ def decide(scores: Array) -> NDArray[np.intp]:
     return np.asarray(scores.argmax(-1))
 
 
-class Regressor:
+class Regressor(Estimator):
     """A model that predicts numbers."""
 
     _vector: bool  # whether the targets were (N,) rather than (N, K)
@@ -285,4 +286,5 @@ class Regressor:
             raise _unfitted(self, verb, fit)
 
     def _shaped(self, y: Array) -> Array:
-        return y[:, 0] if self._vector else y
+        # Contiguous, so that what a file gives back has the same sums.
+        return np.ascontiguousarray(y[:, 0]) if self._vector else y

@@ -81,6 +81,24 @@ class Call:
         self.outputs = tuple(Node(shape, dtype, layer, self) for shape in shapes)
 
 
+def apply(layer: Layer, inputs: Sequence[Node], inference: bool = False) -> list[Node]:
+    """The outputs of a layer at one more place.
+
+    Parameters
+    ----------
+    layer : Layer
+    inputs : sequence of Node
+    inference : bool
+        See `Call`.
+    """
+    several = layer.takes_list or len(inputs) != 1
+    result = layer(list(inputs) if several else inputs[0])
+    outputs = result if isinstance(result, list) else [result]
+    if inference:
+        outputs[0].call.inference = True
+    return outputs
+
+
 def batch_size(nodes: Sequence[Node]) -> int | None:
     """The batch size that some input behind these nodes fixes, or None."""
     seen: set[int] = set()

@@ -11,13 +11,14 @@ from convkit.models.arguments import count
 from convkit.models.estimators import as_points, row_blocks
 from convkit.ops.registry import Array
 from convkit.random import generator
+from convkit.saving.estimators import Estimator
 
 __all__ = ["KMeans", "nearest"]
 
 _SEEDING = 0x6B6D6561  # the purpose of the random numbers, a path of `generator`
 
 
-class KMeans:
+class KMeans(Estimator):
     """Clusters around centres, each the mean of the points that are nearer to it than to others.
 
     Lloyd's iteration ("Least squares quantization in PCM", 1982) from centres that k-means++ draws:

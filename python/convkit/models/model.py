@@ -182,47 +182,54 @@ class Model(Trainer):
         self.build()
         assign(f"model {self.name!r}", self._parameters, weights)
 
+    # Files.
+
     def save(
-        self, path: str | os.PathLike[str], include_optimizer: bool = True, overwrite: bool = True
+        self,
+        filepath: str | os.PathLike[str],
+        include_optimizer: bool = True,
+        overwrite: bool = True,
     ) -> Path:
-        """Write the model to a file that `convkit.load_model` reads.
+        """Write layers, weights and what `compile` was given to a file, whole or not at all.
 
         Parameters
         ----------
-        path : path
+        filepath : path
             ".convkit" is appended if it has no suffix.
         include_optimizer : bool
-            Whether the optimizer's state is saved too, so that training can go on.
+            Whether the file has what `compile` was given and the optimizer's state, so that
+            training goes on from it to the same bits.
         overwrite : bool
-            Whether a file of that name may be replaced.
+            Whether an old file is replaced.
 
         Returns
         -------
         Path
-            Of the file, which is written whole or not at all.
+            Of the file, for `convkit.load_model`.
 
         Raises
         ------
         OSError
-            If it cannot be written; a file that was there before is as it was.
+            If the file cannot be written; an old one is kept.
         TypeError
-            If the model holds something that no file can hold, such as a function without a name.
+            If a part of the model cannot be saved, such as a function without a name.
         """
-        from convkit.saving import save_model
+        from convkit.saving.model import save_model
 
-        return save_model(self, path, include_optimizer, overwrite)
+        return save_model(self, filepath, include_optimizer, overwrite)
 
-    def save_weights(self, path: str | os.PathLike[str]) -> Path:
-        """Write the weights to a file (.npz), whole or not at all; returns its path.
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> Path:
+        """Write the weights to a file (.npz or .safetensors), whole or not at all.
 
-        States that layers carry from batch to batch (``stateful=True``) are left out.
+        States that layers carry from batch to batch (``stateful=True``) are left out. Returns the
+        file's path.
         """
-        from convkit.models.weights import save_weights
+        from convkit.saving.weights import save_weights
 
-        return save_weights(self, path)
+        return save_weights(self, filepath, overwrite)
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights from a file of `save_weights`, given the same path.
+    def load_weights(self, filepath: str | os.PathLike[str]) -> None:
+        """Read the weights from a file of `save_weights` or `save`, given the same path.
 
         They are found by name or, where the names differ, in order, if their number, the names in
         the layers (kernel, bias) and the shapes agree one by one.
@@ -232,9 +239,9 @@ class Model(Trainer):
         ValueError
             If the file is no weights file, or one for another model; nothing is changed then.
         """
-        from convkit.models.weights import load_weights
+        from convkit.saving.weights import load_weights
 
-        load_weights(self, path)
+        load_weights(self, filepath)
 
     # Copies, by pickle and copy.deepcopy: layers and weights, and what compile and training left.
 
@@ -365,12 +372,8 @@ class Model(Trainer):
                 raise ValueError(f"model {self.name!r} expects {own.shape}, got {node.shape}")
             made[id(own)] = node
         for call in self.calls:
-            arguments = [made[id(node)] for node in call.inputs]
-            several = call.layer.takes_list or len(arguments) > 1
-            result = call.layer(arguments if several else arguments[0])
-            results = result if isinstance(result, list) else [result]
-            if training is not None or call.inference:
-                results[0].call.inference = True
+            inference = training is not None or call.inference
+            results = graph.apply(call.layer, [made[id(n)] for n in call.inputs], inference)
             made.update((id(n), r) for n, r in zip(call.outputs, results, strict=True))
         outputs = [made[id(node)] for node in self.outputs or self.inputs]
         return outputs[0] if len(outputs) == 1 else outputs

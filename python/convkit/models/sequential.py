@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from convkit.layers.base import Layer
@@ -170,12 +171,13 @@ class Sequential(Model):
             nodes.append(_single(member, member(nodes[-1])))
         self._nodes = nodes
 
-    def _packed(self, title: str, arrays: dict[str, Any]) -> dict[str, Any]:
-        """The chain as a part of a layer in a file: see `convkit.saving.packing`."""
-        from convkit.saving.packing import pack
-
-        chain = [*(node.layer for node in self._nodes[:1]), *self._chain]
-        return {"$sequential": [pack(layer, title, arrays) for layer in chain], "name": self.name}
+    def _set_chain(self, chain: list[Layer], nodes: list[Node]) -> None:
+        """Become the chain of these layers, whose nodes these are."""
+        one_by_one = all(node.inputs == (before,) for before, node in pairwise(nodes))
+        if nodes and not (len(nodes) == len(chain) + 1 and one_by_one):
+            raise ValueError(f"model {self.name!r} is a Sequential, and its layers are no chain")
+        self._chain, self._nodes = chain, nodes
+        self._connect()
 
     def _restore_chain(self, nodes: list[Node]) -> None:
         self._nodes = nodes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convkit.errors import did_you_mean
 from convkit.models.arguments import count
 from convkit.models.estimators import as_points
+from convkit.saving.estimators import Estimator
 
 __all__ = ["ThresholdNeuron"]
 
@@ -23,7 +25,7 @@ _GATES: dict[str, Callable[[int], tuple[float, float]]] = {
 }
 
 
-class ThresholdNeuron:
+class ThresholdNeuron(Estimator):
     """A neuron that fires when the weighted sum of its inputs reaches a threshold.
 
     ``y = 1 if sum_i w_i x_i >= threshold else 0``. It computes logic but does not learn (McCulloch
@@ -73,6 +75,9 @@ class ThresholdNeuron:
             )
         if not (np.isfinite(self.weights).all() and np.isfinite(self.threshold)):
             raise ValueError("[ThresholdNeuron] weights and threshold must be finite")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"weights": self.weights, "threshold": self.threshold}
 
     @classmethod
     def gate(cls, name: str, inputs: int | None = None) -> ThresholdNeuron:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import weakref
 from collections.abc import Callable, Sequence
@@ -178,6 +177,15 @@ class Optimizer(Configured):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{near}")
         super().__setattr__(name, value)
 
+    def _arguments(self) -> dict[str, Any]:
+        """See `Configured`; with the options that were set since."""
+        found = super()._arguments()
+        options = {key: getattr(self, key) for key in (*_CLIPPINGS, "maximize")}
+        options |= {"exclude_from_weight_decay": list(self._excluded)}
+        found = {key: value for key, value in found.items() if key not in options}
+        found |= {key: value for key, value in options.items() if value}
+        return {**found, "learning_rate": self.learning_rate} if "learning_rate" in found else found
+
     def _seal(self, kind: type[Optimizer]) -> None:
         """Refuse new attributes from here on, except in subclasses of `kind`."""
         self._sealed = type(self) is kind
@@ -228,15 +236,6 @@ class Optimizer(Configured):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_owner": nobody}  # a copy's model claims it
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments to make such an optimizer, with the values that they have now."""
-        config = super().get_config()
-        names = [*inspect.signature(type(self).__init__).parameters, *config]
-        config = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        if "exclude_from_weight_decay" in config:  # the method, which may have added names
-            config["exclude_from_weight_decay"] = list(self._excluded)
-        return config
 
     def claim(self, model: object) -> bool:
         """Make the model the one whose state this is; tells whether it was not before.

@@ -10,19 +10,18 @@ from typing import Any
 from convkit.errors import did_you_mean
 from convkit.saving.config import Configured
 
-__all__ = ["Pieces", "name_of"]
+__all__ = ["Pieces", "name_of", "table"]
 
 # The packages whose public classes are in it, and a few that are not public.
 _PACKAGES = (
-    "activations", "initializers", "layers", "losses", "metrics", "optimizers",
-    "optimizers.line_search", "regularizers",
-    "schedules",
+    "activations", "initializers", "layers", "losses", "metrics", "models", "optimizers",
+    "optimizers.line_search", "regularizers", "schedules",
 )  # fmt: skip
-_MORE = (("metrics.from_loss", "LossAsMetric"), ("layers.input", "InputLayer"))
+_MORE = (("metrics.from_loss", "LossAsMetric"), ("layers.sequences", "AttachMask"))
 
 
 @functools.cache
-def _table() -> dict[str, type[Configured]]:
+def table() -> dict[str, type[Configured]]:
     """Classes by name, such as "layers.Dense"."""
     found: dict[str, type[Configured]] = {}
     public = [
@@ -40,7 +39,7 @@ def _table() -> dict[str, type[Configured]]:
 @functools.cache
 def _names() -> dict[type[Configured], str]:
     names: dict[type[Configured], str] = {}
-    for name, kind in _table().items():
+    for name, kind in table().items():
         names.setdefault(kind, name)
     return names
 
@@ -68,7 +67,7 @@ class Pieces:
             )
         self._custom = dict(given)
 
-    def custom(self, name: str) -> Any:
+    def custom(self, name: str, what: str = "function") -> Any:
         """A piece of the user's own.
 
         Raises
@@ -78,26 +77,35 @@ class Pieces:
         """
         if name in self._custom:
             return self._custom[name]
+        given = f" (given: {', '.join(self._custom)})" if self._custom else ""
         raise ValueError(
-            f"it needs {name!r}, which is not part of convkit; pass "
-            f'custom_objects={{"{name}": {name}}} to load_model'
+            f"it needs the {what} {name!r}, which is not part of convkit; pass "
+            f"custom_objects={{{name!r}: {name}}}{given}"
         )
 
     def make(self, name: str, config: dict[str, Any], *, custom: bool = False) -> Any:
-        """An object of the class of that name.
+        """An object of the class of that name; nothing is imported for it.
 
         Raises
         ------
         ValueError
             If there is no such class, or it does not take these arguments.
         """
-        kind = self.custom(name) if custom else _table().get(name)
+        kind = self.custom(name, "class") if custom else table().get(name)
         if kind is None:
-            raise ValueError(f"convkit has no class {name!r}{did_you_mean(name, _table())}")
-        make = getattr(kind, "from_config", None)
-        if make is None:
-            raise ValueError(f"{name!r} in custom_objects is no class that a file can name: {kind}")
+            near = did_you_mean(name, table())
+            near = near if near.startswith("; did") else ""  # the whole list is a long one
+            raise ValueError(f"convkit has no class {name!r}{near}")
+        if not isinstance(kind, type) or not issubclass(kind, Configured):
+            raise ValueError(
+                f"custom_objects[{name!r}] must be a class that remembers how it was made, such as "
+                f"a subclass of layers.Layer, not {kind!r}"
+            )
         try:
-            return make(config)
-        except (TypeError, ValueError, AttributeError, KeyError, IndexError, ArithmeticError) as e:
-            raise ValueError(f"{name} cannot be made of {str(config)[:200]}: {e}") from None
+            return kind.from_config(config)
+        except (RecursionError, MemoryError):
+            raise
+        # A wrong value may raise anything, in the constructor of any class.
+        except Exception as error:
+            told = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
+            raise ValueError(f"{name} cannot be made: {told}") from error

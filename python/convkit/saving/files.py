@@ -270,6 +270,20 @@ def _check_name(name: str, title: str) -> None:
 
 
 @contextmanager
+def _damaged(title: str) -> Iterator[None]:
+    """Say of whatever a broken archive makes zipfile raise that the file is to blame."""
+    try:
+        yield
+    except (ValueError, *_BAD_ZIP) as error:
+        clear = isinstance(error, ValueError) and title in str(error)
+        raise error if clear else ValueError(f"{title} is damaged or cut off: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the file's begin
+            raise
+        raise ValueError(f"{title} is damaged or cut off") from None
+
+
+@contextmanager
 def _opened(path: StrPath) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """An archive with its members by name, checked but for their contents."""
     title = os.fspath(path)
@@ -281,10 +295,8 @@ def _opened(path: StrPath) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.
         raise ValueError(f"{title} is not a regular file")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        try:
+        with _damaged(title):
             archive = zipfile.ZipFile(file)
-        except (ValueError, *_BAD_ZIP) as error:
-            raise ValueError(f"{title} is not an archive of convkit, or cut off: {error}") from None
         with archive:
             infos: dict[str, zipfile.ZipInfo] = {}
             for info in archive.infolist():
@@ -345,10 +357,8 @@ def read_archive(path: StrPath, names: Iterable[str] | None = None) -> dict[str,
         for name in infos if names is None else names:
             if name not in infos:
                 raise ValueError(f"{title} has no {name}; it has {', '.join(infos) or 'nothing'}")
-            try:
+            with _damaged(f"{title}: {name}"):
                 found[name] = _read_member(archive, infos[name], f"{title}: {name}")
-            except _BAD_ZIP as error:
-                raise ValueError(f"{title}: {name} is damaged: {error}") from None
         return found
 
 

@@ -2,27 +2,67 @@
 
 What JSON lacks is an object with one key that begins with "$": ``{"$float": "nan"}``,
 ``{"$tuple": [...]}``, ``{"$array": name}``, ``{"$class": name, "config": {...}}``,
-``{"$custom": name}`` for what a user passes in at loading.
+``{"$custom": name}`` for what a user passes in at loading, ``{"$layer": number}`` for one of a
+model's layers, which may be in several places.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convkit.ops.registry import Array
 from convkit.saving.classes import Pieces, name_of
-from convkit.saving.config import Configured
+from convkit.saving.config import Configured, as_name, is_own
 
-__all__ = ["pack", "unpack"]
+if TYPE_CHECKING:
+    from convkit.layers.base import Layer
+    from convkit.ops.registry import Array
+
+__all__ = ["Layers", "pack", "unpack"]
 
 DEEPEST = 64
 
 
-def pack(value: Any, title: str, arrays: dict[str, Array] | None = None) -> Any:
+class Layers:
+    """The layers of a model as they are packed, those inside of others first.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        See `pack`.
+
+    Attributes
+    ----------
+    packed : list of dict
+    """
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
+        self.packed: list[dict[str, Any]] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, layer: Layer) -> int:
+        """The layer's place in `packed`, which it gets the first time."""
+        if id(layer) not in self._numbers:
+            packed = _configured(layer, layer.title, self.arrays, self)
+            inside = [part.trainable for part in layer.inside]
+            if any(value != layer.trainable for value in inside):
+                packed["inside"] = inside  # whether each layer in it is trainable
+            self._numbers[id(layer)] = len(self.packed)
+            self.packed.append(packed)
+        return self._numbers[id(layer)]
+
+
+def pack(
+    value: Any,
+    title: str,
+    arrays: dict[str, Array] | None = None,
+    layers: Layers | None = None,
+) -> Any:
     """A value as JSON has it.
 
     Parameters
@@ -34,6 +74,8 @@ def pack(value: Any, title: str, arrays: dict[str, Array] | None = None) -> Any:
         Named in messages, and beginning the names of arrays.
     arrays : dict of str to ndarray, optional
         The arrays in it are put here; without, they are refused.
+    layers : Layers, optional
+        Where layers are to be found; without, each is packed where it stands.
 
     Raises
     ------
@@ -46,30 +88,50 @@ def pack(value: Any, title: str, arrays: dict[str, Array] | None = None) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
-    if isinstance(value, list):
-        return [pack(item, f"{title}.{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, list | range):
+        return [pack(item, f"{title}.{i}", arrays, layers) for i, item in enumerate(value)]
     if isinstance(value, tuple):
-        return {"$tuple": [pack(item, f"{title}.{i}", arrays) for i, item in enumerate(value)]}
+        return {"$tuple": pack(list(value), title, arrays, layers)}
+    if isinstance(value, dict) and "$class" in value:  # encoded by a get_config
+        return {**value, "config": pack(value["config"], title, arrays, layers)}
     if isinstance(value, dict) and all(isinstance(k, str) and k[:1] != "$" for k in value):
-        return {k: pack(v, f"{title}.{k}", arrays) for k, v in value.items()}
-    if isinstance(value, np.ndarray) and arrays is not None:
+        return {k: pack(v, f"{title}.{k}", arrays, layers) for k, v in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim == 1:
+        return value.tolist()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and arrays is not None:
         name = f"{title}.{len(arrays)}"
         arrays[name] = value
         return {"$array": name}
-    if isinstance(value, np.dtype):
-        return value.name
-    return _object(value, title, arrays)
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return _object(value, title, arrays, layers)
 
 
-def _object(value: Any, title: str, arrays: dict[str, Array] | None) -> Any:
+def _configured(
+    value: Configured, title: str, arrays: dict[str, Array] | None, layers: Layers | None
+) -> dict[str, Any]:
+    """The class of an object, and the arguments that it was made with."""
+    name, custom = name_of(type(value))
+    if custom and is_own(type(value)):
+        raise TypeError(f"{title} cannot be saved: {name} is not a public class")
+    default = hasattr(type(value).get_config, "_is_default")
+    config = value._arguments() if default else value.get_config()
+    packed = {k: pack(v, f"{title}.{k}", arrays, layers) for k, v in config.items()}
+    return {"$class": name, "config": packed} | ({"custom": True} if custom else {})
+
+
+def _object(value: Any, title: str, arrays: dict[str, Array] | None, layers: Layers | None) -> Any:
+    from convkit.layers.base import Layer
+
     if isinstance(value, Configured):
-        name, custom = name_of(type(value))
-        config = {k: pack(v, f"{title}.{k}", arrays) for k, v in value.get_config().items()}
-        return {"$class": name, "config": config} | ({"custom": True} if custom else {})
-    packed = getattr(value, "_packed", None)  # of a model inside of a layer
-    if packed is not None:
-        return packed(title, arrays)
-    name = value.__name__ if isinstance(value, type) else getattr(value, "__name__", "")
+        if (word := as_name(value)) is not None:
+            return word
+        if layers is not None and isinstance(value, Layer):
+            return {"$layer": layers.number(value)}
+        return _configured(value, title, arrays, layers)
+    name = getattr(value, "__name__", "")
     if callable(value) and name.isidentifier():
         return {"$custom": name}
     what = "a function without a name" if callable(value) else f"{type(value).__name__} {value!r}"
@@ -79,7 +141,13 @@ def _object(value: Any, title: str, arrays: dict[str, Array] | None) -> Any:
     )
 
 
-def unpack(value: Any, pieces: Pieces, arrays: Mapping[str, Array], depth: int = 0) -> Any:
+def unpack(
+    value: Any,
+    pieces: Pieces,
+    arrays: Mapping[str, Array],
+    layers: Sequence[Layer] = (),
+    depth: int = 0,
+) -> Any:
     """What `pack` was given.
 
     Parameters
@@ -89,6 +157,8 @@ def unpack(value: Any, pieces: Pieces, arrays: Mapping[str, Array], depth: int =
     pieces : Pieces
         The classes that may be made.
     arrays : mapping of str to ndarray
+    layers : sequence of Layer
+        Those made so far.
 
     Raises
     ------
@@ -97,29 +167,31 @@ def unpack(value: Any, pieces: Pieces, arrays: Mapping[str, Array], depth: int =
     """
     if depth > DEEPEST:
         raise ValueError("it is nested too deeply")
+
+    def each(values: Any) -> Any:
+        if isinstance(values, list):
+            return [unpack(item, pieces, arrays, layers, depth + 1) for item in values]
+        return {k: unpack(v, pieces, arrays, layers, depth + 1) for k, v in values.items()}
+
     if isinstance(value, list):
-        return [unpack(item, pieces, arrays, depth + 1) for item in value]
+        return each(value)
     if not isinstance(value, dict):
         return value
     kind = next((k for k in value if k[:1] == "$"), None)
     if kind is None:
-        return {k: unpack(v, pieces, arrays, depth + 1) for k, v in value.items()}
+        return each(value)
     inner = value[kind]
-    if kind == "$float" and inner in ("nan", "inf", "-inf"):
-        return float(inner)
-    if kind == "$tuple" and isinstance(inner, list):
-        return tuple(unpack(item, pieces, arrays, depth + 1) for item in inner)
-    if kind == "$array" and isinstance(inner, str) and inner in arrays:
-        return arrays[inner]
-    if kind == "$custom" and isinstance(inner, str):
-        return pieces.custom(inner)
-    if kind == "$sequential" and isinstance(inner, list):
-        from convkit.models.sequential import Sequential
-
-        name = value.get("name")
-        layers = [unpack(item, pieces, arrays, depth + 1) for item in inner]
-        return Sequential(layers, name=name if isinstance(name, str) else None)
     if kind == "$class" and isinstance(inner, str) and isinstance(value.get("config"), dict):
-        config = {k: unpack(v, pieces, arrays, depth + 1) for k, v in value["config"].items()}
-        return pieces.make(inner, config, custom=value.get("custom") is True)
+        return pieces.make(inner, each(value["config"]), custom=value.get("custom") is True)
+    if len(value) == 1:
+        if kind == "$float" and inner in ("nan", "inf", "-inf"):
+            return float(inner)
+        if kind == "$tuple" and isinstance(inner, list):
+            return tuple(each(inner))
+        if kind == "$array" and isinstance(inner, str) and inner in arrays:
+            return arrays[inner]
+        if kind == "$custom" and isinstance(inner, str):
+            return pieces.custom(inner)
+        if kind == "$layer" and type(inner) is int and 0 <= inner < len(layers):
+            return layers[inner]
     raise ValueError(f"it has {kind!r} with {str(inner)[:40]!r}, which means nothing")

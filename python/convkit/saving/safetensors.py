@@ -264,7 +264,7 @@ def read_arrays(file: IO[bytes], header: Header, title: str) -> dict[str, Array]
         target = _raw(array)
         at = 0
         while at < len(target):
-            part = file.read(min(len(target) - at, 2**24))
+            part = file.read(min(len(target) - at, 2**20))
             if not part:
                 raise ValueError(f"{title} ends within array {name!r}")
             target[at : at + len(part)] = part

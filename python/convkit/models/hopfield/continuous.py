@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from convkit.errors import did_you_mean
 from convkit.ops.hopfield import check_symmetric
 from convkit.ops.registry import Array
+from convkit.saving.estimators import Estimator
 
 __all__ = ["METHODS", "ContinuousHopfield", "Trajectory"]
 
@@ -43,7 +44,7 @@ class Trajectory:
     settled: bool
 
 
-class ContinuousHopfield:
+class ContinuousHopfield(Estimator):
     r"""n neurons of graded response that move downhill in an energy (Hopfield 1984).
 
     Equation 5 of the paper, with inputs u, outputs v and input currents I:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,7 @@ from convkit.models.hopfield.rules import RULES, Rule
 from convkit.ops.apply import apply
 from convkit.ops.hopfield import hopfield_params
 from convkit.ops.registry import Array
+from convkit.saving.estimators import Estimator
 
 __all__ = ["Hopfield", "Recall"]
 
@@ -47,7 +49,7 @@ class Recall:
     cycle_length: Array
 
 
-class Hopfield:
+class Hopfield(Estimator):
     """Associative memory of n two-valued neurons with symmetric weights (Hopfield 1982).
 
     Neuron i sees the field ``h_i = sum_j w_ij s_j - thresholds_i``. An update sets it to the upper
@@ -149,6 +151,28 @@ class Hopfield:
         net.rule, net._memory, net._scale = None, None, 1.0
         net._set(w, b, 0.0)
         return net
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**super()._arguments(), "rule": self.rule or "hebb", "alphabet": self.alphabet}
+
+    def _state(self) -> dict[str, Any]:
+        memory = {} if self._memory is None else vars(self._memory)
+        numbers = {"rule": self.rule, "scale": self._scale, "offset": self._offset}
+        return {**numbers, "w": self._w, "b": self._b, "patterns": self._patterns, "memory": memory}
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        memory, n = state["memory"], self.n
+        own = {} if self._memory is None else vars(self._memory)
+        shapes: list[Any] = [(value, np.shape(own[name])) for name, value in memory.items()]
+        shapes += [(state["w"], (n, n)), (np.zeros(n) if state["b"] is None else state["b"], (n,))]
+        if any(np.shape(value) != shape for value, shape in shapes):
+            raise ValueError(f"Hopfield of {n} neurons: its arrays do not have the shapes")
+        self._set(state["w"], state["b"], 0.0)
+        self._scale, self._offset = float(state["scale"]), float(state["offset"])
+        self._patterns = np.asarray(state["patterns"], np.int8).reshape(-1, n)
+        own.update(memory)
+        if state["rule"] is None:
+            self.rule, self._memory = None, None
 
     def __repr__(self) -> str:
         origin = "given weights" if self.rule is None else f"{self.rule}, {len(self._patterns)}"
