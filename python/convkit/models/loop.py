@@ -45,7 +45,8 @@ class Loop:
         self.kind = kind
         self.store: Store = model.store
         self._executors: OrderedDict[tuple[Any, ...], Executor] = OrderedDict()
-        self._lock = threading.Lock()  # several threads may predict at once
+        # Several threads may predict at once, and a signal handler within `executor`.
+        self._lock = threading.RLock()
 
     def executor(
         self,
