@@ -43,9 +43,7 @@ from convkit.losses.crossentropy import (
     sparse_categorical_crossentropy,
 )
 from convkit.losses.custom import CustomLoss
-from convkit.losses.discriminative import (
-    DiscriminativeMAP,
-)
+from convkit.losses.discriminative import DiscriminativeMAP
 from convkit.losses.divergence import (
     CosineSimilarity,
     KLDivergence,
@@ -70,9 +68,7 @@ from convkit.losses.margin import (
     hinge,
     squared_hinge,
 )
-from convkit.losses.names import (
-    get,
-)
+from convkit.losses.names import get
 from convkit.losses.regression import (
     Huber,
     LogCosh,

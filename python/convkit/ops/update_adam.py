@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from convkit.ops.registry import Array
-from convkit.ops.update_steps import _take_step
+from convkit.ops.update_steps import take_step
 
 __all__ = ["adam", "adamax", "nadam"]
 
@@ -59,7 +59,7 @@ def adam(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "adam", g, w, {"m": m, "v": v, "largest": largest}, () if amsgrad else ("largest",), 0.0,
         learning_rate, step, kernel,
         beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled,
@@ -108,7 +108,7 @@ def nadam(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "nadam", g, w, {"m": m, "v": v}, (), 0.0, learning_rate, step, kernel,
         beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,
@@ -156,7 +156,7 @@ def adamax(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "adamax", g, w, {"m": m, "u": u}, (), 0.0, learning_rate, step, kernel,
         beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,

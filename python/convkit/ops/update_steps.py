@@ -13,20 +13,20 @@ from convkit.ops.registry import Array, Step
 from convkit.ops.update import STATE, update_params
 
 __all__ = [
-    "_take_step",
     "adadelta",
     "adagrad",
     "clip_by_global_norm",
     "lion",
     "rmsprop",
     "sgd",
+    "take_step",
 ]
 
 # Of Adagrad's sum of squares, Keras's initial_accumulator_value.
 ACCUMULATOR = 0.1
 
 
-def _take_step(
+def take_step(
     rule: str,
     g: ArrayLike,
     w: ArrayLike,
@@ -114,7 +114,7 @@ def sgd(
     ValueError
         If the shapes differ or a number is out of its range.
     """
-    result = _take_step(
+    result = take_step(
         "sgd", g, w, {"v": velocity}, () if momentum else ("v",), 0.0, learning_rate, 0, kernel,
         momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,
@@ -158,7 +158,7 @@ def adagrad(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "adagrad", g, w, {"a": accumulator}, (), ACCUMULATOR, learning_rate, 0, kernel,
         epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,
@@ -202,7 +202,7 @@ def adadelta(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "adadelta", g, w, {"a": a, "d": d}, (), 0.0, learning_rate, 0, kernel,
         rho=rho, epsilon=epsilon, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,
@@ -258,7 +258,7 @@ def rmsprop(
         As `sgd`.
     """
     absent = (() if centered else ("mean",)) + (() if momentum else ("v",))
-    return _take_step(
+    return take_step(
         "rmsprop", g, w, {"a": a, "mean": mean, "v": velocity}, absent, 0.0, learning_rate, 0,
         kernel, rho=rho, momentum=momentum, epsilon=epsilon, weight_decay=weight_decay,
         decoupled=decoupled, maximize=maximize, clip_value=clip_value,
@@ -301,7 +301,7 @@ def lion(
     TypeError, ValueError
         As `sgd`.
     """
-    return _take_step(
+    return take_step(
         "lion", g, w, {"m": m}, (), 0.0, learning_rate, 0, kernel,
         beta1=beta1, beta2=beta2, weight_decay=weight_decay, decoupled=decoupled,
         maximize=maximize, clip_value=clip_value,
