@@ -242,7 +242,7 @@ def from_json(text: bytes, title: str) -> dict[str, Any]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
-    found = safetensors._without_duplicates(pairs)
+    found = safetensors.without_duplicates(pairs)
     if set(found) == {"float"} and isinstance(found["float"], str):
         return _NOT_FINITE.get(found["float"], found)
     return found

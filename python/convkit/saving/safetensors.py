@@ -20,7 +20,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Header", "Tensor", "read_arrays", "read_header", "size_of", "write"]
+__all__ = [
+    "Header",
+    "Tensor",
+    "read_arrays",
+    "read_header",
+    "size_of",
+    "without_duplicates",
+    "write",
+]
 
 Array = NDArray[Any]
 
@@ -189,7 +197,7 @@ def read_header(file: IO[bytes], size: int, title: str) -> Header:
     if len(text) < length or not text.startswith(b"{"):
         raise ValueError(f"{title} is no safetensors file: there is no header")
     try:
-        items = json.loads(text, object_pairs_hook=_without_duplicates)
+        items = json.loads(text, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{title}: the header cannot be read: {error}") from None
     metadata = items.pop(METADATA, {})
@@ -210,7 +218,13 @@ def read_header(file: IO[bytes], size: int, title: str) -> Header:
     return Header(tensors, metadata)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two equal keys, `json` would keep the last and say nothing.
+
+    Raises
+    ------
+    ValueError
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
