@@ -121,6 +121,10 @@ class ActivationFunction(Configured):
             raise TypeError(f"[{self.kind}] has no parameter, got {alpha}")
         return ActivationFunction(self.kind, alpha)
 
+    def _word(self) -> str | None:
+        known = type(self) is ActivationFunction and _KNOWN.get(self.kind) == self
+        return self.kind if known else None
+
     @property
     def row_wise(self) -> bool:
         """Whether it is a function of a whole row: softmax and log_softmax."""

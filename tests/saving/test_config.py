@@ -7,6 +7,7 @@ import pytest
 
 import convkit as ck
 from convkit import layers
+from convkit.saving import files
 from convkit.saving.classes import Pieces, table
 from convkit.saving.config import Configured
 from convkit.saving.packing import DEEPEST, pack, unpack
@@ -45,8 +46,8 @@ OTHERS = [name for name in table() if not name.startswith("layers.") and name no
 
 def through_json(value):
     arrays = {}
-    text = json.dumps(pack(value, "it", arrays), allow_nan=False)
-    return unpack(json.loads(text), Pieces(), arrays)
+    text = files.to_json({"it": pack(value, "it", arrays)}, "it")
+    return unpack(files.from_json(text, "it")["it"], Pieces(), arrays)
 
 
 def plain(made):

@@ -233,7 +233,7 @@ def test_layers_that_are_none(tmp_path, members, item, message):
         (lambda c: c["optimizer"].update(iterations=1.5), "iterations are 1.5"),
         (lambda c: c["optimizer"].update(iterations=2**63), "iterations are 9223"),
         (lambda c: c["optimizer"].update(own=3), "own must be an object"),
-        (lambda c: c["optimizer"].update(own={"evil": 3}), "set_state"),
+        (lambda c: c["optimizer"].update(own={"evil": 3}), "'evil' does not belong to its state"),
         (lambda c: c["compiled"].update(optimizer="sgd"), "has 0 states for each weight, not 2"),
     ],
 )  # fmt: skip

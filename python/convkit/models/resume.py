@@ -25,8 +25,17 @@ from convkit.layers.base import Layer
 from convkit.models.feeds import ArrayFeed
 from convkit.ops.registry import Array
 from convkit.saving.classes import Pieces
-from convkit.saving.config import Configured
+from convkit.saving.config import Configured, is_plain
 from convkit.saving.files import read_archive, write_archive
+from convkit.saving.model import (
+    CONFIG,
+    CONSTANTS,
+    OPTIMIZER,
+    WEIGHTS,
+    model_members,
+    slot_arrays,
+    slot_names,
+)
 from convkit.saving.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -58,8 +67,8 @@ def save(fit: Fit, path: StrPath) -> None:
     arrays: dict[str, Array] = {}
     members = _members(fit.model)
     state = _state(fit)
-    if "config.json" not in members:  # where the optimizer's own state is otherwise
-        state["own"] = getattr(fit.compiled.optimizer, "get_state", dict)()
+    if CONFIG not in members:  # where the optimizer's own state is otherwise
+        state["own"] = fit.compiled.optimizer.get_state()
     members[TRAINING] = {
         "format": FORMAT,
         "what": _what(fit),
@@ -71,18 +80,11 @@ def save(fit: Fit, path: StrPath) -> None:
 
 def _members(model: Any) -> dict[str, Any]:
     """The model's own; of one that no file can hold, as it has a lambda, the arrays alone."""
-    from convkit.saving.model import OPTIMIZER, WEIGHTS, model_members
-
     try:
         return model_members(model)
     except TypeError:
-        store = model.store
-        slots = {
-            f"{k}.{p.path}": store.slot(k, p)
-            for k in range(len(store.slots))
-            for p in model.parameters
-        }
-        return {WEIGHTS: {p.path: p.numpy() for p in model.parameters}, OPTIMIZER: slots}
+        weights = {p.path: p.numpy() for p in model.parameters}
+        return {WEIGHTS: weights, OPTIMIZER: slot_arrays(model.store)}
 
 
 class Saved:
@@ -100,8 +102,10 @@ class Saved:
         Where the run was.
     weights : list of ndarray
         All of the model's, in order.
-    slots : list of list of ndarray
-        The optimizer's state of each weight array.
+    slot_count : int
+        States that the optimizer keeps for each weight.
+    slots : list of ndarray
+        All of the first one in the order of the weights, then of the second.
     seed_before : int
         For a run that is refused.
 
@@ -112,8 +116,6 @@ class Saved:
     """
 
     def __init__(self, path: Path) -> None:
-        from convkit.saving.model import CONFIG, CONSTANTS, OPTIMIZER, WEIGHTS
-
         self.title = f"[fit] {path}"
         members = read_archive(path)
         if TRAINING not in members:
@@ -132,11 +134,11 @@ class Saved:
         try:
             self.what: dict[str, Any] = training["what"]
             self.state: dict[str, Any] = unpack(training["state"], Pieces(None), members[STATE])
-            self.weights: list[Array] = [members[WEIGHTS][name] for name in self._names]
-            self.slots: list[list[Array]] = [
-                [members[OPTIMIZER][f"{k}.{name}"] for name in self._names]
-                for k in range(len(members[OPTIMIZER]) // max(len(self._names), 1))
-            ]
+            paths = [path for path, *_ in self.what["model"]["weights"]]
+            self.weights: list[Array] = [members[WEIGHTS][path] for path in paths]
+            self.slot_count = len(members[OPTIMIZER]) // max(len(paths), 1)
+            names = slot_names(self.slot_count, paths)
+            self.slots: list[Array] = [members[OPTIMIZER][name] for name in names]
             if CONFIG in members:
                 told, constants = members[CONFIG]["optimizer"], members.get(CONSTANTS, {})
                 self.state["own"] = unpack(told["own"], Pieces(None), constants)
@@ -145,10 +147,6 @@ class Saved:
             random.set_seed(self.state["seed"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.title} is damaged: {type(error).__name__} {error}") from None
-
-    @property
-    def _names(self) -> list[str]:
-        return [name for name, *_ in self.what["model"]["weights"]]
 
     def __str__(self) -> str:
         part, epoch = self.state["part"], self.state["epoch"]
@@ -177,10 +175,6 @@ def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
 # What a run does.
 
 
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def _plain(owner: Any) -> dict[str, Any]:
     """An object's class, and its public numbers and words and those of the objects in it."""
     told: dict[str, Any] = {"class": type(owner).__name__}
@@ -190,7 +184,7 @@ def _plain(owner: Any) -> dict[str, Any]:
         value = getattr(value, "kind", value)  # of an activation
         if isinstance(value, Configured) and not isinstance(value, Layer):
             told[name] = _plain(value)
-        elif _is_plain(value):
+        elif is_plain(value):
             told[name] = value
     return told
 
@@ -281,7 +275,7 @@ def _callbacks(fit: Fit) -> list[Any]:
 def _arguments(callback: Any) -> dict[str, Any]:
     """The arguments of a callback that are numbers and words."""
     config = callback.get_config() if isinstance(callback, Configured) else {}
-    return {name: value for name, value in config.items() if _is_plain(value)}
+    return {name: value for name, value in config.items() if is_plain(value)}
 
 
 def _warn_changed(title: str, callback: Any, saved: dict[str, Any]) -> None:
@@ -368,9 +362,8 @@ def _check(fit: Fit, source: Saved) -> None:
             f"{present}; go on with the same"
         )
     shapes = [p.shape for p in fit.model.parameters]
-    if any(
-        [array.shape for array in arrays] != shapes for arrays in (source.weights, *source.slots)
-    ):
+    arrays = [*source.weights, *source.slots]
+    if [array.shape for array in arrays] != shapes * (1 + source.slot_count):
         raise ValueError(f"{source.title} is damaged: its arrays do not have the stated shapes")
     for callback, told in zip(_callbacks(fit), source.state["callbacks"], strict=True):
         _warn_changed(source.title, callback, told["arguments"])
@@ -385,14 +378,13 @@ def restore(fit: Fit, source: Saved) -> None:
     if own["momentum"] is not None:
         setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
     if saved["own"]:
-        getattr(optimizer, "set_state")(saved["own"])  # noqa: B009  (of those that have one)
+        optimizer.set_state(saved["own"])
     optimizer.iterations = own["iterations"]
     store = model.store
-    if len(store.slots) != len(source.slots):  # a callback has set another momentum
-        store.reserve_slots(len(source.slots))
-    for k, arrays in enumerate(source.slots):
-        for p, array in zip(model.parameters, arrays, strict=True):
-            store.slot(k, p)[...] = array
+    if len(store.slots) != source.slot_count:  # a callback has set another momentum
+        store.reserve_slots(source.slot_count)
+    for view, array in zip(slot_arrays(store).values(), source.slots, strict=True):
+        view[...] = array
     trainable = saved["trainable"]
     for layer, value in zip(model.layers, trainable["layers"], strict=True):
         if layer.trainable != value:  # a callback has frozen it, or the other way round

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -256,6 +256,21 @@ class Optimizer(Configured):
         self._owner = weakref.ref(model)
         self.iterations = 0
         return True
+
+    def get_state(self) -> dict[str, Any]:
+        """What the next step depends on beside `iterations`, the slots and the data."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` of another optimizer of these arguments returned.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of another optimizer.
+        """
+        for key in state:
+            raise ValueError(f"{type(self).__name__}: {key!r} does not belong to its state")
 
     def params(self) -> dict[str, int | float | str]:
         """Parameters of the op update; subclasses add theirs."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Configured", "accepts", "is_own"]
+__all__ = ["Configured", "accepts", "is_own", "is_plain"]
 
 _CHANGEABLE = (list, tuple, dict, np.ndarray)  # or what holds such
 
@@ -64,6 +64,10 @@ class Configured:
         if is_own(kind):
             found = {key: _present(self, key, value) for key, value in found.items()}
         return found
+
+    def _word(self) -> str | None:
+        """The name that says as much as class and arguments, if there is one."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments to make such an object from, by name, defaults included.
@@ -151,19 +155,11 @@ def _present(owner: Any, name: str, recorded: Any) -> Any:
     return value if inspect.isfunction(value) else recorded
 
 
-def as_name(value: Any) -> str | None:
-    """The name of an activation that has one."""
-    from convkit import activations
-
-    named = type(value) is activations.ActivationFunction
-    return value.kind if named and activations._KNOWN.get(value.kind) == value else None
-
-
 def _encode(value: Any) -> Any:
     if isinstance(value, Configured):
         from convkit.saving.classes import name_of
 
-        if (word := as_name(value)) is not None:
+        if (word := value._word()) is not None:
             return word
         name, custom = name_of(type(value))
         told = {"$class": name, "config": value.get_config()}

@@ -12,6 +12,7 @@ import numpy as np
 from convkit.saving.classes import Pieces
 from convkit.saving.config import Configured
 from convkit.saving.files import write_archive
+from convkit.saving.model import CONFIG, CONSTANTS, FORMAT, with_suffix
 from convkit.saving.packing import pack, unpack
 
 __all__ = ["Estimator", "estimator_from_members"]
@@ -41,7 +42,6 @@ class Estimator(Configured):
             If the file cannot be written; an old one is kept.
         """
         from convkit import __version__
-        from convkit.saving.model import CONFIG, CONSTANTS, FORMAT, with_suffix
 
         arrays: dict[str, Any] = {}
         config = {
@@ -79,7 +79,7 @@ def estimator_from_members(
     members: Mapping[str, Mapping[str, Any]], pieces: Pieces, constants: Mapping[str, Any]
 ) -> Estimator:
     """The model whose members these are."""
-    config = members["config.json"]
+    config = members[CONFIG]
     model = unpack(config["estimator"], pieces, constants)
     state = unpack(config.get("state"), pieces, constants)
     if not isinstance(model, Estimator) or not isinstance(state, dict):

@@ -11,7 +11,16 @@ import numpy as np
 from convkit.saving.classes import Pieces
 from convkit.saving.estimators import estimator_from_members
 from convkit.saving.files import StrPath, member_names, read_archive
-from convkit.saving.model import CONFIG, CONSTANTS, FLAGS, FORMAT, OPTIMIZER, SUFFIX, WEIGHTS
+from convkit.saving.model import (
+    CONFIG,
+    CONSTANTS,
+    FLAGS,
+    FORMAT,
+    OPTIMIZER,
+    SUFFIX,
+    WEIGHTS,
+    slot_arrays,
+)
 from convkit.saving.packing import unpack
 
 if TYPE_CHECKING:
@@ -258,12 +267,11 @@ def _set_state(
         raise ValueError(
             f"the optimizer has {count} states for each weight, not {told.get('slots')}"
         )
-    expected = {f"{k}.{p.path}": p.shape for k in range(count) for p in model.parameters}
-    check_arrays("the optimizer", expected, arrays)
     optimizer.iterations = done
     model._adopt(np.zeros((count, store.count), store.dtype))
-    for k in range(count):
-        for p in model.parameters:
-            store.slot(k, p)[...] = arrays[f"{k}.{p.path}"]
+    slots = slot_arrays(store)
+    check_arrays("the optimizer", {name: view.shape for name, view in slots.items()}, arrays)
+    for name, view in slots.items():
+        view[...] = arrays[name]
     if own:
-        getattr(optimizer, "set_state")(own)  # noqa: B009  (of those that have one)
+        optimizer.set_state(own)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,19 @@ from convkit.saving.packing import Layers, pack
 
 if TYPE_CHECKING:
     from convkit.models.model import Model
+    from convkit.ops.registry import Array
+    from convkit.run.store import Store
 
-__all__ = ["CONFIG", "CONSTANTS", "OPTIMIZER", "WEIGHTS", "model_members", "save_model"]
+__all__ = [
+    "CONFIG",
+    "CONSTANTS",
+    "OPTIMIZER",
+    "WEIGHTS",
+    "model_members",
+    "save_model",
+    "slot_arrays",
+    "slot_names",
+]
 
 Members = dict[str, dict[str, Any]]
 StrPath = str | os.PathLike[str]
@@ -158,12 +170,21 @@ def _compiled(model: Model, layers: Layers) -> dict[str, Any]:
 def _optimizer_state(model: Model, layers: Layers) -> tuple[dict[str, Any], dict[str, Any]]:
     """The optimizer's numbers, and its arrays parameter by parameter."""
     optimizer, store = model.optimizer, model.store
-    own: dict[str, Any] = getattr(optimizer, "get_state", dict)()
     numbers = {
         "iterations": optimizer.iterations,
         "slots": len(store.slots),
-        "own": pack(own, "optimizer", layers.arrays),
+        "own": pack(optimizer.get_state(), "optimizer", layers.arrays),
     }
-    return numbers, {
-        f"{k}.{p.path}": store.slot(k, p) for k in range(len(store.slots)) for p in model.parameters
-    }
+    return numbers, slot_arrays(store)
+
+
+def slot_names(slots: int, paths: Sequence[str]) -> list[str]:
+    """Names of the optimizer's arrays: "0.conv1.kernel" is the first state of that weight."""
+    return [f"{k}.{path}" for k in range(slots) for path in paths]
+
+
+def slot_arrays(store: Store) -> dict[str, Array]:
+    """The optimizer's state weight by weight under these names, as views to read and to write."""
+    views = [store.slot(k, p) for k in range(len(store.slots)) for p in store.members]
+    names = slot_names(len(store.slots), [p.path for p in store.members])
+    return dict(zip(names, views, strict=True))

@@ -1,14 +1,13 @@
 """Values as JSON has them, arrays apart, and back.
 
-What JSON lacks is an object with one key that begins with "$": ``{"$float": "nan"}``,
-``{"$tuple": [...]}``, ``{"$array": name}``, ``{"$class": name, "config": {...}}``,
-``{"$custom": name}`` for what a user passes in at loading, ``{"$layer": number}`` for one of a
-model's layers, which may be in several places.
+What JSON lacks is an object with one key that begins with "$": ``{"$tuple": [...]}``,
+``{"$array": name}``, ``{"$class": name, "config": {...}}``, ``{"$custom": name}`` for what a user
+passes in at loading, ``{"$layer": number}`` for one of a model's layers, which may be in several
+places. Numbers that are not finite stay as they are: see `convkit.saving.files`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit.saving.classes import Pieces, name_of
-from convkit.saving.config import Configured, as_name, is_own
+from convkit.saving.config import Configured, is_own, is_plain
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
@@ -84,10 +83,8 @@ def pack(
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | str):
+    if is_plain(value):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"$float": repr(value)}
     if isinstance(value, list | range):
         return [pack(item, f"{title}.{i}", arrays, layers) for i, item in enumerate(value)]
     if isinstance(value, tuple):
@@ -126,7 +123,7 @@ def _object(value: Any, title: str, arrays: dict[str, Array] | None, layers: Lay
     from convkit.layers.base import Layer
 
     if isinstance(value, Configured):
-        if (word := as_name(value)) is not None:
+        if (word := value._word()) is not None:
             return word
         if layers is not None and isinstance(value, Layer):
             return {"$layer": layers.number(value)}
@@ -184,8 +181,6 @@ def unpack(
     if kind == "$class" and isinstance(inner, str) and isinstance(value.get("config"), dict):
         return pieces.make(inner, each(value["config"]), custom=value.get("custom") is True)
     if len(value) == 1:
-        if kind == "$float" and inner in ("nan", "inf", "-inf"):
-            return float(inner)
         if kind == "$tuple" and isinstance(inner, list):
             return tuple(each(inner))
         if kind == "$array" and isinstance(inner, str) and inner in arrays:
