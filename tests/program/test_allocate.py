@@ -86,7 +86,7 @@ def test_shared_memory_changes_no_bit(case):
     results = []
     for kind in (NativeExecutor, EagerExecutor):
         store = job.store.copy_as("float32")
-        sums = np.zeros(sum(v.spec.size for v in job.program.readouts.values()))
+        sums = job.program.zero_sums()
         for n in range(2):
             kind(job.program, store).run(job.data, 1, Step(n, 0, 0.1, 5), None, sums)
         results.append((store.parameters, store.gradients, store.slots, sums))

@@ -36,7 +36,7 @@ class Job(NamedTuple):
     ) -> RunResult:
         """Run on this store, from its first sample unless `step` says otherwise."""
         if sums is None:
-            sums = np.zeros(sum(v.spec.size for v in self.program.readouts.values()))
+            sums = self.program.zero_sums()
         executor = kind(self.program, self.store)
         step = step or Step(0, 0, 0.01, 5)
         return executor.run(self.data, steps, step, None, sums, time_limit)

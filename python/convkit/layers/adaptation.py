@@ -97,7 +97,7 @@ class _Distance(Layer):
         return tuple(input_shape[0])
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
-        if builder.program.objective:
+        if builder.program.has_loss:
             source, target = (_flat(builder, value) for value in inputs[-2:])
             params = self._params(self.weight * builder.share)
             pass_name = "backward" if builder.differentiated else "forward"
@@ -258,7 +258,7 @@ class AuxiliaryLoss(Layer):
         return np.full(shape[:-1], self.target, np.int32)
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
-        if builder.program.objective:
+        if builder.program.has_loss:
             self._emit_loss(builder, inputs[1], inputs[2] if len(inputs) > 2 else None)
         return inputs[0]
 

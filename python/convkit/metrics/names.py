@@ -56,7 +56,7 @@ from convkit.metrics.thresholds import (
     TrueNegatives,
     TruePositives,
 )
-from convkit.program.program import REGULARIZATION
+from convkit.program.terms import REGULARIZATION
 
 _CLASSES: tuple[Any, ...] = (
     AUC,

@@ -115,7 +115,7 @@ class Compilable:
     @property
     def metrics(self) -> list[Metric]:
         """The metrics, with the names that the logs have."""
-        return self._require_compiled("metrics").resolve(self.outputs[0].shape[-1])
+        return self._require_compiled("metrics").resolve(self)
 
     @property
     def metrics_names(self) -> list[str]:

@@ -16,7 +16,8 @@ from convkit.metrics import Metric
 from convkit.metrics.names import resolve
 from convkit.ops.registry import Array
 from convkit.optimizers import Optimizer
-from convkit.program.program import TERM, Program
+from convkit.program.program import Program
+from convkit.program.terms import term_of
 from convkit.regularizers import Regularizer
 
 __all__ = ["Compiled", "Totals", "reject_unknown"]
@@ -101,9 +102,10 @@ class Compiled:
             regularizers.get(regularizer),
         )
 
-    def resolve(self, outputs: int) -> list[Metric]:
-        """The metrics for an output of this width, with unique names."""
-        return resolve(self.metrics, self.weighted_metrics, self.loss.sparse, outputs)
+    def resolve(self, model: Any) -> list[Metric]:
+        """The metrics for the output of a model, with unique names."""
+        width = model.outputs[0].shape[-1]
+        return resolve(self.metrics, self.weighted_metrics, self.loss.sparse, width)
 
 
 class Totals:
@@ -136,7 +138,7 @@ class Totals:
         """
         if program.batch not in self._parts:
             sizes = {name: value.spec.size for name, value in program.readouts.items()}
-            self._parts[program.batch] = sizes, np.zeros(sum(sizes.values()))
+            self._parts[program.batch] = sizes, program.zero_sums()
         return self._parts[program.batch][1]
 
     def add(self, samples: int, rows: int, weights: Array | None) -> None:
@@ -164,7 +166,8 @@ class Totals:
             end = 0
             for name, size in sizes.items():
                 values, end = part[end : end + size], end + size
-                if name.startswith(TERM) or (name == "loss" and self.loss.reduction == "sum"):
+                summed = name == "loss" and self.loss.reduction == "sum"
+                if summed or term_of(name) is not None:
                     values = values * batch  # a batch counts as often as it has samples
                 sums[name] = sums[name] + values if name in sums else values.copy()
         return sums
@@ -188,8 +191,7 @@ class Totals:
         error = float(sums["loss"][0] / self.rows)
         terms: dict[str, float] = {}
         for name, part in sums.items():
-            if name.startswith(TERM):
-                term = name.partition(":")[2].partition(":")[2]
+            if (term := term_of(name)) is not None:
                 terms[term] = terms.get(term, 0.0) + float(part[0] / self.samples)
         values: dict[str, Any] = {"loss": error + sum(terms.values())}
         if terms:

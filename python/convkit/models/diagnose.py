@@ -85,11 +85,8 @@ def diagnose(
     NonFiniteError
         To raise.
     """
-    data = dict(segment.samples.arrays)
-    if segment.order is not None:
-        data["index"] = segment.order
     numbers = segment.order if segment.numbers is None else segment.numbers
-    layer, where, text = _origin(executor, store, data, step, numbers)
+    layer, where, text = _origin(executor, store, segment.bindings, step, numbers)
     way = "" if text.startswith("the data") else way
     return NonFiniteError(
         f"the loss or a gradient became NaN or infinite in epoch {epoch + 1}, batch {batch + 1}: "

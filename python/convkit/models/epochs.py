@@ -222,8 +222,7 @@ class Fit:
 
     def begun(self, path: tuple[int, ...]) -> Part:
         """An epoch of which nothing has been done."""
-        outputs = self.model.outputs[0].shape[-1]
-        totals = Totals(self.compiled.loss, self.compiled.resolve(outputs))
+        totals = Totals(self.compiled.loss, self.compiled.resolve(self.model))
         return Part(path, self.feed.get_state(), totals)
 
     def _train(self, part: Part) -> None:
@@ -281,7 +280,7 @@ def evaluate_feed(
     -------
     dict of str to float
     """
-    totals = Totals(compiled.loss, compiled.resolve(loop.model.outputs[0].shape[-1]))
+    totals = Totals(compiled.loss, compiled.resolve(loop.model))
     single = hooks.per_test_batch
     hooks.call("on_test_begin", None)
 

@@ -23,7 +23,7 @@ from convkit.models.diagnose import diagnose
 from convkit.models.feeds import Feed, IterableFeed
 from convkit.models.fixed_batch import fixed_batch
 from convkit.models.loop import Loop, raise_interruption
-from convkit.models.objective import DataObjective, bound, places
+from convkit.models.objective import DataObjective, places
 from convkit.ops.registry import Array
 from convkit.optimizers import FullBatch, LevenbergMarquardt, Optimizer
 from convkit.optimizers.line import Evaluations, Point
@@ -197,15 +197,14 @@ class FullBatchTraining:
     def _average(self, epoch: int) -> None:
         """Let layers that keep averages beside their weights see all the data once."""
         for n, segment in enumerate(self.objective.chunks()):
-            samples = segment.samples
-            indexed = segment.order is not None
-            executor = self.loop.executor("train", segment.batch, samples, indexed, self.compiled)
+            executor = self.loop.executor(
+                "train", segment.batch, segment.samples, segment.indexed, self.compiled
+            )
             program = executor.program
             if program.commit == len(program.instructions):
                 return
             step = self.objective.number(segment, n)
-            sums = np.zeros(sum(v.spec.size for v in program.readouts.values()))
-            result = executor.run(bound(segment), 1, step, None, sums)
+            result = executor.run(segment.bindings, 1, step, None, program.zero_sums())
             raise_interruption(result)
             if result.status == "not_finite":
                 raise diagnose(executor, self.loop.store, segment, result.step, epoch, n)

@@ -65,7 +65,7 @@ class Loop:
                 "target": samples.target,
                 "weighted": samples.weighted,
                 "loss": compiled.loss,
-                "metrics": compiled.resolve(self.model.outputs[0].shape[-1]),
+                "metrics": compiled.resolve(self.model),
                 "regularizer": compiled.regularizer,
             }
         if mode == "train" and compiled is not None:
@@ -128,11 +128,9 @@ class Loop:
         done = skip
         with closing(feed.epoch(*path, skip=skip)) as segments:
             for segment in segments:
-                data = dict(segment.samples.arrays)
-                if segment.order is not None:
-                    data["index"] = segment.order
+                data = segment.bindings
                 executor = self.executor(
-                    mode, segment.batch, segment.samples, segment.order is not None, compiled
+                    mode, segment.batch, segment.samples, segment.indexed, compiled
                 )
                 sums = totals.sums_of(executor.program)
                 first, left = segment.first, segment.steps

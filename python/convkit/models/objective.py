@@ -24,11 +24,12 @@ from convkit.ops.registry import Array, Step
 from convkit.optimizers.line import Point
 from convkit.program import compile_program
 from convkit.program.jacobian import SEED, compile_jacobian
-from convkit.program.program import GRADIENTS, TERM, Program
+from convkit.program.program import GRADIENTS, Program
+from convkit.program.terms import term_of
 from convkit.run import make_executor
 from convkit.run.executor import Executor
 
-__all__ = ["DataObjective", "bound", "places", "squared_factor"]
+__all__ = ["DataObjective", "places", "squared_factor"]
 
 BLOCK = 1024  # rows of a Jacobian that are multiplied together
 WAY = "; scale the data, or begin with smaller weights"
@@ -39,14 +40,6 @@ class _Chunk(NamedTuple):
 
     whole: Executor  # loss and gradient
     alone: Executor  # the loss, computed by the same instructions
-
-
-def bound(segment: Segment) -> dict[str, Array]:
-    """The arrays that a program binds to take the samples of a segment."""
-    data = dict(segment.samples.arrays)
-    if segment.order is not None:
-        data["index"] = segment.order
-    return data
 
 
 def _without_gradient(program: Program) -> Program:
@@ -93,7 +86,7 @@ class DataObjective:
         self.random = False
         self.places = places(loop.model)
         self._store = loop.store.copy_as(dtype)
-        self._metrics = compiled.resolve(loop.model.outputs[0].shape[-1])
+        self._metrics = compiled.resolve(loop.model)
         sizes = [chunk.batch for chunk in self.chunks()]
         self.count = len(sizes)
         self._samples = sum(sizes)
@@ -138,8 +131,7 @@ class DataObjective:
 
     def _chunk(self, segment: Segment) -> _Chunk:
         samples = segment.samples
-        indexed = segment.order is not None
-        key = (segment.batch, samples.inputs, samples.target, samples.weighted, indexed)
+        key = (segment.batch, samples.inputs, samples.target, samples.weighted, segment.indexed)
         if key not in self._executors:
             program = compile_program(
                 self.loop.model,
@@ -149,7 +141,7 @@ class DataObjective:
                 dtype=self.dtype,
                 target=samples.target,
                 weighted=samples.weighted,
-                indexed=indexed,
+                indexed=segment.indexed,
                 loss=self.compiled.loss,
                 metrics=self._metrics,
                 regularizer=self.compiled.regularizer,
@@ -174,9 +166,9 @@ class DataObjective:
         for number, segment in enumerate(self.chunks()):
             executor = self._chunk(segment)[0 if whole else 1]
             readouts = executor.program.readouts
-            sums = np.zeros(sum(v.spec.size for v in readouts.values()))
+            sums = executor.program.zero_sums()
             step = self.number(segment, number)
-            raise_interruption(executor.run(bound(segment), 1, step, None, sums))
+            raise_interruption(executor.run(segment.bindings, 1, step, None, sums))
             if whole:
                 gradient += self._store.gradients
             rows = rows_of(segment, segment.batch)
@@ -185,9 +177,9 @@ class DataObjective:
             means.add(segment.batch, rows, counted)
             at = 0
             for name, value in readouts.items():
-                if name == "loss" or name.startswith(TERM):
-                    name = name.rpartition(":")[2]
-                    totals[name] = totals.get(name, 0.0) + float(sums[at])
+                part = "loss" if name == "loss" else term_of(name)
+                if part is not None:
+                    totals[part] = totals.get(part, 0.0) + float(sums[at])
                 at += value.spec.size
         error = totals["loss"] / (means.rows if self._is_mean else 1)
         terms = {name: value for name, value in totals.items() if name != "loss"}
@@ -220,9 +212,9 @@ class DataObjective:
         self.scatter(weights, self._store.parameters)
         for number, segment in enumerate(self.chunks()):
             executor = self._chunk(segment).whole
-            sums = np.zeros(sum(v.spec.size for v in executor.program.readouts.values()))
+            sums = executor.program.zero_sums()
             step = self.number(segment, number)
-            raise_interruption(executor.run(bound(segment), 1, step, None, sums))
+            raise_interruption(executor.run(segment.bindings, 1, step, None, sums))
             if not (np.isfinite(sums).all() and np.isfinite(self._store.gradients).all()):
                 return diagnose(executor, self._store, segment, step, epoch, number, WAY)
         return NonFiniteError(
@@ -256,12 +248,11 @@ class DataObjective:
 
     def _row(self, segment: Segment) -> Executor:
         """What computes a row of the Jacobian."""
-        samples = segment.samples
-        indexed = segment.order is not None
-        key = ("jacobian", samples.inputs, indexed)
+        inputs, indexed = segment.samples.inputs, segment.indexed
+        key = ("jacobian", inputs, indexed)
         if key not in self._executors:
             program = compile_jacobian(
-                self.loop.model, inputs=samples.inputs, dtype=self.dtype, indexed=indexed
+                self.loop.model, inputs=inputs, dtype=self.dtype, indexed=indexed
             )
             executor = make_executor(self.loop.kind, program, self._store)
             self._executors[key] = _Chunk(executor, executor)
@@ -295,7 +286,7 @@ class DataObjective:
         seeds = np.eye(outputs, dtype=self.dtype).reshape(outputs, *shape)
         rows: list[Array] = []
         for n, k in np.ndindex(*factors.shape):
-            data = {**bound(segment), SEED: seeds[k]}
+            data = {**segment.bindings, SEED: seeds[k]}
             step = Step(0, segment.first + n, 0.0, 0)
             raise_interruption(executor.run(data, 1, step, None, np.zeros(0)))
             row = self.gather(self._store.gradients).astype(np.float64, copy=False)

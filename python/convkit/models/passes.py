@@ -39,6 +39,17 @@ class Segment(NamedTuple):
     steps: int
     numbers: Array | None = None
 
+    @property
+    def indexed(self) -> bool:
+        """Whether the samples are taken by their numbers."""
+        return self.order is not None
+
+    @property
+    def bindings(self) -> dict[str, Array]:
+        """The arrays that a program binds to take these samples."""
+        index = {} if self.order is None else {"index": self.order}
+        return {**self.samples.arrays, **index}
+
 
 class Run(NamedTuple):
     """Steps of one batch size, by the positions of their samples; see `Segment`."""

@@ -209,7 +209,7 @@ def _what(fit: Fit) -> dict[str, Any]:
         },
         "loss": _plain(compiled.loss),
         "regularizer": compiled.regularizer and _plain(compiled.regularizer),
-        "metrics": [m.name for m in compiled.resolve(fit.model.outputs[0].shape[-1])],
+        "metrics": [m.name for m in compiled.resolve(fit.model)],
         "optimizer": {
             "class": type(optimizer).__name__,
             # A callback may change the learning rate and the momentum: they are states.

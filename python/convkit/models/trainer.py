@@ -395,7 +395,7 @@ class Trainer(Compilable):
             raise ValueError("[train_on_batch] x is empty: there is nothing to train on")
         check_batches("train_on_batch", self, samples.count, samples.count)
         self._claim(compiled)
-        totals = Totals(compiled.loss, compiled.resolve(self.outputs[0].shape[-1]))
+        totals = Totals(compiled.loss, compiled.resolve(self))
 
         def failed(executor: Executor, segment: Segment, step: Step, done: int) -> None:
             raise diagnose(executor, loop.store, segment, step, 0, compiled.optimizer.iterations)

@@ -14,12 +14,12 @@ from convkit.program.lower import gather, lower
 from convkit.program.program import (
     GRADIENTS,
     PARAMETERS,
-    REGULARIZATION,
     SLOTS,
     Builder,
     Program,
     Value,
 )
+from convkit.program.terms import REGULARIZATION
 
 if TYPE_CHECKING:
     from convkit.losses import Loss

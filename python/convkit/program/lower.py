@@ -131,7 +131,7 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         outputs = emitted if isinstance(emitted, list) else [emitted]
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
         pass_masks(builder, call.layer, given, outputs)
-        if builder.program.objective and call.layer.activity_regularizer is not None:
+        if builder.program.has_loss and call.layer.activity_regularizer is not None:
             rule = call.layer.activity_regularizer
             for value in outputs:
                 builder.add_penalty(value, rule.l1, rule.l2, 1 / builder.program.batch)

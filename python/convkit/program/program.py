@@ -11,6 +11,7 @@ import numpy as np
 from convkit.ops import registry
 from convkit.ops.registry import Array, Params, Row, Spec
 from convkit.program.listing import listed
+from convkit.program.terms import REGULARIZATION, term_readout
 from convkit.run.store import ALIGNMENT
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 # run ("x", "y", "weight", "index").
 ARENA, PARAMETERS, GRADIENTS, SLOTS = "arena", "parameters", "gradients", "slots"
 CONSTANTS = "constants"  # of the program itself: tables that its layers bring along
-TERM = "term:"  # begins the names of readouts that are terms of the loss
-REGULARIZATION = "regularization"  # the term that the penalties of weights and activations make
 OWNED = (ARENA, PARAMETERS, GRADIENTS, SLOTS, CONSTANTS)
 
 
@@ -182,9 +181,13 @@ class Program:
         return [self.total, *(value for _, value in self.terms), *dict.fromkeys(read)]
 
     @property
-    def objective(self) -> bool:
+    def has_loss(self) -> bool:
         """Whether a loss is computed."""
         return self.mode != "predict"
+
+    def zero_sums(self) -> Array:
+        """Zeros for a run to sum the readouts into, one after the other."""
+        return np.zeros(sum(value.spec.size for value in self.readouts.values()))
 
     @property
     def flops(self) -> int:
@@ -392,7 +395,7 @@ class Builder:
             In a differentiated program: values, and the term's gradients with respect to them.
         """
         self.program.terms.append((name, total))
-        self.program.readouts[f"{TERM}{len(self.program.terms)}:{name}"] = total
+        self.program.readouts[term_readout(len(self.program.terms), name)] = total
         self.seeds.extend(seeds)
 
     def add_penalty(self, value: Value, l1: float, l2: float, scale: float = 1.0) -> None:

@@ -69,7 +69,7 @@ class _Loss:
         self.objective = job.objective
 
     def __call__(self) -> float:
-        sums = np.zeros(sum(v.spec.size for v in self.job.program.readouts.values()))
+        sums = self.job.program.zero_sums()
         error = self.executor.run(self.job.data, 1, self.job.step, None, sums).error
         if error is not None:
             raise error

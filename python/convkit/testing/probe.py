@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from convkit.models.data import check_samples
 from convkit.ops.registry import Array, Step
 from convkit.program import compile_program
-from convkit.program.program import TERM, Program
+from convkit.program.program import Program
+from convkit.program.terms import term_of
 from convkit.random import current_seed
 from convkit.run.store import Store
 
@@ -44,7 +45,7 @@ class Probe:
         for name, value in self.program.readouts.items():
             if name == "loss":
                 total += float(sums[at]) * self.loss_scale
-            elif name.startswith(TERM):
+            elif term_of(name) is not None:
                 total += float(sums[at])
             at += value.spec.size
         return total
