@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convkit.models.graph import Call
+from convkit.models.graph import Call, nodes_of
 
 if TYPE_CHECKING:
     from convkit.models.model import Model
@@ -28,8 +28,7 @@ def state_of(model: Model) -> dict[str, Any]:
     for name in _NOT_COPIED:
         state.pop(name, None)
     # By number rather than by reference, as a deep graph would exceed the recursion limit.
-    nodes = [*model.inputs, *(node for call in model.calls for node in call.outputs)]
-    at = {id(node): i for i, node in enumerate(nodes)}
+    at = {id(node): i for i, node in enumerate(nodes_of(model))}
     state["inputs"] = [node.layer for node in model.inputs]
     state["outputs"] = [at[id(node)] for node in model.outputs]
     state["calls"] = [

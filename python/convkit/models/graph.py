@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
+    from convkit.models.model import Model
 
 Shape = tuple[int | None, ...]
 
@@ -97,6 +98,11 @@ def apply(layer: Layer, inputs: Sequence[Node], inference: bool = False) -> list
     if inference:
         outputs[0].call.inference = True
     return outputs
+
+
+def nodes_of(model: Model) -> list[Node]:
+    """A model's nodes: its inputs, then the outputs of each call. Files number them like this."""
+    return [*model.inputs, *(node for call in model.calls for node in call.outputs)]
 
 
 def batch_size(nodes: Sequence[Node]) -> int | None:

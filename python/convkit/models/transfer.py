@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from convkit.layers.base import Layer
-from convkit.models.graph import Call, Node
+from convkit.models.graph import Call, Node, nodes_of
 from convkit.models.model import Model
 from convkit.ops.registry import Array
 from convkit.saving.files import read_archive, write_archive
@@ -123,9 +123,9 @@ def replace_head(
     node = _node(model, layer)
     if not share:
         # Which of the nodes it is, counted: a copy has nodes of its own.
-        at = next(i for i, each in enumerate(_nodes(model)) if each is node)
+        at = next(i for i, each in enumerate(nodes_of(model)) if each is node)
         model = copy.deepcopy(model)
-        node = _nodes(model)[at]
+        node = nodes_of(model)[at]
     if freeze:
         for kept in Model(_inputs(model), node).layers:
             kept.trainable = False
@@ -223,15 +223,11 @@ def _inputs(model: Model) -> list[Node]:
     return model.inputs
 
 
-def _nodes(model: Model) -> list[Node]:
-    return [*model.inputs, *(node for call in model.calls for node in call.outputs)]
-
-
 def _node(model: Model, layer: Layer | Node | str | int | None) -> Node:
     """The node that is meant: the output of a layer, or what the last one with weights reads."""
     _inputs(model)
     if isinstance(layer, Node):
-        if not any(layer is node for node in _nodes(model)):
+        if not any(layer is node for node in nodes_of(model)):
             raise ValueError(f"{layer!r} is no node of model {model.name!r}")
         return layer
     if layer is None:

@@ -139,8 +139,9 @@ def _class(model: Model) -> dict[str, str]:
 
 def _graph(model: Model, layers: Layers) -> dict[str, Any]:
     """How layers are called: nodes by number, first the inputs, then each call's."""
-    nodes = [*model.inputs, *(node for call in model.calls for node in call.outputs)]
-    at = {id(node): i for i, node in enumerate(nodes)}
+    from convkit.models.graph import nodes_of
+
+    at = {id(node): i for i, node in enumerate(nodes_of(model))}
     graph: dict[str, Any] = {
         "inputs": [layers.number(node.layer) for node in model.inputs],
         "calls": [],
