@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.checks import number
 from convkit.errors import did_you_mean
 from convkit.saving.config import Configured
 
@@ -30,19 +30,8 @@ class Regularizer(Configured):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        for name, value in (("l1", l1), ("l2", l2)):
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                raise TypeError(
-                    f"{type(self).__name__}: {name} must be a number, not {value!r}"
-                ) from None
-            if not 0 <= number < np.inf:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} is {value}, expected a number of at least 0"
-                )
-        self.l1 = float(l1)
-        self.l2 = float(l2)
+        self.l1 = number(type(self).__name__, "l1", l1)
+        self.l2 = number(type(self).__name__, "l2", l2)
 
     def __call__(self, x: ArrayLike) -> float:
         """The penalty of an array."""

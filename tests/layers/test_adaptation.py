@@ -216,12 +216,12 @@ NLL = "sparse_categorical_crossentropy"
 @pytest.mark.parametrize(
     ("message", "make"),
     [
-        ("weight must be at least 0, got -1", lambda: layers.CORAL(-1)),
+        ("weight is -1, expected a number of at least 0", lambda: layers.CORAL(-1)),
         ("kernels is 4, expected an odd", lambda: layers.MMD(kernels=4)),
         ("width is -2", lambda: layers.MMD(width=-2)),
         (r"called on \[source features, target features\]", lambda: layers.CORAL()([X2])),
         ("they must be equal, as those of one base", lambda: layers.CORAL()([X2, X3])),
-        ("strength must be at least 0", lambda: layers.GradientReversal(-1)),
+        ("strength is -1, expected a number of at least 0", lambda: layers.GradientReversal(-1)),
         ("ramp_steps must be a number of steps", lambda: layers.GradientReversal(ramp_steps=-1)),
         (r"\[value, prediction, target\], got 2", lambda: layers.AuxiliaryLoss("mse")([X2, X3])),
         ("they must be equal", lambda: layers.AuxiliaryLoss("mse")([X2, X3, X2])),

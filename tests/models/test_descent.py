@@ -209,7 +209,7 @@ def test_what_is_not_supported_is_refused():
             cls(learning_rate=ck.schedules.ExponentialDecay(0.1, 10, 0.9))
         with pytest.raises(ValueError, match="unknown dtype 'float16'; did you mean"):
             cls(dtype="float16")
-        with pytest.raises(ValueError, match="tolerance is -1, expected at least 0"):
+        with pytest.raises(ValueError, match="tolerance is -1, expected a number of at least 0"):
             cls(tolerance=-1)
         with pytest.raises(TypeError, match="weight_decay is not supported"):
             cls().weight_decay = 0.1

@@ -155,7 +155,7 @@ def test_names_and_arguments():
         ck.optimizers.SteepestDescent(line_search="bent")
     with pytest.raises(TypeError, match=r"line_search must be a name or an object .*, not int"):
         ck.optimizers.SteepestDescent(line_search=3)
-    with pytest.raises(ValueError, match="StrongWolfe: curvature is 1, expected between 0 and 1"):
+    with pytest.raises(ValueError, match="curvature is 1, expected a number above 0 and below 1"):
         StrongWolfe(curvature=1)
     with pytest.raises(ValueError, match="Brent: max_evaluations is 0, expected at least 1"):
         Brent(max_evaluations=0)

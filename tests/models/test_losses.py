@@ -94,12 +94,12 @@ def test_objects_and_functions():
         (
             lambda: losses.BinaryFocalCrossentropy(alpha=2),
             ValueError,
-            "alpha is 2, expected 0 to 1",
+            "alpha is 2, expected a number of at least 0 and at most 1",
         ),
         (lambda: losses.LogCosh(delta=1.0), TypeError, "unexpected argument 'delta'"),
         (lambda: losses.get("cosine"), ValueError, "cosine_similarity"),
         (lambda: losses.MeanSquaredError(reduction="mena"), ValueError, "unknown reduction"),
-        (lambda: losses.CategoricalCrossentropy(label_smoothing=2), ValueError, "0 to 1"),
+        (lambda: losses.CategoricalCrossentropy(label_smoothing=2), ValueError, "at most 1"),
         (lambda: losses.CategoricalCrossentropy(label_smooth=0.1), TypeError, "label_smoothing"),
         (lambda: losses.MeanSquaredError(axis=1), TypeError, "axis=1 is not supported"),
         (

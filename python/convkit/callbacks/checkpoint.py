@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import Monitor, at_least, whole
+from convkit.callbacks.monitor import Monitor
+from convkit.checks import number, whole
 from convkit.errors import did_you_mean
 
 __all__ = ["BackupAndRestore", "ModelCheckpoint"]
@@ -98,7 +99,7 @@ class ModelCheckpoint(Callback):
         self._watched = Monitor(owner, monitor, mode)
         self.best = initial_value_threshold
         if self.best is not None:
-            self.best = at_least(owner, "initial_value_threshold", self.best, -float("inf"))
+            self.best = number(owner, "initial_value_threshold", self.best, least=-float("inf"))
         self._epoch = 0
         self._due: tuple[int, dict[str, float]] | None = None  # the batch and the logs
         self._written: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import at_least, whole
+from convkit.checks import number, whole
 from convkit.errors import did_you_mean
 from convkit.ops.registry import Array
 
@@ -54,7 +54,7 @@ class Convergence(Callback):
         self, threshold: float, on: str = "gradient", norm: float = 2, patience: int = 1
     ) -> None:
         super().__init__()
-        self.threshold = at_least("Convergence", "threshold", threshold)
+        self.threshold = number("Convergence", "threshold", threshold)
         if on not in SUBJECTS:
             raise ValueError(f"Convergence: unknown on={on!r}{did_you_mean(on, SUBJECTS)}")
         if norm not in (2, np.inf):

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import at_least
+from convkit.checks import number
 from convkit.errors import NonFiniteError
 
 __all__ = ["TerminateOnNaN", "TimeLimit"]
@@ -36,7 +36,7 @@ class TimeLimit(Callback):
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.seconds = at_least("TimeLimit", "seconds", seconds)
+        self.seconds = number("TimeLimit", "seconds", seconds)
         self._before = 0.0  # seconds of earlier runs
         self._start: float | None = None
 

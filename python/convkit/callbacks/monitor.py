@@ -11,7 +11,7 @@ import numpy as np
 
 from convkit.errors import did_you_mean
 
-__all__ = ["Monitor", "at_least", "whole"]
+__all__ = ["Monitor"]
 
 MODES = ("auto", "min", "max")
 
@@ -94,33 +94,3 @@ class Monitor:
             stacklevel=3,
         )
         return None
-
-
-def whole(owner: str, name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least `least`.
-
-    Raises
-    ------
-    TypeError, ValueError
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{owner}: {name} must be a whole number, not {value!r}")
-    if value < least:
-        raise ValueError(f"{owner}: {name} is {value}, expected at least {least}")
-    return int(value)
-
-
-def at_least(owner: str, name: str, value: Any, least: float = 0.0) -> float:
-    """A finite number of at least `least`.
-
-    Raises
-    ------
-    TypeError, ValueError
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-    if not least <= number < math.inf:
-        raise ValueError(f"{owner}: {name} is {value}, expected a number of at least {least:g}")
-    return number

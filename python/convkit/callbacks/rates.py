@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import Monitor, at_least, whole
+from convkit.callbacks.monitor import Monitor
+from convkit.checks import number, whole
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
 
@@ -91,15 +92,15 @@ class ReduceLROnPlateau(Callback):
         super().__init__()
         owner = "ReduceLROnPlateau"
         self.monitor = monitor
-        self.factor = at_least(owner, "factor", factor)
+        self.factor = number(owner, "factor", factor)
         if self.factor >= 1:
             raise ValueError(f"{owner}: factor is {factor}, expected a number below 1")
         self.patience = whole(owner, "patience", patience)
         self.verbose = verbose
         self.mode = mode
-        self.min_delta = at_least(owner, "min_delta", min_delta)
+        self.min_delta = number(owner, "min_delta", min_delta)
         self.cooldown = whole(owner, "cooldown", cooldown)
-        self.min_lr = at_least(owner, "min_lr", min_lr)
+        self.min_lr = number(owner, "min_lr", min_lr)
         self._watched = Monitor(owner, monitor, mode, self.min_delta)
         self._reset()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import Monitor, at_least, whole
+from convkit.callbacks.monitor import Monitor
+from convkit.checks import number, whole
 
 __all__ = ["EarlyStopping", "StopAt"]
 
@@ -50,7 +51,7 @@ class EarlyStopping(Callback):
     ) -> None:
         super().__init__()
         self.monitor = monitor
-        self.min_delta = at_least("EarlyStopping", "min_delta", abs(min_delta))
+        self.min_delta = number("EarlyStopping", "min_delta", abs(min_delta))
         self.patience = whole("EarlyStopping", "patience", patience)
         self.verbose = verbose
         self.mode = mode
@@ -142,7 +143,7 @@ class StopAt(Callback):
     def __init__(self, monitor: str, value: float, mode: str = "auto") -> None:
         super().__init__()
         self.monitor = monitor
-        self.value = at_least("StopAt", "value", value, -float("inf"))
+        self.value = number("StopAt", "value", value, least=-float("inf"))
         self.mode = mode
         self._watched = Monitor("StopAt", monitor, mode)
 

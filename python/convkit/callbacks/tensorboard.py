@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
-from convkit.callbacks.monitor import whole
+from convkit.checks import whole
 from convkit.errors import missing_extra
 
 __all__ = ["TensorBoard"]

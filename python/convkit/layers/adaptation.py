@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convkit import losses
+from convkit.checks import number
 from convkit.layers.base import Layer
 from convkit.ops.domain_distance import domain_distance_params
 from convkit.ops.gradient_scale import gradient_scale_params
@@ -48,13 +49,11 @@ class GradientReversal(Layer):
 
     def __init__(self, strength: float = 1.0, ramp_steps: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not (math.isfinite(strength) and strength >= 0):
-            raise ValueError(f"{self.title}: strength must be at least 0, got {strength}")
         if not 0 <= ramp_steps < math.inf:
             raise ValueError(
                 f"{self.title}: ramp_steps must be a number of steps, or 0, got {ramp_steps}"
             )
-        self.strength, self.ramp_steps = float(strength), ramp_steps
+        self.strength, self.ramp_steps = number(self.title, "strength", strength), ramp_steps
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
@@ -77,7 +76,7 @@ class _Distance(Layer):
 
     def __init__(self, weight: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.weight = _weight(self, weight)
+        self.weight = number(self.title, "weight", weight)
 
     def _params(self, scale: float) -> dict[str, int | float | str]:
         return domain_distance_params(self.kind, scale=scale)
@@ -212,7 +211,7 @@ class AuxiliaryLoss(Layer):
     def __init__(self, loss: Any, weight: float = 1.0, target: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.loss = losses.get(loss)
-        self.weight = _weight(self, weight)
+        self.weight = number(self.title, "weight", weight)
         self.target = target
         if target is not None and not np.isfinite(np.asarray(target, np.float64)).all():
             raise ValueError(f"{self.title}: target must be finite, got {target!r}")
@@ -278,12 +277,6 @@ class AuxiliaryLoss(Layer):
         builder.layer = self.name
         seeds = [] if dp is None else [(builder.program.instructions[-1].inputs[0], dp)]
         builder.add_term(self.name, total, [(p, d) for p, d in seeds if p is not None])
-
-
-def _weight(layer: Layer, weight: float) -> float:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{layer.title}: weight must be at least 0, got {weight}")
-    return float(weight)
 
 
 def _flat(builder: Builder, value: Value) -> Value:

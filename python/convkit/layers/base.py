@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from convkit import initializers
 from convkit.activations import ActivationFunction
+from convkit.checks import number
 from convkit.errors import did_you_mean
 from convkit.layers.checks import explained
 from convkit.layers.names import snake_case, unique_name
-from convkit.layers.parameter import Parameter, assign, check_multiplier
+from convkit.layers.parameter import Parameter, assign
 from convkit.layers.regularized import check_regularizers, take_regularizers
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
@@ -106,7 +107,7 @@ class Layer(Configured):
         self.parameters: list[Parameter] = []
         self.built = False
         self._trainable = bool(trainable)
-        self._lr_multiplier = check_multiplier(self.title, lr_multiplier)
+        self._lr_multiplier = number(self.title, "lr_multiplier", lr_multiplier)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would come too late: the model has its shapes and programs."""
@@ -367,7 +368,7 @@ class Layer(Configured):
 
     @lr_multiplier.setter
     def lr_multiplier(self, value: float) -> None:
-        self._lr_multiplier = check_multiplier(self.title, value)
+        self._lr_multiplier = number(self.title, "lr_multiplier", value)
         for parameter in self.parameters:
             parameter.layer_multiplier = self._lr_multiplier
 

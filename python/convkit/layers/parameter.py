@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convkit.checks import number
+
 if TYPE_CHECKING:
     from convkit.initializers import Initializer
     from convkit.regularizers import Regularizer
@@ -111,7 +113,7 @@ class Parameter:
 
     @lr_multiplier.setter
     def lr_multiplier(self, value: float) -> None:
-        self._lr_multiplier = check_multiplier(f"parameter {self.path!r}", value)
+        self._lr_multiplier = number(f"parameter {self.path!r}", "lr_multiplier", value)
 
     @property
     def multiplier(self) -> float:
@@ -198,18 +200,3 @@ def check_weights(
         if array.dtype.kind not in "biuf":
             raise TypeError(f"layer {p.layer!r}: {p.name} takes real numbers, got {array.dtype}")
     return list(zip(parameters, arrays, strict=True))
-
-
-def check_multiplier(title: str, value: Any) -> float:
-    """Return a multiplier of learning rates as a float.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no number of at least 0.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{title}: lr_multiplier must be a number, not {value!r}")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{title}: lr_multiplier is {value}, expected a number of at least 0")
-    return float(value)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from convkit.checks import number
 from convkit.errors import did_you_mean
 from convkit.initializers import Constant
 from convkit.layers.base import Layer
 from convkit.layers.normalization import check_unmasked
-from convkit.layers.parameter import check_multiplier, check_weights
+from convkit.layers.parameter import check_weights
 from convkit.layers.recurrent_base import Recurrent, with_states
 from convkit.ops.pool2d import pool2d_params
 
@@ -51,7 +52,7 @@ class _Wrapper(Layer):
 
     @lr_multiplier.setter
     def lr_multiplier(self, value: float) -> None:
-        self._lr_multiplier = check_multiplier(self.title, value)
+        self._lr_multiplier = number(self.title, "lr_multiplier", value)
         for layer in self.inner:
             layer.lr_multiplier = value
 

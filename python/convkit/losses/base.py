@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.checks import number
 from convkit.errors import did_you_mean, refuse_options
 from convkit.saving.config import Configured
 
@@ -66,22 +67,10 @@ class Loss(Configured):
         if reduction not in REDUCTIONS:
             known = did_you_mean(reduction, REDUCTIONS)
             raise ValueError(f"{owner}: unknown reduction {reduction!r}{known}")
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{owner}: label_smoothing is {label_smoothing}, expected 0 to 1")
         self.name = name
         self.reduction = reduction
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = number(owner, "label_smoothing", label_smoothing, most=1)
         self.op_options: dict[str, Any] = {}
-
-    def _require(self, name: str, value: float, *, above: bool = False) -> float:
-        """A constructor's argument as a float: from 0, or `above` it."""
-        number = float(value)
-        if not (math.isfinite(number) and (number > 0 if above else number >= 0)):
-            wanted = "above 0" if above else "from 0"
-            raise ValueError(
-                f"{type(self).__name__}: {name} is {value}, expected a number {wanted}"
-            )
-        return number
 
     def emit(
         self,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.checks import number
 from convkit.losses.base import Loss
 from convkit.program.logits import logits_of
 
@@ -49,9 +49,7 @@ class DiscriminativeMAP(Loss):
         **options: Any,
     ) -> None:
         super().__init__(name, reduction, 0.0, options)
-        if not (math.isfinite(j) and j > 0):
-            raise ValueError(f"DiscriminativeMAP: j must be above 0 and finite, got {j}")
-        self.j = float(j)
+        self.j = number("DiscriminativeMAP", "j", j, above=0)
 
     def emit(
         self,

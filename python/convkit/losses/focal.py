@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.checks import number
 from convkit.losses.base import Loss
 
 if TYPE_CHECKING:
@@ -22,16 +23,17 @@ class _CategoricalFocal(Loss):
     """Over classes, of one-hot targets or of labels."""
 
     def _choose(self, alpha: Any, gamma: float, from_logits: bool) -> None:
-        self.gamma = self._require("gamma", gamma)
+        owner = type(self).__name__
+        self.gamma = number(owner, "gamma", gamma)
         self.from_logits = bool(from_logits)
         self.alpha: float | list[float]
         if np.ndim(alpha) == 0:
-            self.alpha = self._require("alpha", alpha)
+            self.alpha = number(owner, "alpha", alpha)
         elif np.ndim(alpha) == 1:
-            self.alpha = [self._require("alpha", a) for a in alpha]
+            self.alpha = [number(owner, "alpha", a) for a in alpha]
         else:
             raise ValueError(
-                f"{type(self).__name__}: alpha has shape {np.shape(alpha)}, expected a number or "
+                f"{owner}: alpha has shape {np.shape(alpha)}, expected a number or "
                 "one for each class"
             )
         if self.gamma == 0 and self.alpha == 1:
@@ -142,10 +144,9 @@ class BinaryFocalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, label_smoothing, options)
         self.apply_class_balancing = bool(apply_class_balancing)
-        self.alpha = self._require("alpha", alpha)
-        if self.alpha > 1:
-            raise ValueError(f"BinaryFocalCrossentropy: alpha is {alpha}, expected 0 to 1")
-        self.gamma = self._require("gamma", gamma)
+        owner = type(self).__name__
+        self.alpha = number(owner, "alpha", alpha, most=1)
+        self.gamma = number(owner, "gamma", gamma)
         self.from_logits = bool(from_logits)
         if self.gamma == 0 and not apply_class_balancing:
             self.kind = "sigmoid_cross_entropy" if from_logits else "binary_cross_entropy"

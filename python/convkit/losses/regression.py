@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from convkit.checks import number
 from convkit.losses.base import Loss
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class Huber(Loss):
         **options: Any,
     ) -> None:
         super().__init__(name, reduction, 0.0, options)
-        self.delta = self._require("delta", delta, above=True)
+        self.delta = number(type(self).__name__, "delta", delta, above=0)
         self.op_options = {"delta": self.delta}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkit.optimizers.base import Optimizer, Rate, divisor, share
+from convkit.checks import number
+from convkit.optimizers.base import Optimizer, Rate, divisor
 
 
 class _Moments(Optimizer):
@@ -22,8 +23,8 @@ class _Moments(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, True, name, options)
         owner = type(self).__name__
-        self.beta_1 = share(owner, "beta_1", beta_1)
-        self.beta_2 = share(owner, "beta_2", beta_2)
+        self.beta_1 = number(owner, "beta_1", beta_1, below=1)
+        self.beta_2 = number(owner, "beta_2", beta_2, below=1)
         self.epsilon = divisor(owner, "epsilon", epsilon)
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkit.optimizers.base import Optimizer, Rate, at_least_zero, divisor, share, zero_to_one
+from convkit.checks import number
+from convkit.optimizers.base import Optimizer, Rate, divisor
 
 
 class Adagrad(Optimizer):
@@ -39,7 +40,7 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, True, name, options)
         owner = type(self).__name__
-        self.initial_accumulator_value = at_least_zero(
+        self.initial_accumulator_value = number(
             owner, "initial_accumulator_value", initial_accumulator_value
         )
         self.epsilon = divisor(owner, "epsilon", epsilon)
@@ -87,7 +88,7 @@ class Adadelta(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, True, name, options)
-        self.rho = share(type(self).__name__, "rho", rho)
+        self.rho = number(type(self).__name__, "rho", rho, below=1)
         self.epsilon = divisor(type(self).__name__, "epsilon", epsilon)
         self._seal(Adadelta)
 
@@ -136,7 +137,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, True, name, options)
         owner = type(self).__name__
-        self.rho = share(owner, "rho", rho)
+        self.rho = number(owner, "rho", rho, below=1)
         self.epsilon = divisor(owner, "epsilon", epsilon)
         if not isinstance(centered, bool):
             raise TypeError(f"{owner}: centered must be a bool, not {centered!r}")
@@ -156,7 +157,7 @@ class RMSprop(Optimizer):
 
     @momentum.setter
     def momentum(self, value: float) -> None:
-        self._momentum = zero_to_one(type(self).__name__, "momentum", value)
+        self._momentum = number(type(self).__name__, "momentum", value, most=1)
         self._state_changed()
 
     @property

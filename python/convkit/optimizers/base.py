@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit.checks import number
 from convkit.errors import did_you_mean, refuse_options
 from convkit.ops.update import STATE, update_params
 from convkit.saving.config import Configured
@@ -100,7 +101,7 @@ class Optimizer(Configured):
         refuse_options(owner, own, {**HARMLESS, **(harmless or {})})
         self.name = name
         self.learning_rate = learning_rate
-        self.weight_decay = at_least_zero(owner, "weight_decay", weight_decay or 0.0)
+        self.weight_decay = number(owner, "weight_decay", weight_decay or 0.0)
         self.decoupled = bool(decoupled)
         if not isinstance(maximize, bool):
             raise TypeError(f"{owner}: maximize must be True or False, not {maximize!r}")
@@ -109,7 +110,8 @@ class Optimizer(Configured):
         if len(given) > 1:
             raise ValueError(f"{owner}: {' and '.join(given)} are given, use only one of them")
         self.clipnorm, self.clipvalue, self.global_clipnorm = (
-            None if value is None else above_zero(owner, key, value) for key, value in clips.items()
+            None if value is None else number(owner, key, value, above=0)
+            for key, value in clips.items()
         )
         self._excluded: list[str] = []
         self.exclude_from_weight_decay(var_names=excluded)
@@ -197,7 +199,7 @@ class Optimizer(Configured):
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         if not callable(value):
-            value = at_least_zero(type(self).__name__, "learning_rate", value)
+            value = number(type(self).__name__, "learning_rate", value)
         self._learning_rate = value
 
     def rates(self, first: int, count: int) -> NDArray[np.float64]:
@@ -336,59 +338,11 @@ def nobody() -> None:
     """The owner of an optimizer that trains no model."""
 
 
-def number(owner: str, name: str, value: Any) -> float:
-    """Return an argument as a float.
-
-    Raises
-    ------
-    TypeError
-        If it is no number.
-    """
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-
-
-def at_least_zero(owner: str, name: str, value: Any) -> float:
-    """Return an argument that is finite and not negative."""
-    found = number(owner, name, value)
-    if not 0 <= found < np.inf:
-        raise ValueError(f"{owner}: {name} is {value}, expected a number of at least 0")
-    return found
-
-
-def above_zero(owner: str, name: str, value: Any) -> float:
-    """Return an argument that is finite and positive."""
-    found = number(owner, name, value)
-    if not 0 < found < np.inf:
-        raise ValueError(f"{owner}: {name} is {value}, expected a number above 0")
-    return found
-
-
-def zero_to_one(owner: str, name: str, value: Any) -> float:
-    """Return an argument from 0 to 1."""
-    found = number(owner, name, value)
-    if not 0 <= found <= 1:
-        raise ValueError(f"{owner}: {name} is {value}, expected 0 to 1")
-    return found
-
-
-def share(owner: str, name: str, value: Any) -> float:
-    """Return a share of an average that is kept, 0 included and 1 not."""
-    found = number(owner, name, value)
-    if not 0 <= found < 1:
-        raise ValueError(f"{owner}: {name} is {value}, expected at least 0 and below 1")
-    return found
-
-
 def divisor(owner: str, name: str, value: Any) -> float:
     """Return an epsilon: with 0, a weight whose gradients are all 0 would become 0/0."""
     found = number(owner, name, value)
     least = float(np.finfo(np.float32).tiny)
-    if not least <= found < np.inf:
+    if found < least:
         raise ValueError(
             f"{owner}: {name} is {value}, expected a number of at least {least:.2g}, so that a "
             "weight without a gradient is not divided by 0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from convkit.checks import whole
 from convkit.errors import did_you_mean
 from convkit.optimizers.full_batch import Descent, Memory
 from convkit.optimizers.line import Array, Line, Point
@@ -100,12 +101,10 @@ class ConjugateGradient(Descent):
         known = ("polak_ribiere", "fletcher_reeves", "hestenes_stiefel")
         if beta not in known:
             raise ValueError(f"ConjugateGradient: unknown beta {beta!r}{did_you_mean(beta, known)}")
-        if restart_every is not None and restart_every < 1:
-            raise ValueError(
-                f"ConjugateGradient: restart_every is {restart_every}, expected at least 1"
-            )
         self.beta = beta
         self.restart_every = restart_every
+        if restart_every is not None:
+            self.restart_every = whole("ConjugateGradient", "restart_every", restart_every, 1)
         self._seal(ConjugateGradient)
 
     def direction(self, point: Point, memory: Memory) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.checks import number
 from convkit.errors import did_you_mean
 from convkit.optimizers.base import Optimizer
 from convkit.optimizers.line import Array, Evaluations, Line, Objective, Point
@@ -92,9 +93,7 @@ class FullBatch(Optimizer):
         if dtype not in ("float32", "float64"):
             known = did_you_mean(str(dtype), ("float32", "float64"))
             raise ValueError(f"{owner}: unknown dtype {dtype!r}{known}")
-        if not 0 <= tolerance < np.inf:
-            raise ValueError(f"{owner}: tolerance is {tolerance}, expected at least 0")
-        self.tolerance = float(tolerance)
+        self.tolerance = number(owner, "tolerance", tolerance)
         self.dtype = dtype
         self._memory: Memory = {}
         self._weights: Array | None = None

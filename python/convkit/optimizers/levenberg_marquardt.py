@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convkit.checks import number
 from convkit.optimizers.full_batch import STUCK, FullBatch, Iteration, Memory
 from convkit.optimizers.line import Array, Evaluations, Point
 
@@ -53,9 +54,7 @@ class LevenbergMarquardt(FullBatch):
         **options: Any,
     ) -> None:
         super().__init__(1.0, tolerance, dtype, name, options)
-        if not 0 < damping < np.inf:
-            raise ValueError(f"LevenbergMarquardt: damping is {damping}, expected above 0")
-        self.damping = float(damping)
+        self.damping = number("LevenbergMarquardt", "damping", damping, above=0)
         self.max_bytes = int(max_bytes)
         self.max_evaluations = int(max_evaluations)
         self._seal(LevenbergMarquardt)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from convkit.checks import number, whole
 from convkit.errors import did_you_mean
 from convkit.optimizers.line import Line
 from convkit.saving.config import Configured
@@ -78,9 +79,12 @@ class Backtracking(LineSearch):
     def __init__(
         self, sufficient_decrease: float = 1e-4, shrink: float = 0.5, max_evaluations: int = 60
     ) -> None:
-        self.sufficient_decrease = _between(self, "sufficient_decrease", sufficient_decrease)
-        self.shrink = _between(self, "shrink", shrink)
-        self.max_evaluations = _at_least(self, "max_evaluations", max_evaluations, 1)
+        owner = type(self).__name__
+        self.sufficient_decrease = number(
+            owner, "sufficient_decrease", sufficient_decrease, above=0, below=1
+        )
+        self.shrink = number(owner, "shrink", shrink, above=0, below=1)
+        self.max_evaluations = whole(owner, "max_evaluations", max_evaluations, 1)
 
     def __call__(self, line: Line, first: float) -> float:
         t = first
@@ -149,8 +153,9 @@ class GoldenSection(LineSearch):
     """
 
     def __init__(self, tolerance: float = 1e-2, max_evaluations: int = 60) -> None:
-        self.tolerance = _between(self, "tolerance", tolerance)
-        self.max_evaluations = _at_least(self, "max_evaluations", max_evaluations, 1)
+        owner = type(self).__name__
+        self.tolerance = number(owner, "tolerance", tolerance, above=0, below=1)
+        self.max_evaluations = whole(owner, "max_evaluations", max_evaluations, 1)
 
     def __call__(self, line: Line, first: float) -> float:
         found = bracket(line, first, self.max_evaluations)
@@ -188,8 +193,9 @@ class Brent(LineSearch):
     """
 
     def __init__(self, tolerance: float = 1e-3, max_evaluations: int = 60) -> None:
-        self.tolerance = _between(self, "tolerance", tolerance)
-        self.max_evaluations = _at_least(self, "max_evaluations", max_evaluations, 1)
+        owner = type(self).__name__
+        self.tolerance = number(owner, "tolerance", tolerance, above=0, below=1)
+        self.max_evaluations = whole(owner, "max_evaluations", max_evaluations, 1)
 
     def __call__(self, line: Line, first: float) -> float:
         found = bracket(line, first, self.max_evaluations)
@@ -261,9 +267,12 @@ class StrongWolfe(LineSearch):
         curvature: float = 0.9,
         max_evaluations: int = 25,
     ) -> None:
-        self.sufficient_decrease = _between(self, "sufficient_decrease", sufficient_decrease)
-        self.curvature = _between(self, "curvature", curvature)
-        self.max_evaluations = _at_least(self, "max_evaluations", max_evaluations, 1)
+        owner = type(self).__name__
+        self.sufficient_decrease = number(
+            owner, "sufficient_decrease", sufficient_decrease, above=0, below=1
+        )
+        self.curvature = number(owner, "curvature", curvature, above=0, below=1)
+        self.max_evaluations = whole(owner, "max_evaluations", max_evaluations, 1)
 
     def __call__(self, line: Line, first: float) -> float:
         before, t = _Trial(0.0, line.loss0, line.slope0), first
@@ -336,18 +345,6 @@ def _cubic(one: _Trial, other: _Trial) -> float:
     d2 = math.copysign(math.sqrt(square), width)
     bottom = other.slope - one.slope + 2 * d2
     return other.t - width * (other.slope + d2 - d1) / bottom if bottom else math.nan
-
-
-def _between(search: LineSearch, name: str, value: float) -> float:
-    if not 0 < value < 1:
-        raise ValueError(f"{type(search).__name__}: {name} is {value}, expected between 0 and 1")
-    return float(value)
-
-
-def _at_least(search: LineSearch, name: str, value: int, least: int) -> int:
-    if value < least:
-        raise ValueError(f"{type(search).__name__}: {name} is {value}, expected at least {least}")
-    return int(value)
 
 
 NAMES: dict[str, Callable[[], LineSearch]] = {

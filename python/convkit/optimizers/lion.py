@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkit.optimizers.base import Optimizer, Rate, share
+from convkit.checks import number
+from convkit.optimizers.base import Optimizer, Rate
 
 
 class Lion(Optimizer):
@@ -36,8 +37,8 @@ class Lion(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay, True, name, options)
-        self.beta_1 = share(type(self).__name__, "beta_1", beta_1)
-        self.beta_2 = share(type(self).__name__, "beta_2", beta_2)
+        self.beta_1 = number(type(self).__name__, "beta_1", beta_1, below=1)
+        self.beta_2 = number(type(self).__name__, "beta_2", beta_2, below=1)
         self._seal(Lion)
 
     @property

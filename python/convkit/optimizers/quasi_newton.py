@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convkit.checks import whole
 from convkit.optimizers.full_batch import Descent, Memory
 from convkit.optimizers.line import Array, Line, Point
 from convkit.optimizers.line_search import LineSearch
@@ -123,9 +124,7 @@ class LBFGS(Descent):
         **options: Any,
     ) -> None:
         super().__init__(line_search, learning_rate, tolerance, dtype, name, options)
-        if memory_size < 1:
-            raise ValueError(f"LBFGS: memory_size is {memory_size}, expected at least 1")
-        self.memory_size = int(memory_size)
+        self.memory_size = whole("LBFGS", "memory_size", memory_size, 1)
         self._seal(LBFGS)
 
     def direction(self, point: Point, memory: Memory) -> Array:

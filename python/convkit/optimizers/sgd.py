@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkit.optimizers.base import Optimizer, Rate, zero_to_one
+from convkit.checks import number
+from convkit.optimizers.base import Optimizer, Rate
 
 
 class SGD(Optimizer):
@@ -50,7 +51,7 @@ class SGD(Optimizer):
 
     @momentum.setter
     def momentum(self, value: float) -> None:
-        self._momentum = zero_to_one(type(self).__name__, "momentum", value)
+        self._momentum = number(type(self).__name__, "momentum", value, most=1)
         self._state_changed()
 
     @property

@@ -1,4 +1,4 @@
-"""The base of the schedules, and the checks of their arguments."""
+"""The base of the schedules."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convkit.checks import number
 from convkit.saving.config import Configured
 
 Steps = Any  # int, or float64 array of step numbers
@@ -68,37 +69,7 @@ class FromFunction(LearningRateSchedule):
         return self.function(step)
 
 
-def check(
-    owner: str,
-    name: str,
-    value: Any,
-    *,
-    least: float = 0.0,
-    most: float = np.inf,
-    above: bool = False,
-) -> float:
-    """Return an argument of a schedule, from `least` (or above it) to `most`, as a float.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no number, infinite, or out of range.
-    """
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-    inside = least < number if above else least <= number
-    if not (inside and number <= most and number < np.inf):
-        start = "a number above" if above else "a number of at least"
-        end = f" and at most {most:g}" if most < np.inf else ""
-        raise ValueError(f"{owner}: {name} is {value}, expected {start} {least:g}{end}")
-    return number
-
-
 def check_steps(owner: str, name: str, value: Any, *, least: int = 1) -> float | int:
     """Return a number of steps: an int where it is a whole number."""
-    number = check(owner, name, value, least=least)
-    return int(number) if number.is_integer() else number
+    found = number(owner, name, value, least=least)
+    return int(found) if found.is_integer() else found

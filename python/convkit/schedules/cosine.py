@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from convkit.checks import number
 from convkit.errors import did_you_mean
-from convkit.schedules.base import LearningRateSchedule, Steps, check, check_steps
+from convkit.schedules.base import LearningRateSchedule, Steps, check_steps
 
 
 def _half_cosine(done: Any) -> Any:
@@ -44,12 +45,12 @@ class CosineDecay(LearningRateSchedule):
         warmup_steps: int = 0,
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check(owner, "decay_steps", decay_steps, above=True)
-        self.alpha = check(owner, "alpha", alpha)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(owner, "decay_steps", decay_steps, above=0)
+        self.alpha = number(owner, "alpha", alpha)
         self.warmup_steps = check_steps(owner, "warmup_steps", warmup_steps, least=0)
         self.warmup_target = (
-            None if warmup_target is None else check(owner, "warmup_target", warmup_target)
+            None if warmup_target is None else number(owner, "warmup_target", warmup_target)
         )
         if warmup_target is None and warmup_steps:
             raise ValueError(
@@ -96,11 +97,11 @@ class CosineDecayRestarts(LearningRateSchedule):
         name: str = "CosineDecayRestarts",
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
-        self.first_decay_steps = check(owner, "first_decay_steps", first_decay_steps, above=True)
-        self.t_mul = check(owner, "t_mul", t_mul, least=1)
-        self.m_mul = check(owner, "m_mul", m_mul)
-        self.alpha = check(owner, "alpha", alpha)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
+        self.first_decay_steps = number(owner, "first_decay_steps", first_decay_steps, above=0)
+        self.t_mul = number(owner, "t_mul", t_mul, least=1)
+        self.m_mul = number(owner, "m_mul", m_mul)
+        self.alpha = number(owner, "alpha", alpha)
         self.name = name
 
     def _begin(self, restart: Any) -> Any:
@@ -157,11 +158,11 @@ class OneCycle(LearningRateSchedule):
         name: str = "OneCycle",
     ) -> None:
         owner = type(self).__name__
-        self.max_learning_rate = check(owner, "max_learning_rate", max_learning_rate)
+        self.max_learning_rate = number(owner, "max_learning_rate", max_learning_rate)
         self.total_steps = check_steps(owner, "total_steps", total_steps)
-        self.pct_start = check(owner, "pct_start", pct_start, most=1)
-        self.div_factor = check(owner, "div_factor", div_factor, above=True)
-        self.final_div_factor = check(owner, "final_div_factor", final_div_factor, above=True)
+        self.pct_start = number(owner, "pct_start", pct_start, most=1)
+        self.div_factor = number(owner, "div_factor", div_factor, above=0)
+        self.final_div_factor = number(owner, "final_div_factor", final_div_factor, above=0)
         if anneal not in ANNEALS:
             raise ValueError(f"{owner}: anneal is {anneal!r}{did_you_mean(anneal, ANNEALS)}")
         self.anneal = anneal
@@ -196,9 +197,9 @@ class Warmup(LearningRateSchedule):
         self, schedule: Any, warmup_steps: int, start: float = 0.0, name: str = "Warmup"
     ) -> None:
         owner = type(self).__name__
-        self.schedule = schedule if callable(schedule) else check(owner, "schedule", schedule)
+        self.schedule = schedule if callable(schedule) else number(owner, "schedule", schedule)
         self.warmup_steps = check_steps(owner, "warmup_steps", warmup_steps)
-        self.start = check(owner, "start", start)
+        self.start = number(owner, "start", start)
         self.name = name
 
     @property

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from convkit.schedules.base import LearningRateSchedule, Steps, check, check_steps
+from convkit.checks import number
+from convkit.schedules.base import LearningRateSchedule, Steps, check_steps
 
 
 def _periods(step: Steps, decay_steps: float, staircase: bool) -> Any:
@@ -39,9 +40,9 @@ class ExponentialDecay(LearningRateSchedule):
         name: str = "ExponentialDecay",
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check(owner, "decay_steps", decay_steps, above=True)
-        self.decay_rate = check(owner, "decay_rate", decay_rate)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(owner, "decay_steps", decay_steps, above=0)
+        self.decay_rate = number(owner, "decay_rate", decay_rate)
         self.staircase = bool(staircase)
         self.name = name
 
@@ -73,9 +74,9 @@ class StepDecay(LearningRateSchedule):
         name: str = "StepDecay",
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
         self.step_size = check_steps(owner, "step_size", step_size)
-        self.drop = check(owner, "drop", drop)
+        self.drop = number(owner, "drop", drop)
         self.name = name
 
     def __call__(self, step: Steps) -> Any:
@@ -108,9 +109,9 @@ class InverseTimeDecay(LearningRateSchedule):
         name: str = "InverseTimeDecay",
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check(owner, "decay_steps", decay_steps, above=True)
-        self.decay_rate = check(owner, "decay_rate", decay_rate)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(owner, "decay_steps", decay_steps, above=0)
+        self.decay_rate = number(owner, "decay_rate", decay_rate)
         self.staircase = bool(staircase)
         self.name = name
 
@@ -134,9 +135,9 @@ class Inv(LearningRateSchedule):
     def __init__(
         self, learning_rate: float = 0.01, gamma: float = 0.0001, power: float = 0.75
     ) -> None:
-        self.learning_rate = check("Inv", "learning_rate", learning_rate)
-        self.gamma = check("Inv", "gamma", gamma)
-        self.power = check("Inv", "power", power)
+        self.learning_rate = number("Inv", "learning_rate", learning_rate)
+        self.gamma = number("Inv", "gamma", gamma)
+        self.power = number("Inv", "power", power)
 
     def __call__(self, step: Steps) -> Any:
         steps = np.asarray(step, np.float64)
@@ -165,7 +166,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     ) -> None:
         owner = type(self).__name__
         self.boundaries = [check_steps(owner, "boundaries", b, least=0) for b in boundaries]
-        self.values = [check(owner, "values", value) for value in values]
+        self.values = [number(owner, "values", value) for value in values]
         self.name = name
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:])):
             raise ValueError(f"{owner}: boundaries are {self.boundaries}, expected ascending steps")
@@ -207,10 +208,10 @@ class PolynomialDecay(LearningRateSchedule):
         name: str = "PolynomialDecay",
     ) -> None:
         owner = type(self).__name__
-        self.initial_learning_rate = check(owner, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check(owner, "decay_steps", decay_steps, above=True)
-        self.end_learning_rate = check(owner, "end_learning_rate", end_learning_rate)
-        self.power = check(owner, "power", power)
+        self.initial_learning_rate = number(owner, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = number(owner, "decay_steps", decay_steps, above=0)
+        self.end_learning_rate = number(owner, "end_learning_rate", end_learning_rate)
+        self.power = number(owner, "power", power)
         self.cycle = bool(cycle)
         self.name = name
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import random
+from convkit.checks import number
 from convkit.errors import NonFiniteError, missing_extra
-from convkit.schedules.base import check, check_steps
+from convkit.schedules.base import check_steps
 
 __all__ = ["RangeTest", "range_test"]
 
@@ -147,12 +148,12 @@ def range_test(
         If the data does not fit, or an argument is out of range.
     """
     title = "range_test"
-    low = check(title, "low", low, above=True)
-    high = check(title, "high", high, least=low, above=True)
+    low = number(title, "low", low, above=0)
+    high = number(title, "high", high, above=low)
     steps = int(check_steps(title, "steps", steps, least=2))
     batch_size = int(check_steps(title, "batch_size", batch_size))
-    smoothing = check(title, "smoothing", smoothing, most=float(np.nextafter(1, 0)))
-    divergence = check(title, "divergence", divergence, least=1, above=True)
+    smoothing = number(title, "smoothing", smoothing, below=1)
+    divergence = number(title, "divergence", divergence, above=1)
     model._prepare(title, x, model._require_compiled(title))
     trained = copy.deepcopy(model)
     optimizer = trained.optimizer
