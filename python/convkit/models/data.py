@@ -15,6 +15,7 @@ import numpy as np
 
 from convkit.models.targets import as_targets, as_weights
 from convkit.ops.registry import Array, Spec
+from convkit.program.lower import external_names
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
@@ -25,16 +26,15 @@ __all__ = [
     "as_source",
     "check_samples",
     "check_shape",
+    "input_title",
     "is_arrays",
+    "require_targets",
     "same_length",
     "warn_applied_twice",
-    "warn_unscaled",
 ]
 
 # Integer dtypes that no kernel gathers, and where they fit without loss.
 _WIDER = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64"}
-SATURATING = ("sigmoid", "tanh", "scaled_tanh")
-LARGE = 16.0  # where sigmoid and tanh have no gradient left
 
 
 @dataclass(frozen=True)
@@ -196,27 +196,25 @@ def check_samples(
     """
     from convkit.models import streams  # which reads blocks, to be checked here
 
-    nodes = model.inputs
-    values = _input_arrays(verb, nodes, x)
+    values = _input_arrays(verb, model.inputs, x)
     if streams.is_streamed([*values, y]):
         return streams.open_samples(verb, model, values, y, sample_weight, class_weight, loss)
     arrays: dict[str, Array] = {}
     specs = []
-    for i, (node, value) in enumerate(zip(nodes, values, strict=True)):
-        title = f"[{verb}] x" if len(nodes) == 1 else f"[{verb}] input {node.name!r}"
+    for name, node, value in zip(external_names(model), model.inputs, values, strict=True):
+        title = input_title(verb, name, node)
         array = as_source(value, title)
         check_shape(verb, node, array)
         for call in model.calls:
             if node in call.inputs:
                 call.layer.check_data(title, array)
-        arrays["x" if len(nodes) == 1 else f"x{i}"] = array
+        arrays[name] = array
         specs.append(Spec(array.shape[1:], array.dtype.name))
     counts = {name: len(array) for name, array in arrays.items()}
     if loss is None:
         same_length(verb, counts)
         return Samples(arrays, tuple(specs), next(iter(counts.values())))
-    if y is None:
-        raise ValueError(f"[{verb}] y is missing: the loss {loss.name!r} needs targets")
+    require_targets(verb, y, loss)
     output = tuple(model.outputs[0].shape[1:])
     given = as_source(y, f"[{verb}] y")
     counts["y"] = len(given) if given.ndim else 0
@@ -232,33 +230,32 @@ def check_samples(
     return Samples(arrays, tuple(specs), counts["y"], target)
 
 
+def input_title(verb: str, name: str, node: Node) -> str:
+    """The array for an input of the model, in messages: the only one is the user's x."""
+    return f"[{verb}] x" if name == "x" else f"[{verb}] input {node.name!r}"
+
+
+def require_targets(verb: str, y: Any, loss: Loss) -> None:
+    """Refuse to train or to evaluate without targets.
+
+    Raises
+    ------
+    ValueError
+    """
+    if y is None:
+        raise ValueError(f"[{verb}] y is missing: the loss {loss.name!r} needs targets")
+
+
 def same_length(verb: str, counts: Mapping[str, int]) -> None:
+    """Refuse arrays of different numbers of samples, which `counts` has by argument.
+
+    Raises
+    ------
+    ValueError
+    """
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} has {n}" for name, n in counts.items())
         raise ValueError(f"[{verb}] data cardinality is ambiguous: {each} samples")
-
-
-def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
-    """The layer whose sigmoid or tanh sees scaled input, with the scale and offset before it."""
-    scale, offset = 1.0, 0.0
-    calls = list(model.calls)
-    for at, call in enumerate(calls):
-        kind = type(call.layer).__name__
-        if kind == "Rescaling":
-            factor = float(call.layer.scale)
-            scale, offset = scale * factor, offset * factor + float(call.layer.offset)
-        if kind == "CategoryEncoding":  # its output is 0 and 1
-            return None
-        if not call.layer.parameters:
-            continue
-        function = getattr(call.layer, "activation", None)
-        following = calls[at + 1].layer if at + 1 < len(calls) else None
-        if getattr(function, "kind", "linear") == "linear" and following is not None:
-            function = getattr(following, "function", None)
-        if getattr(function, "kind", None) in SATURATING:
-            return call.layer, scale, offset
-        return None
-    return None
 
 
 def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
@@ -273,29 +270,3 @@ def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
             UserWarning,
             stacklevel=stacklevel,
         )
-
-
-def warn_unscaled(model: Any, samples: Samples, stacklevel: int = 3) -> bool:
-    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient.
-
-    Returns
-    -------
-    bool
-        Whether it warned.
-    """
-    found = _saturating_layer(model)
-    if found is None or not samples.count:
-        return False
-    layer, scale, offset = found
-    first = next(iter(samples.arrays.values()))[:256]
-    largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
-    if LARGE < largest < np.inf:
-        warnings.warn(
-            f"x has values up to {largest:g}, and layer {layer.name!r} ends in sigmoid or tanh, "
-            "which are flat there, so it will hardly learn; scale the data, for pixels x / 255 or "
-            "layers.Rescaling(1/255) as the first layer",
-            UserWarning,
-            stacklevel=stacklevel,
-        )
-        return True
-    return False

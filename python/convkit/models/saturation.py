@@ -11,7 +11,7 @@ import numpy as np
 from convkit import random
 from convkit.losses import Loss
 from convkit.models.compiled import Compiled
-from convkit.models.data import SATURATING, Samples, warn_unscaled
+from convkit.models.data import Samples
 from convkit.models.fixed_batch import fixed_batch
 from convkit.ops import registry
 from convkit.ops.activation_formulas import derivative_from_input, derivative_from_output
@@ -28,6 +28,8 @@ FEWEST = 4  # below, a large model is not looked at
 FLOPS = 200_000_000  # some milliseconds: well under a step of a model that takes as many
 FLAT = 0.01  # of an activation's largest slope
 MOST = 0.8  # share of the units, over all samples
+SATURATING = ("sigmoid", "tanh", "scaled_tanh")
+LARGE = 16.0  # where sigmoid and tanh have no gradient left
 FLAT_ENDS = (*SATURATING, "softsign", "hard_sigmoid", "hardtanh")
 
 
@@ -148,6 +150,55 @@ def _negative(instruction: Instruction, executor: EagerExecutor) -> bool:
     return instruction.op == "activation" and bool((executor.array(value) < 0).any())
 
 
+def _saturating_layer(model: Any) -> tuple[Any, float, float] | None:
+    """The layer whose sigmoid or tanh sees scaled input, with the scale and offset before it."""
+    scale, offset = 1.0, 0.0
+    calls = list(model.calls)
+    for at, call in enumerate(calls):
+        kind = type(call.layer).__name__
+        if kind == "Rescaling":
+            factor = float(call.layer.scale)
+            scale, offset = scale * factor, offset * factor + float(call.layer.offset)
+        if kind == "CategoryEncoding":  # its output is 0 and 1
+            return None
+        if not call.layer.parameters:
+            continue
+        function = getattr(call.layer, "activation", None)
+        following = calls[at + 1].layer if at + 1 < len(calls) else None
+        if getattr(function, "kind", "linear") == "linear" and following is not None:
+            function = getattr(following, "function", None)
+        if getattr(function, "kind", None) in SATURATING:
+            return call.layer, scale, offset
+        return None
+    return None
+
+
+def _warn_unscaled(model: Any, samples: Samples, stacklevel: int) -> bool:
+    """Warn if raw pixels or the like go into sigmoid or tanh, where they leave no gradient.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
+    """
+    found = _saturating_layer(model)
+    if found is None or not samples.count:
+        return False
+    layer, scale, offset = found
+    first = next(iter(samples.arrays.values()))[:256]
+    largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
+    if LARGE < largest < np.inf:
+        warnings.warn(
+            f"x has values up to {largest:g}, and layer {layer.name!r} ends in sigmoid or tanh, "
+            "which are flat there, so it will hardly learn; scale the data, for pixels x / 255 or "
+            "layers.Rescaling(1/255) as the first layer",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+        return True
+    return False
+
+
 def _sentence(layer: FlatLayer, rows: int) -> str:
     if layer.kind == "relu":
         return f"layer {layer.name!r}: all outputs of relu are 0 for the first {rows} samples"
@@ -166,7 +217,7 @@ def warn_flat_start(model: Any, samples: Samples, compiled: Compiled, stacklevel
     stacklevel : int
         Of the warnings, as in `warnings.warn`.
     """
-    if warn_unscaled(model, samples, stacklevel + 1) or compiled.optimizer.iterations:
+    if _warn_unscaled(model, samples, stacklevel + 1) or compiled.optimizer.iterations:
         return
     found = flat_layers(model, samples, compiled.loss)
     if not found:

@@ -13,10 +13,19 @@ import numpy as np
 
 from convkit.data.background import ahead
 from convkit.data.files import RowSource, is_mapped, rows_of
-from convkit.models.data import Samples, as_source, check_samples, check_shape, same_length
+from convkit.models.data import (
+    Samples,
+    as_source,
+    check_samples,
+    check_shape,
+    input_title,
+    require_targets,
+    same_length,
+)
 from convkit.models.passes import Run, Segment
 from convkit.models.targets import as_targets, as_weights
 from convkit.ops.registry import Array
+from convkit.program.lower import external_names
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
@@ -111,17 +120,14 @@ def open_samples(
     loss: Loss | None,
 ) -> StreamedSamples:
     """Check of mapped data what can be checked without reading it: see `check_samples`."""
-    nodes = model.inputs
-    names = ["x"] if len(nodes) == 1 else [f"x{i}" for i in range(len(nodes))]
+    names = external_names(model)
     arrays: dict[str, Array] = {}
-    for name, node, value in zip(names, nodes, values, strict=True):
-        title = f"[{verb}] x" if len(nodes) == 1 else f"[{verb}] input {node.name!r}"
-        arrays[name] = _given(value, title)
+    for name, node, value in zip(names, model.inputs, values, strict=True):
+        arrays[name] = _given(value, input_title(verb, name, node))
         check_shape(verb, node, arrays[name])
     counts = {name: len(array) for name, array in arrays.items()}
     if loss is not None:
-        if y is None:
-            raise ValueError(f"[{verb}] y is missing: the loss {loss.name!r} needs targets")
+        require_targets(verb, y, loss)
         arrays["y"] = _given(y, f"[{verb}] y")
         counts["y"] = len(arrays["y"]) if arrays["y"].ndim else 0
         if sample_weight is not None:
