@@ -123,14 +123,23 @@ class Loss(Configured):
                 )
             alpha = builder.constant(f"{self.name}.alpha", np.asarray(given, np.float64))
         params: Params = loss_params(kind, self.label_smoothing, scale, **options)
-        builder.layer = self.name
         pass_name = "backward" if gradient else "forward"
-        inputs = [prediction, target, weight, alpha]
-        outputs = builder.emit("loss", pass_name, inputs, params, prefix="l")
+        return self._append(builder, "loss", pass_name, [prediction, target, weight, alpha], params)
+
+    def _append(
+        self,
+        builder: Builder,
+        op: str,
+        pass_name: str,
+        inputs: list[Value | None],
+        params: Params,
+    ) -> tuple[Value, Value | None]:
+        """Append a pass that gives the rows' losses, their total and perhaps a gradient."""
+        builder.layer = self.name
+        _, total, *gradient = builder.emit(op, pass_name, inputs, params, prefix="l")
         builder.layer = ""
-        total = outputs[1]
         assert total is not None
-        return total, outputs[2] if gradient else None
+        return total, gradient[0] if gradient else None
 
     def _scale(self, builder: Builder, prediction: Value) -> float:
         """What the gradient of a row's loss is multiplied by."""

@@ -111,14 +111,8 @@ class CustomLoss(Loss):
             "function": self._user_function(),
             "scale": self._scale(builder, prediction),
         }
-        builder.layer = self.name
         pass_name = "loss_backward" if gradient else "loss"
-        inputs = [prediction, target, weight]
-        outputs = builder.emit("function", pass_name, inputs, params, prefix="l")
-        builder.layer = ""
-        total = outputs[1]
-        assert total is not None
-        return total, outputs[2] if gradient else None
+        return self._append(builder, "function", pass_name, [prediction, target, weight], params)
 
     def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
         from convkit.ops.apply import apply

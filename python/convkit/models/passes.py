@@ -154,6 +154,7 @@ class Passes:
 
 
 def warn_ran_out(verb: str, done: int, steps: int) -> None:
+    """Warn that there were fewer steps than were asked for, where that ends no training."""
     more = "steps" if verb != "validation" else "validation_steps"
     warnings.warn(
         f"[{verb}] the data ran out after {done} of {steps} steps, so it ends there; "

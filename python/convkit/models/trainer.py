@@ -93,6 +93,29 @@ class Trainer(Compilable):
             return SequenceFeed(source, check, bool(shuffle), steps, kind)
         return IterableFeed(source, check, steps, kind)
 
+    def _parts(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[int, float] | None,
+        loss: Loss,
+        last: float,
+        split: Any,
+    ) -> Parts:
+        """The samples for training, and those held back: the last ones, or drawn by `split`."""
+        samples = check_samples("fit", self, x, y, sample_weight, class_weight, loss)
+        if not samples.count:
+            raise ValueError("[fit] x is empty: there is nothing to train on")
+        if not last and split is None:
+            return Parts(samples, None, None, {})
+        plain = samples
+        if class_weight is not None:  # classes have weights in training only
+            plain = check_samples("fit", self, x, y, sample_weight, None, loss)
+        if split is None:
+            return cut_last(samples, plain, last)
+        return cut_parts(samples, plain, split)
+
     def fit(
         self,
         x: Any = None,
@@ -198,24 +221,12 @@ class Trainer(Compilable):
         parts: Parts | None = None
         if is_arrays(x):
             loop = self._prepare("fit", x, compiled)
-            samples = check_samples("fit", self, x, y, sample_weight, class_weight, compiled.loss)
-            if not samples.count:
-                raise ValueError("[fit] x is empty: there is nothing to train on")
             last = validation_split if validation_data is None else 0.0
-            if last or split is not None:
-                plain = samples
-                if class_weight is not None:  # classes have weights in training only
-                    plain = check_samples("fit", self, x, y, sample_weight, None, compiled.loss)
-                parts = (
-                    cut_last(samples, plain, last)
-                    if split is None
-                    else cut_parts(samples, plain, split)
-                )
-                samples = parts.training
-            check_batches("fit", self, samples.count, batch)
+            parts = self._parts(x, y, sample_weight, class_weight, compiled.loss, last, split)
+            check_batches("fit", self, parts.training.count, batch)
             if shuffle:
                 warn_shuffled(self)
-            feed = ArrayFeed(samples, batch, shuffle, steps_per_epoch)
+            feed = ArrayFeed(parts.training, batch, shuffle, steps_per_epoch)
         else:
             if validation_split or split is not None:
                 name = "split" if split is not None else "validation_split"
@@ -407,12 +418,15 @@ class Trainer(Compilable):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Loss and metrics of one batch."""
-        size = max(len(next(iter(x.values())) if isinstance(x, Mapping) else x), 1)
         return self.evaluate(
-            x, y, size, verbose=0, sample_weight=sample_weight, return_dict=return_dict
+            x, y, _size_of(x), verbose=0, sample_weight=sample_weight, return_dict=return_dict
         )
 
     def predict_on_batch(self, x: Any) -> Any:
         """Outputs for one batch."""
-        size = max(len(next(iter(x.values())) if isinstance(x, Mapping) else x), 1)
-        return self.predict(x, size, verbose=0)
+        return self.predict(x, _size_of(x), verbose=0)
+
+
+def _size_of(batch: Any) -> int:
+    """A batch size that takes all of a batch at once."""
+    return max(len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch), 1)

@@ -31,6 +31,7 @@ class Rows(NamedTuple):
 
 
 def as_rows(ctx: Context, p: Array, t: Array, weight: Array | None, alpha: Array | None) -> Rows:
+    """Labels made one-hot, targets smoothed, and a weight of 1 where there is none."""
     k = p.shape[-1]
     p = p.reshape(-1, k)
     if t.dtype.kind == "i":
@@ -98,12 +99,14 @@ class Focal(NamedTuple):
 
 
 def focal(q: Array, other: Array, entropy: Array, gamma: float) -> Focal:
+    """Of probabilities q; `other` is 1 - q, perhaps known more exactly than by that difference."""
     ratio = np.where(other > 0, entropy / other, 1)
     power = other**gamma
     return Focal(q, other, power, entropy, ratio, power * (1 + gamma * q * ratio))
 
 
 def focal_of_logits(ctx: Context, p: Array) -> Focal:
+    """Of the softmax of logits."""
     z = p - p.max(axis=1, keepdims=True)
     e, top = np.exp(z), z == 0
     # The sum without one largest term, which is 1: then 1 - q of a sure class does not cancel.

@@ -20,7 +20,7 @@ from convkit.optimizers.base import Optimizer
 from convkit.optimizers.line import Array, Evaluations, Line, Objective, Point
 from convkit.optimizers.line_search import LineSearch, get
 
-__all__ = ["Descent", "FullBatch", "Iteration", "Minimum", "minimize"]
+__all__ = ["Descent", "FullBatch", "Iteration", "Minimum", "check_matrix", "minimize"]
 
 Memory = Mapping[str, Any]  # numbers, arrays, and tuples of arrays of one shape
 STUCK = "no step along the direction lowers the loss"
@@ -34,6 +34,21 @@ _REFUSED = {
     "global_clipnorm": _CLIP,
     "maximize": "minimise a loss of the other sign",
 }
+
+
+def check_matrix(owner: str, what: str, size: int, max_bytes: int) -> None:
+    """Refuse a method whose matrix of n x n float64 numbers, for n weights, would be too large.
+
+    Raises
+    ------
+    ValueError
+    """
+    needed = 8 * size * size
+    if needed > max_bytes:
+        raise ValueError(
+            f"{owner}: the {what} of {size} weights takes {needed:,} bytes, more than "
+            f'max_bytes={max_bytes:,}; use "lbfgs", or raise max_bytes'
+        )
 
 
 class Iteration(NamedTuple):

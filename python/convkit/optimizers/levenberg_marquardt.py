@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit.checks import number
-from convkit.optimizers.full_batch import STUCK, FullBatch, Iteration, Memory
+from convkit.optimizers.full_batch import STUCK, FullBatch, Iteration, Memory, check_matrix
 from convkit.optimizers.line import Array, Evaluations, Point
 
 __all__ = ["LevenbergMarquardt"]
@@ -69,12 +69,7 @@ class LevenbergMarquardt(FullBatch):
         super().__setattr__(name, value)
 
     def check_size(self, size: int) -> None:
-        needed = 8 * size * size
-        if needed > self.max_bytes:
-            raise ValueError(
-                f"LevenbergMarquardt: the matrix of {size} weights takes {needed:,} bytes, more "
-                f'than max_bytes={self.max_bytes:,}; use "lbfgs", or raise max_bytes'
-            )
+        check_matrix("LevenbergMarquardt", "matrix", size, self.max_bytes)
 
     def iterate(self, evaluations: Evaluations, point: Point, memory: Memory) -> Iteration:
         before = evaluations.count

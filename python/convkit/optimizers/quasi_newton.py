@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit.checks import whole
-from convkit.optimizers.full_batch import Descent, Memory
+from convkit.optimizers.full_batch import Descent, Memory, check_matrix
 from convkit.optimizers.line import Array, Line, Point
 from convkit.optimizers.line_search import LineSearch
 
@@ -59,12 +59,7 @@ class BFGS(Descent):
         self._seal(BFGS)
 
     def check_size(self, size: int) -> None:
-        needed = 8 * size * size
-        if needed > self.max_bytes:
-            raise ValueError(
-                f"BFGS: the inverse Hessian of {size} weights takes {needed:,} bytes, more than "
-                f'max_bytes={self.max_bytes:,}; use "lbfgs", or raise max_bytes'
-            )
+        check_matrix("BFGS", "inverse Hessian", size, self.max_bytes)
 
     def direction(self, point: Point, memory: Memory) -> Array:
         if not memory:
