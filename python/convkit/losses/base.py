@@ -223,7 +223,10 @@ class Loss(Configured):
             y = self._labels(where, y)
         else:
             y = self.check_targets(where, y.astype(p.dtype, copy=False))
-        return self._of_rows(p, y, _weights(where, sample_weight, p.shape[:-1], p.dtype))
+        weight = None
+        if sample_weight is not None:
+            weight = row_weights(where, sample_weight, p.shape[:-1], p.dtype)
+        return self._of_rows(p, y, weight)
 
     def _labels(self, where: str, y: Array) -> Array:
         if y.dtype.kind == "f":  # as Keras's data sets often have them
@@ -247,18 +250,25 @@ class Loss(Configured):
         return f"<{type(self).__name__} {self.name}>"
 
 
-def _weights(
-    where: str, given: ArrayLike | None, rows: tuple[int, ...], dtype: Any
-) -> Array | None:
-    """Sample weights as one factor per row."""
-    if given is None:
-        return None
-    weight = np.asarray(given, dtype)
+def row_weights(where: str, given: ArrayLike, rows: tuple[int, ...], dtype: Any) -> Array:
+    """Sample weights as one factor for each of `rows`, of losses and of metrics on arrays.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers, negative or not finite, or do not fit the rows.
+    """
+    weight = np.asarray(given)
     if weight.shape == (*rows, 1):
         weight = weight.reshape(rows)
     if weight.ndim > len(rows) or weight.shape != rows[: weight.ndim]:
-        raise ValueError(f"{where} sample_weight has shape {weight.shape}, expected {rows}")
-    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ValueError(
+            f"{where} sample_weight has shape {weight.shape}, expected {rows} or {rows[:1]}"
+        )
+    if weight.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):  # what is too large for the dtype is not finite in it
+            weight = weight.astype(dtype)
+    if weight.dtype != dtype or not (np.isfinite(weight) & (weight >= 0)).all():
         raise ValueError(f"{where} sample_weight must be finite and not negative")
     weight = weight.reshape(*weight.shape, *(1,) * (len(rows) - weight.ndim))
     return np.ascontiguousarray(np.broadcast_to(weight, rows))

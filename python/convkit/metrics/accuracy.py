@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.checks import whole
 from convkit.metrics.arrays import as_prediction, as_target
 from convkit.metrics.base import Metric
 from convkit.ops.accuracy import SPARSE_ACCURACIES, accuracy_params, matches
@@ -108,8 +109,7 @@ class TopKCategoricalAccuracy(AccuracyOf):
         self, k: int = 5, name: str = "top_k_categorical_accuracy", **options: Any
     ) -> None:
         super().__init__(name, options)
-        self.k = k
-        _check_k(type(self).__name__, k)
+        self.k = whole(type(self).__name__, "k", k, 1)
 
 
 class SparseTopKCategoricalAccuracy(AccuracyOf):
@@ -134,13 +134,7 @@ class SparseTopKCategoricalAccuracy(AccuracyOf):
         super().__init__(name, {k: v for k, v in options.items() if k != "from_sorted_ids"})
         if options.get("from_sorted_ids"):
             raise ValueError("SparseTopKCategoricalAccuracy: from_sorted_ids is not supported")
-        self.k = k
-        _check_k(type(self).__name__, k)
-
-
-def _check_k(owner: str, k: object) -> None:
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"{owner}: k must be an integer of at least 1, got {k!r}")
+        self.k = whole(type(self).__name__, "k", k, 1)
 
 
 class _EqualValues(AccuracyOf):
@@ -207,11 +201,11 @@ def sparse_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
 
 def top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Array:
     """1 for each row (..., K) with fewer than k values above that of the largest target, else 0."""
-    _check_k("top_k_categorical_accuracy", k)
+    k = whole("top_k_categorical_accuracy", "k", k, 1)
     return _matches("top_k_categorical_accuracy", "categorical_top_k", y_true, y_pred, k=k)
 
 
 def sparse_top_k_categorical_accuracy(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> Array:
     """1 for each row (..., K) with fewer than k values above that of the integer label, else 0."""
-    _check_k("sparse_top_k_categorical_accuracy", k)
+    k = whole("sparse_top_k_categorical_accuracy", "k", k, 1)
     return _matches("sparse_top_k_categorical_accuracy", "sparse_top_k", y_true, y_pred, k=k)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.losses.base import row_weights
 from convkit.ops.registry import Array, Spec, Step
 
 if TYPE_CHECKING:
@@ -64,21 +65,6 @@ def as_target(name: str, y_true: ArrayLike, p: Array) -> Array:
     return np.ascontiguousarray(y, np.int32)
 
 
-def as_weights(name: str, sample_weight: ArrayLike, p: Array) -> Array:
-    """One weight for each row of p, in its dtype."""
-    w, rows = np.asarray(sample_weight), p.shape[:-1]
-    if w.shape == (*rows, 1):
-        w = w.reshape(rows)
-    if w.ndim > len(rows) or w.shape != rows[: w.ndim]:
-        raise ValueError(
-            f"metric {name!r}: sample_weight has shape {w.shape}, expected {rows} or {rows[:1]}"
-        )
-    if w.dtype.kind not in "biuf" or not (np.isfinite(w) & (w >= 0)).all():
-        raise ValueError(f"metric {name!r}: sample_weight must be finite and not negative")
-    w = w.reshape(w.shape + (1,) * (len(rows) - w.ndim))
-    return np.ascontiguousarray(np.broadcast_to(w, rows), p.dtype)
-
-
 def sums_of(
     metric: Metric, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Array, float]:
@@ -98,7 +84,8 @@ def sums_of(
     data = {"p": p, "y": as_target(metric.name, y_true, p)}
     rows = float(math.prod(p.shape[:-1]))
     if sample_weight is not None:
-        data["weight"] = as_weights(metric.name, sample_weight, p)
+        where = f"metric {metric.name!r}:"
+        data["weight"] = row_weights(where, sample_weight, p.shape[:-1], p.dtype)
         rows = float(data["weight"].sum(dtype=np.float64))
     chosen = metric.resolve_arrays(data["y"], p, data["y"].dtype.kind == "i")
     chosen = chosen.named(metric.name, sample_weight is not None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.checks import whole
 from convkit.errors import did_you_mean
 from convkit.metrics.base import Metric, ratio
 from convkit.metrics.thresholds import CountedAbove, Counts, check_thresholds
@@ -82,11 +83,8 @@ class AUC(CountedAbove):
         if thresholds is not None:
             inner = np.sort(check_thresholds("AUC", thresholds, 0.5))
         else:
-            if not isinstance(num_thresholds, int | np.integer) or num_thresholds < 2:
-                raise ValueError(
-                    f"AUC: num_thresholds must be an integer of at least 2, got {num_thresholds!r}"
-                )
-            inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
+            intervals = whole("AUC", "num_thresholds", num_thresholds, 2) - 1
+            inner = np.arange(1, intervals) / intervals
         self.curve, self.summation_method, self.from_logits = curve, summation_method, from_logits
         self.edges = np.array([-EPSILON, *inner, 1 + EPSILON])
 

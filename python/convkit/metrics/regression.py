@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.checks import whole
 from convkit.errors import did_you_mean
 from convkit.metrics.base import Metric, ratio
 
@@ -114,11 +115,8 @@ class R2Score(_OfMoments):
         if class_aggregation not in AGGREGATIONS:
             known = did_you_mean(class_aggregation, [a for a in AGGREGATIONS if a])
             raise ValueError(f"R2Score: unknown class_aggregation {class_aggregation!r}{known}")
-        if not isinstance(num_regressors, int | np.integer) or num_regressors < 0:
-            raise ValueError(
-                f"R2Score: num_regressors must be an integer from 0, got {num_regressors!r}"
-            )
-        self.class_aggregation, self.num_regressors = class_aggregation, int(num_regressors)
+        self.class_aggregation = class_aggregation
+        self.num_regressors = whole("R2Score", "num_regressors", num_regressors)
 
     def from_sums(self, sums: Array, rows: float) -> float | Array:
         moments = sums.reshape(6, -1)

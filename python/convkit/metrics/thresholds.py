@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from convkit.checks import number, whole
 from convkit.metrics.base import Metric, ratio
 from convkit.ops.histogram import histogram_params
 
@@ -91,24 +91,6 @@ def check_thresholds(owner: str, thresholds: Thresholds, default: float) -> Arra
     if not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"{owner}: thresholds must be in 0..1, got {thresholds!r}")
     return values
-
-
-def check_index(owner: str, argument: str, value: Any, least: int) -> int | None:
-    """An optional integer argument.
-
-    Raises
-    ------
-    ValueError
-    """
-    if value is None:
-        return None
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ValueError(f"{owner}: {argument} must be an integer from {least}, got {value!r}")
-    return number
 
 
 class _AtThresholds(CountedAbove):
@@ -233,8 +215,9 @@ class Precision(_AtThresholds):
     ) -> None:
         default = 0.5 if top_k is None else -np.inf
         super().__init__(thresholds, default, name or self.aliases[0], options)
-        self.top_k = check_index(type(self).__name__, "top_k", top_k, 1)
-        self.class_id = check_index(type(self).__name__, "class_id", class_id, 0)
+        owner = type(self).__name__
+        self.top_k = None if top_k is None else whole(owner, "top_k", top_k, 1)
+        self.class_id = None if class_id is None else whole(owner, "class_id", class_id)
 
     def formula(self, counts: Counts) -> Array:
         return ratio(counts.tp, counts.tp + counts.fp)
@@ -297,11 +280,10 @@ class FBetaScore(CountedAbove):
         owner = type(self).__name__
         if average not in AVERAGES:
             raise ValueError(f"{owner}: average must be one of {AVERAGES}, got {average!r}")
-        if isinstance(beta, str) or not (np.isfinite(beta) and beta > 0):
-            raise ValueError(f"{owner}: beta must be positive, got {beta!r}")
-        if threshold is not None and (isinstance(threshold, str) or not 0 < threshold <= 1):
-            raise ValueError(f"{owner}: threshold must be in (0, 1], got {threshold!r}")
-        self.average, self.beta, self.threshold = average, float(beta), threshold
+        if threshold is not None:
+            number(owner, "threshold", threshold, above=0, most=1)
+        self.average, self.threshold = average, threshold
+        self.beta = number(owner, "beta", beta, above=0)
         self.edges = np.array([-np.inf if threshold is None else float(threshold)])
         self.top_k = 1 if threshold is None else None
 

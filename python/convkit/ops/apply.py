@@ -32,6 +32,30 @@ def as_int(op: str, name: str, value: Any, wanted: str = "an int") -> int:
         raise TypeError(f"[{op}] {name} must be {wanted}, got {value!r}") from None
 
 
+def as_unsigned(op: str, name: str, value: Any, bits: int) -> int:
+    """Return `value` as an int from 0 to 2**bits - 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    number = as_int(op, name, value)
+    if not 0 <= number < 1 << bits:
+        raise ValueError(f"[{op}] {name} is {number}, expected 0 to 2**{bits} - 1")
+    return number
+
+
+def random_step(op: str, seed: int, step: int) -> Step:
+    """The step block of an op that draws random numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is no unsigned 64-bit number, or the step none of 63 bits.
+    """
+    return Step(step=as_unsigned(op, "step", step, 63), seed=as_unsigned(op, "seed", seed, 64))
+
+
 def as_operand(
     op: str, name: str, value: ArrayLike, dtypes: tuple[str, ...] = ("float32", "float64")
 ) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from convkit import _core
 from convkit.errors import did_you_mean
-from convkit.ops.apply import apply, as_int, as_operand
+from convkit.ops.apply import apply, as_operand, as_unsigned, random_step
 from convkit.ops.geometry import Pair, image_shape, pair
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, Tape, define
 from convkit.random import uniform24
@@ -262,9 +262,6 @@ def augment_params(
     crop_h, crop_w = (0, 0) if size is None else pair("augment", "size", size)
     if not math.isfinite(fill_value):
         raise ValueError(f"[augment] fill_value is {fill_value}, expected a finite number")
-    stream = as_int("augment", "stream", stream)
-    if not 0 <= stream < 1 << 32:
-        raise ValueError(f"[augment] stream is {stream}, expected 0 to 2**32 - 1")
     return {
         "kind": kind,
         "height_low": height[0],
@@ -277,16 +274,8 @@ def augment_params(
         "interpolation": interpolation,
         "fill_mode": fill_mode,
         "fill_value": float(fill_value),
-        "stream": stream,
+        "stream": as_unsigned("augment", "stream", stream, 32),
     }
-
-
-def _step(seed: int, step: int) -> Step:
-    seed, step = as_int("augment", "seed", seed), as_int("augment", "step", step)
-    for name, value, bits in (("seed", seed, 64), ("step", step, 63)):
-        if not 0 <= value < 1 << bits:
-            raise ValueError(f"[augment] {name} is {value}, expected 0 to 2**{bits} - 1")
-    return Step(step=step, seed=seed)
 
 
 def augment(
@@ -352,9 +341,8 @@ def augment(
         kind, height, width, size=size, interpolation=interpolation, fill_mode=fill_mode,
         fill_value=fill_value, stream=stream,
     )  # fmt: skip
-    y: Array = apply(
-        "augment", "forward", [operand], params, kernel=kernel, step=_step(seed, step)
-    )[0]
+    block = random_step("augment", seed, step)
+    y: Array = apply("augment", "forward", [operand], params, kernel=kernel, step=block)[0]
     return y
 
 
@@ -402,7 +390,8 @@ def augment_backward(
     )  # fmt: skip
     x = Spec((n, height_x, width_x, c), operand.dtype.name)
     _infer(params, [x])  # refuses a crop that does not fit
-    dx: Array = apply(
-        "augment", "backward", [operand], params, out=[x], kernel=kernel, step=_step(seed, step)
-    )[0]
+    block = random_step("augment", seed, step)
+    dx: Array = apply("augment", "backward", [operand], params, out=[x], kernel=kernel, step=block)[
+        0
+    ]
     return dx

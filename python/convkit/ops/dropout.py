@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_int, as_operand
-from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Step, Tape, define
+from convkit.ops.apply import apply, as_operand, as_unsigned, random_step
+from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.random import uniform24
 
 __all__ = ["OP", "dropout", "dropout_backward", "dropout_params"]
@@ -81,19 +81,7 @@ def dropout_params(rate: float, stream: int = 0) -> dict[str, int | float | str]
         If the rate is not in [0, 1) or the stream is not an unsigned 32-bit number.
     """
     _check_rate(rate)
-    stream = as_int("dropout", "stream", stream)
-    if not 0 <= stream < 1 << 32:
-        raise ValueError(f"[dropout] stream is {stream}, expected 0 to 2**32 - 1")
-    return {"rate": float(rate), "stream": stream}
-
-
-def _step(seed: int, step: int) -> Step:
-    seed, step = as_int("dropout", "seed", seed), as_int("dropout", "step", step)
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"[dropout] seed is {seed}, expected 0 to 2**64 - 1")
-    if not 0 <= step < 1 << 63:
-        raise ValueError(f"[dropout] step is {step}, expected 0 to 2**63 - 1")
-    return Step(step=step, seed=seed)
+    return {"rate": float(rate), "stream": as_unsigned("dropout", "stream", stream, 32)}
 
 
 def dropout(
@@ -136,9 +124,8 @@ def dropout(
     """
     params = dropout_params(rate, stream)
     operand = as_operand("dropout", "x", x)
-    y: Array = apply(
-        "dropout", "forward", [operand], params, kernel=kernel, step=_step(seed, step)
-    )[0]
+    block = random_step("dropout", seed, step)
+    y: Array = apply("dropout", "forward", [operand], params, kernel=kernel, step=block)[0]
     return y
 
 
@@ -171,7 +158,6 @@ def dropout_backward(
     """
     params = dropout_params(rate, stream)
     operand = as_operand("dropout", "dy", dy)
-    dx: Array = apply(
-        "dropout", "backward", [operand], params, kernel=kernel, step=_step(seed, step)
-    )[0]
+    block = random_step("dropout", seed, step)
+    dx: Array = apply("dropout", "backward", [operand], params, kernel=kernel, step=block)[0]
     return dx

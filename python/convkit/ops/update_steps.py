@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops.apply import apply, as_int, as_operand, same_dtype
+from convkit.ops.apply import apply, as_operand, as_unsigned, same_dtype
 from convkit.ops.registry import Array, Step
 from convkit.ops.update import STATE, update_params
 
@@ -40,9 +40,7 @@ def take_step(
 ) -> tuple[Array, ...]:
     """New weights and state; a state that is not given begins with `initial`."""
     checked = update_params(**params)
-    count = as_int("update", "step", step)
-    if not 0 <= count < 1 << 62:
-        raise ValueError(f"[update] step is {count}, expected 0 <= step < 2**62")
+    count = as_unsigned("update", "step", step, 62)
     ga, wa = as_operand("update", "g", g), as_operand("update", "w", w).copy()
     arrays: dict[str, Array | None] = {}
     for name, value in state.items():
