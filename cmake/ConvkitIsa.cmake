@@ -5,6 +5,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set(CONVKIT_ISAS baseline avx2 avx512)
   # Said aloud, so that a -march=native in CXXFLAGS cannot reach the baseline.
   set(CONVKIT_BASELINE_FLAGS -march=x86-64)
+  # The kernels for processors without AVX2, of before 2013, are small rather than fast: every wheel
+  # carries them, and hardly a machine runs them.
+  set(CONVKIT_BASELINE_KERNEL_FLAGS -Os)
   set(CONVKIT_AVX2_FLAGS -march=x86-64 -mavx2 -mfma -mf16c)
   set(CONVKIT_AVX512_FLAGS -march=skylake-avx512 -mprefer-vector-width=512)
 else()
@@ -30,7 +33,10 @@ function(convkit_add_isa_kernels target)
     string(TOUPPER "${isa}" upper)
     add_library(${target}_${isa} OBJECT ${ARGN})
     target_link_libraries(${target}_${isa} PRIVATE convkit_options)
-    target_compile_options(${target}_${isa} PRIVATE ${CONVKIT_${upper}_FLAGS})
+    # Kernels throw nothing, so they need no tables to unwind by.
+    target_compile_options(${target}_${isa} PRIVATE
+      ${CONVKIT_${upper}_FLAGS} ${CONVKIT_${upper}_KERNEL_FLAGS}
+      -fno-exceptions -fno-asynchronous-unwind-tables)
     target_compile_definitions(${target}_${isa} PRIVATE CK_ISA=${isa} CK_ISA_LEVEL=${level})
     target_link_libraries(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
     math(EXPR level "${level} + 1")
