@@ -234,7 +234,7 @@ class CustomActivation(ActivationFunction):
         return dy * slope if np.shape(slope) == x.shape else slope  # which is refused
 
     def _check(self) -> None:
-        from convkit.testing.trials import samples, try_function  # which import models
+        from convkit.ops.trials import samples, try_function
 
         call, shape = self._user_function(), (4, 10)
         hint = "df must return dy/dx at each x"

@@ -10,6 +10,7 @@ import numpy as np
 from convkit.layers.base import Layer, check_shape
 from convkit.ops.function import UserFunction
 from convkit.ops.registry import Array, Spec
+from convkit.ops.trials import samples, try_function
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -119,8 +120,6 @@ class Lambda(Layer):
 
     def _try(self, sample: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the result for one sample, after checks on two."""
-        from convkit.testing.trials import samples, try_function  # which import models
-
         call, shape = self._user_function(), self.output_shape
         if shape is None:
             zeros = np.broadcast_to(np.float32(0), (2, *sample))  # cannot be written to

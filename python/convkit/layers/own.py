@@ -10,6 +10,7 @@ import numpy as np
 from convkit.layers.base import Layer
 from convkit.ops.function import UserFunction
 from convkit.ops.registry import Array, Spec
+from convkit.ops.trials import samples, try_function
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
@@ -138,8 +139,6 @@ class Function(Layer):
         )
 
     def _try(self, inputs: tuple[tuple[int, ...], ...], shape: tuple[int, ...]) -> None:
-        from convkit.testing.trials import try_function  # which imports models
-
         hint = (
             "backward(self, dy, y, x, *weights) must return dy times the derivatives, summed over "
             "what each entry has a part in"
@@ -148,8 +147,6 @@ class Function(Layer):
         try_function(self._call(len(inputs)), trials, shape, hint, batched=len(inputs))
 
     def _trials(self, inputs: tuple[tuple[int, ...], ...]) -> Iterator[list[Array]]:
-        from convkit.testing.trials import samples
-
         shapes = [*((2, *shape) for shape in inputs), *(p.shape for p in self.parameters)]
         at = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         for numbers in samples((int(at[-1]),)):

@@ -9,9 +9,11 @@ import numpy as np
 
 from convkit.activations import as_real
 from convkit.losses.base import Loss
+from convkit.ops.apply import apply
+from convkit.ops.function import UserFunction
+from convkit.ops.trials import try_function
 
 if TYPE_CHECKING:
-    from convkit.ops.function import UserFunction
     from convkit.ops.registry import Array
     from convkit.program.program import Builder, Value
 
@@ -115,8 +117,6 @@ class CustomLoss(Loss):
         return self._append(builder, "function", pass_name, [prediction, target, weight], params)
 
     def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
-        from convkit.ops.apply import apply
-
         wanted = p.shape[:-1] if self.sparse else p.shape
         if self.sparse and y.shape == (*wanted, 1):
             y = y.reshape(wanted)
@@ -128,8 +128,6 @@ class CustomLoss(Loss):
         return losses.reshape(p.shape[:-1])
 
     def _user_function(self) -> UserFunction:
-        from convkit.ops.function import UserFunction
-
         inputs, names = ("y_pred", "y_true"), ("function f", "derivative df")
         return UserFunction(self.title, self._forward, self._backward, inputs, names, self.name)
 
@@ -142,8 +140,6 @@ class CustomLoss(Loss):
         return dy[..., None] * slope if np.shape(slope) == p.shape else slope, None
 
     def _check(self) -> None:
-        from convkit.testing.trials import try_function  # which imports models
-
         hint = (
             "df(y_true, y_pred) must return the derivative of each row's loss with respect to "
             "y_pred"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.ops.differences import compare_entry
 from convkit.run.executor import Executor, make_executor
-from convkit.testing.differences import compare_entry
 from convkit.testing.probe import Probe, probe
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from convkit.ops.differences import compare_entry
 from convkit.ops.function import UserFunction, writes_to_argument
 from convkit.ops.registry import Array
-from convkit.testing.differences import compare_entry
 
 __all__ = ["samples", "try_function"]
 
