@@ -15,6 +15,21 @@ __all__ = ["plot_history"]
 PARTS = {"": "training", "val_": "selection", "test_": "testing"}
 
 
+def blank_figure(width: float, height: float) -> Any:
+    """A figure of so many inches, which belongs to no window.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise missing_extra("matplotlib", "plot", "plots") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def plot_history(history: History, path: str | os.PathLike[str] | None = None) -> Any:
     """Draw what a ``fit`` recorded: a panel for each value, a curve for each part of the data.
 
@@ -39,18 +54,13 @@ def plot_history(history: History, path: str | os.PathLike[str] | None = None) -
     ValueError
         If no epoch was recorded.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise missing_extra("matplotlib", "plot", "plots") from None
-
     if not history.epoch:
         raise ValueError("[plot_history] no epoch was recorded: there is nothing to draw")
     names = [name for name in history.history if not name.startswith(("val_", "test_"))]
     first = [name for name in ("loss", "error") if name in names]
     names = [*first, *(name for name in names if name not in first)]
     names = [name for name in names if np.ndim(history.history[name]) < 3]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
+    figure = blank_figure(4 * len(names), 3.2)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         for prefix, part in PARTS.items():

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import random
-from convkit.checks import number
-from convkit.errors import NonFiniteError, missing_extra
-from convkit.schedules.base import check_steps
+from convkit.checks import number, whole
+from convkit.errors import NonFiniteError
 
 __all__ = ["RangeTest", "range_test"]
 
@@ -81,12 +80,9 @@ class RangeTest:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ModuleNotFoundError:
-            raise missing_extra("matplotlib", "plot", "plots") from None
+        from convkit.viz import blank_figure
 
-        figure = Figure(figsize=(4.8, 3.6), layout="constrained")
+        figure = blank_figure(4.8, 3.6)
         panel = figure.subplots()
         panel.plot(self.rates, self.losses, alpha=0.3, label="batches")
         panel.plot(self.rates, self.smoothed, label="smoothed")
@@ -150,8 +146,8 @@ def range_test(
     title = "range_test"
     low = number(title, "low", low, above=0)
     high = number(title, "high", high, above=low)
-    steps = int(check_steps(title, "steps", steps, least=2))
-    batch_size = int(check_steps(title, "batch_size", batch_size))
+    steps = whole(title, "steps", steps, 2)
+    batch_size = whole(title, "batch_size", batch_size, 1)
     smoothing = number(title, "smoothing", smoothing, below=1)
     divergence = number(title, "divergence", divergence, above=1)
     model._prepare(title, x, model._require_compiled(title))
