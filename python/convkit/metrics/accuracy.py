@@ -29,16 +29,11 @@ class AccuracyOf(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        counted = builder.masked_weight(prediction, weight if self.weighted else None)
+        counted = self._counted(builder, prediction, weight)
         # Compared in the working dtype, so that 0.3 means the same number everywhere.
         threshold = float(np.dtype(prediction.spec.dtype).type(self.threshold))
         params = accuracy_params(self.kind, threshold, self.k)
-        builder.layer = self.name
-        inputs = [prediction, target, counted]
-        (result,) = builder.emit("accuracy", "forward", inputs, params, prefix="m")
-        builder.layer = ""
-        assert result is not None
-        return result
+        return self._append(builder, "accuracy", [prediction, target, counted], params)
 
     def from_sums(self, sums: Array, rows: float) -> float:
         return float(sums[0] / sums[1]) if sums[1] else 0.0

@@ -108,10 +108,7 @@ class AUC(CountedAbove):
     def scores(self, builder: Builder, prediction: Value) -> Value:
         if not self.from_logits:
             return prediction
-        params = activation_params("sigmoid")
-        (scores,) = builder.emit("activation", "forward", [prediction], params, prefix="m")
-        assert scores is not None
-        return scores
+        return self._append(builder, "activation", [prediction], activation_params("sigmoid"))
 
     def from_sums(self, sums: Array, rows: float) -> float:
         counts = Counts(*(c[0] for c in self.counts(sums)))

@@ -12,7 +12,7 @@ from convkit.errors import refuse_options
 from convkit.saving.config import Configured, accepts
 
 if TYPE_CHECKING:
-    from convkit.ops.registry import Array
+    from convkit.ops.registry import Array, Params
     from convkit.program.program import Builder, Value
 
 
@@ -105,6 +105,20 @@ class Metric(Configured):
             float64; a run sums it over its steps.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define emit()")
+
+    def _counted(self, builder: Builder, prediction: Value, weight: Value | None) -> Value | None:
+        """What each row counts: sample weights if they are to, and 0 where a mask leaves it out."""
+        return builder.masked_weight(prediction, weight if self.weighted else None)
+
+    def _append(
+        self, builder: Builder, op: str, inputs: list[Value | None], params: Params | None = None
+    ) -> Value:
+        """Append an op of one output, under the metric's name."""
+        builder.layer = self.name
+        (value,) = builder.emit(op, "forward", inputs, params, prefix="m")
+        builder.layer = ""
+        assert value is not None
+        return value
 
     def from_sums(self, sums: Array, rows: float) -> float | Array:
         """The metric from the summed values.

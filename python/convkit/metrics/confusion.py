@@ -46,15 +46,10 @@ class ConfusionMatrix(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        counted = builder.masked_weight(prediction, weight if self.weighted else None)
+        counted = self._counted(builder, prediction, weight)
         threshold = float(np.dtype(prediction.spec.dtype).type(self.threshold))
         params: Params = {"threshold": threshold}
-        builder.layer = self.name
-        inputs = [prediction, target, counted]
-        (counts,) = builder.emit("confusion", "forward", inputs, params, prefix="m")
-        builder.layer = ""
-        assert counts is not None
-        return counts
+        return self._append(builder, "confusion", [prediction, target, counted], params)
 
     def from_sums(self, sums: Array, rows: float) -> Array:
         matrix: Array = sums.reshape(math.isqrt(sums.size), -1)

@@ -10,7 +10,7 @@ import numpy as np
 from convkit import losses
 from convkit.losses import Loss
 from convkit.metrics.base import Metric, ratio
-from convkit.metrics.regression import WEIGHT, emit_moments
+from convkit.metrics.regression import WEIGHT
 from convkit.ops.activation_formulas import activation_params
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ class LossAsMetric(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        counted = builder.masked_weight(prediction, weight if self.weighted else None)
+        counted = self._counted(builder, prediction, weight)
         total = self.loss.emit(builder, prediction, target, None, gradient=False)[0]
         (maker,) = (i for i in builder.program.instructions if total in i.outputs)
         rows = maker.outputs[0]  # an op of losses gives the loss of each row before their total
         assert rows is not None
-        return emit_moments(self, builder, rows.view((rows.spec.size, 1)), None, counted)
+        values = rows.view((rows.spec.size, 1))
+        return self._append(builder, "moments", [values, None, counted])
 
     def from_sums(self, sums: Array, rows: float) -> float:
         moments = sums.reshape(6, -1)

@@ -19,25 +19,14 @@ if TYPE_CHECKING:
 WEIGHT, TARGET, TARGET_SQUARED, _, SQUARED_ERROR, ABSOLUTE_ERROR = range(6)
 
 
-def emit_moments(
-    metric: Metric, builder: Builder, values: Value, target: Value | None, counted: Value | None
-) -> Value:
-    """Append the op ``moments``."""
-    builder.layer = metric.name
-    (sums,) = builder.emit("moments", "forward", [values, target, counted], prefix="m")
-    builder.layer = ""
-    assert sums is not None
-    return sums
-
-
 class _OfMoments(Metric):
     sparse = False
 
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        counted = builder.masked_weight(prediction, weight if self.weighted else None)
-        return emit_moments(self, builder, prediction, target, counted)
+        counted = self._counted(builder, prediction, weight)
+        return self._append(builder, "moments", [prediction, target, counted])
 
     def mean(self, sums: Array, row: int) -> float:
         """Mean over rows and columns of one of the sums."""

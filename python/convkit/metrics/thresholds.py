@@ -62,15 +62,11 @@ class CountedAbove(Metric):
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:
-        counted = builder.masked_weight(prediction, weight if self.weighted else None)
-        builder.layer = self.name
+        counted = self._counted(builder, prediction, weight)
         edges = builder.constant(f"{self.name}.thresholds", self.edges)
         inputs = [self.scores(builder, prediction), target, edges, counted]
         params = histogram_params(self.per_class, self.class_id, self.top_k)
-        (counts,) = builder.emit("histogram", "forward", inputs, params, prefix="m")
-        builder.layer = ""
-        assert counts is not None
-        return counts
+        return self._append(builder, "histogram", inputs, params)
 
     def counts(self, sums: Array) -> Counts:
         """The counts of a run, (groups, thresholds)."""
