@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convkit.errors import did_you_mean, refuse_options
 from convkit.ops.update import STATE, update_params
 from convkit.saving.config import Configured
-from convkit.schedules.base import FromFunction, LearningRateSchedule
+from convkit.schedules.base import FromFunction, LearningRateSchedule, as_number
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
 HARMLESS: dict[str, Any] = {
+    "decay": 0.0,
     "use_ema": False,
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
@@ -31,10 +32,12 @@ HARMLESS: dict[str, Any] = {
 }
 # What to do instead.
 _WAYS = {
+    "decay": "give learning_rate a schedule, such as InverseTimeDecay(rate, 1, decay)",
     "use_ema": "average model.get_weights() in a callback's on_train_batch_end",
     "loss_scale_factor": "gradients are float32, which needs no scale; leave it out",
     "gradient_accumulation_steps": "a batch_size so many times as large gives the same step",
 }
+LARGEST = float(np.finfo(np.float32).max)
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
@@ -196,8 +199,19 @@ class Optimizer(Configured):
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
+        owner = type(self).__name__
+        if isinstance(value, type):
+            raise TypeError(
+                f"{owner}: learning_rate is the class {value.__name__}; make an object of it, "
+                f"{value.__name__}(...)"
+            )
         if not callable(value):
-            value = at_least_zero(type(self).__name__, "learning_rate", value)
+            value = at_least_zero(owner, "learning_rate", value)
+            if value > LARGEST:
+                raise ValueError(
+                    f"{owner}: learning_rate is {value:g}, expected at most {LARGEST:.2g}, the "
+                    "largest float32"
+                )
         self._learning_rate = value
 
     def rates(self, first: int, count: int) -> NDArray[np.float64]:
@@ -211,20 +225,20 @@ class Optimizer(Configured):
         Raises
         ------
         ValueError
-            If the rate of step `first` is NaN, infinite or negative.
+            If the rate of step `first` is NaN, infinite in float32 or negative.
         """
         rate = self._learning_rate
         if not callable(rate):
             return np.full(count, rate, np.float64)
         schedule = rate if isinstance(rate, LearningRateSchedule) else FromFunction(rate)
         rates = schedule.rates(first, count)
-        bad = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))
+        bad = np.flatnonzero(~((rates >= 0) & (rates <= LARGEST)))
         if bad.size and bad[0] == 0:
             name = getattr(rate, "__name__", type(rate).__name__)
             raise ValueError(
                 f"{type(self).__name__}: the learning rate of {name} at step {first} is "
-                f"{rates[0]:g}, expected a finite number of at least 0; the weights are those from "
-                "before this step"
+                f"{rates[0]:g}, expected a number of at least 0 that is finite in float32; the "
+                "weights are those from before this step"
             )
         return rates[: bad[0]] if bad.size else rates
 
@@ -321,25 +335,9 @@ def nobody() -> None:
     """The owner of an optimizer that trains no model."""
 
 
-def number(owner: str, name: str, value: Any) -> float:
-    """Return an argument as a float.
-
-    Raises
-    ------
-    TypeError
-        If it is no number.
-    """
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
-
-
 def at_least_zero(owner: str, name: str, value: Any) -> float:
     """Return an argument that is finite and not negative."""
-    found = number(owner, name, value)
+    found = as_number(owner, name, value)
     if not 0 <= found < np.inf:
         raise ValueError(f"{owner}: {name} is {value}, expected a number of at least 0")
     return found
@@ -347,7 +345,7 @@ def at_least_zero(owner: str, name: str, value: Any) -> float:
 
 def above_zero(owner: str, name: str, value: Any) -> float:
     """Return an argument that is finite and positive."""
-    found = number(owner, name, value)
+    found = as_number(owner, name, value)
     if not 0 < found < np.inf:
         raise ValueError(f"{owner}: {name} is {value}, expected a number above 0")
     return found
@@ -355,7 +353,7 @@ def above_zero(owner: str, name: str, value: Any) -> float:
 
 def zero_to_one(owner: str, name: str, value: Any) -> float:
     """Return an argument from 0 to 1."""
-    found = number(owner, name, value)
+    found = as_number(owner, name, value)
     if not 0 <= found <= 1:
         raise ValueError(f"{owner}: {name} is {value}, expected 0 to 1")
     return found
@@ -363,7 +361,7 @@ def zero_to_one(owner: str, name: str, value: Any) -> float:
 
 def share(owner: str, name: str, value: Any) -> float:
     """Return a share of an average that is kept, 0 included and 1 not."""
-    found = number(owner, name, value)
+    found = as_number(owner, name, value)
     if not 0 <= found < 1:
         raise ValueError(f"{owner}: {name} is {value}, expected at least 0 and below 1")
     return found
@@ -371,7 +369,7 @@ def share(owner: str, name: str, value: Any) -> float:
 
 def divisor(owner: str, name: str, value: Any) -> float:
     """Return an epsilon: with 0, a weight whose gradients are all 0 would become 0/0."""
-    found = number(owner, name, value)
+    found = as_number(owner, name, value)
     least = float(np.finfo(np.float32).tiny)
     if not least <= found < np.inf:
         raise ValueError(

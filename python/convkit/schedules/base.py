@@ -22,6 +22,10 @@ class LearningRateSchedule(Configured):
 
     vectorised = False
 
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_")
+        return f"{type(self).__name__}({options})"
+
     def __call__(self, step: Steps) -> Any:
         """Learning rate of a step, counted from 0."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
@@ -45,7 +49,7 @@ class LearningRateSchedule(Configured):
         rates: list[float] = []
         for step in range(first, first + count):
             try:
-                rates.append(float(self(step)))
+                rates.append(_rate(self, step))
             except Exception:
                 if not rates:
                     raise
@@ -68,6 +72,30 @@ class FromFunction(LearningRateSchedule):
         return self.function(step)
 
 
+def _rate(schedule: LearningRateSchedule, step: int) -> float:
+    """What a schedule says of one step, as a float."""
+    rate = schedule(step)
+    source = schedule.function if isinstance(schedule, FromFunction) else type(schedule)
+    owner = getattr(source, "__name__", type(source).__name__)
+    return as_number(owner, f"the learning rate of step {step}", rate)
+
+
+def as_number(owner: str, name: str, value: Any) -> float:
+    """Return an argument as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    """
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
+
+
 def check(
     owner: str,
     name: str,
@@ -84,12 +112,7 @@ def check(
     TypeError, ValueError
         If it is no number, infinite, or out of range.
     """
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
+    number = as_number(owner, name, value)
     inside = least < number if above else least <= number
     if not (inside and number <= most and number < np.inf):
         start = "a number above" if above else "a number of at least"

@@ -144,8 +144,10 @@ def range_test(
     NotCompiledError
         If the model has not been compiled.
     TypeError, ValueError
-        If the data does not fit, or an argument is out of range.
+        If the data does not fit, an argument is out of range, or the optimizer has no rates.
     """
+    from convkit.optimizers import FullBatch
+
     title = "range_test"
     low = check(title, "low", low, above=True)
     high = check(title, "high", high, least=low, above=True)
@@ -154,6 +156,11 @@ def range_test(
     smoothing = check(title, "smoothing", smoothing, most=float(np.nextafter(1, 0)))
     divergence = check(title, "divergence", divergence, least=1, above=True)
     model._prepare(title, x, model._require_compiled(title))
+    if isinstance(model.optimizer, FullBatch):
+        raise TypeError(
+            f"[{title}] {type(model.optimizer).__name__} needs no rate: its steps find their own "
+            'length; compile with an optimizer of batches, such as "sgd"'
+        )
     trained = copy.deepcopy(model)
     optimizer = trained.optimizer
     uphill = -1.0 if optimizer.maximize else 1.0
