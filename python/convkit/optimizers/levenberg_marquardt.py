@@ -55,6 +55,10 @@ class LevenbergMarquardt(FullBatch):
         super().__init__(1.0, tolerance, dtype, name, options)
         if not 0 < damping < np.inf:
             raise ValueError(f"LevenbergMarquardt: damping is {damping}, expected above 0")
+        if max_evaluations < 1:
+            raise ValueError(
+                f"LevenbergMarquardt: max_evaluations is {max_evaluations}, expected at least 1"
+            )
         self.damping = float(damping)
         self.max_bytes = int(max_bytes)
         self.max_evaluations = int(max_evaluations)
