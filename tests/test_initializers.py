@@ -137,6 +137,8 @@ def test_plain_distributions():
     assert (draw("ones") == 1).all() and (draw("one") == 1).all()
     assert (draw(0.5) == 0.5).all()
     np.testing.assert_array_equal(draw(initializers.Constant([1, 2]), (3, 2)), [[1, 2]] * 3)
+    with pytest.raises(ValueError, match=r"\[Constant\] value has shape \(2,\), expected \(2, 3\)"):
+        draw(initializers.Constant([1, 2]), (2, 3))
     for name in ("random_normal", "normal"):
         check_moments(draw(name), 0.05**2, 3)
         check_distribution(draw(name), lambda x: normal_cdf(x / 0.05))

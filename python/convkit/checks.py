@@ -5,7 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["number", "whole"]
+__all__ = ["as_number", "number", "whole"]
+
+
+def as_number(owner: str, name: str, value: Any) -> float:
+    """A number of any kind as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is none; strings and booleans are none.
+    """
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
 
 
 def number(
@@ -37,12 +53,7 @@ def number(
     ValueError
         If it is not finite, or out of its range.
     """
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        found = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
+    found = as_number(owner, name, value)
     enough = found >= least if above is None else found > above
     little = found <= most if below is None else found < below
     if not (enough and little and math.isfinite(found)):

@@ -202,6 +202,9 @@ def test_lambda_callback_and_learning_rate_scheduler():
         ],
     )  # fmt: skip
     assert rates == [0.0005, 0.00025, 0.000125]
+    nothing = LearningRateScheduler(lambda epoch: None)
+    with pytest.raises(TypeError, match="the learning rate of epoch 0 must be a number, not None"):
+        model.fit(x, y, verbose=0, callbacks=[nothing])
     with pytest.raises(TypeError, match="on_epoch_end"):
         LambdaCallback(on_epoch_ends=print)
 

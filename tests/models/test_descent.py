@@ -239,3 +239,49 @@ def test_what_is_not_supported_is_refused():
 )
 def test_names(names, cls):
     assert [type(optimizers.get(name)).__name__ for name in names] == [cls] * len(names)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "conjugate_gradient", "levenberg_marquardt"])
+def test_a_function_may_change_its_argument_and_use_its_arrays_again(method):
+    squares = method == "levenberg_marquardt"
+
+    def residuals(w):
+        return np.array([10 * (w[1] - w[0] ** 2), 1 - w[0]]), np.array([[-20 * w[0], 10], [-1, 0]])
+
+    plain = residuals if squares else rosenbrock
+    first, second = (np.zeros(2), np.zeros((2, 2))) if squares else (None, np.zeros(2))
+
+    def careless(w):
+        a, second[:] = plain(w)
+        w[:] = np.nan
+        if first is None:
+            return a, second
+        first[:] = a
+        return [first, second]
+
+    want = optimizers.minimize(plain, [-1.2, 1.0], method)
+    found = optimizers.minimize(careless, [-1.2, 1.0], method)
+    assert want.weights == pytest.approx([1, 1], abs=1e-7)
+    assert found.losses == want.losses
+    np.testing.assert_array_equal(found.weights, want.weights)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "kind", "text"),
+    [
+        (lambda w: w @ w, {}, TypeError, "two things, loss and gradient, not float64"),
+        (lambda w: (w @ w, w[:1]), {}, ValueError, r"shape \(2,\), not shapes \(\) and \(1,\)"),
+        (lambda w: (w[:1] ** 2, w), {}, ValueError, r"not shapes \(1,\) and \(2,\)"),
+        (
+            lambda w: (w, w),
+            {"optimizer": "lm"},
+            ValueError,
+            r"jacobian of shape \(m, 2\), not shapes \(2,\) and \(2,\)",
+        ),
+        (rosenbrock, {"start": np.ones((2, 2))}, ValueError, r"vector, not of shape \(2, 2\)"),
+        (rosenbrock, {"iterations": -1}, ValueError, "iterations is -1"),
+    ],
+)
+def test_functions_that_cannot_be_minimised(function, options, kind, text):
+    with pytest.raises(kind, match=text):
+        optimizers.minimize(function, **{"start": [1.0, 2.0], **options})

@@ -226,6 +226,8 @@ def test_what_it_is_not_for_is_refused_with_the_way_out():
         LM(learning_rate=0.1)
     with pytest.raises(TypeError, match="LevenbergMarquardt has no learning_rate"):
         LM().learning_rate = 0.1
+    with pytest.raises(ValueError, match="max_evaluations is 0, expected at least 1"):
+        LM(max_evaluations=0)
     with pytest.raises(ValueError, match="damping is 0, expected a number above 0"):
         LM(damping=0)
     for layer in (ck.layers.Dropout(0.5), ck.layers.BatchNormalization()):

@@ -1,5 +1,7 @@
 """Optimizers and schedules against their formulas in NumPy."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -151,7 +153,7 @@ def test_the_default_is_keras_s():
     assert model.optimizer.learning_rate == 0.001 and model.optimizer.rho == 0.9
 
 
-BROKEN = [float("nan"), float("inf"), -0.1]
+BROKEN = [float("nan"), float("inf"), -0.1, 1e39]
 
 
 class Breaks(schedules.LearningRateSchedule):
@@ -185,6 +187,18 @@ def test_a_rate_that_cannot_be_used_is_refused_at_its_step(rate, function):
         assert np.array_equal(a, b)
     model.optimizer.learning_rate = 0.1
     model.fit(x, t, verbose=0)
+
+
+@pytest.mark.parametrize("rate", [None, "0.1", [0.1, 0.2]])
+def test_a_rate_that_is_no_number_is_refused_at_its_step(rate):
+    def table(step):
+        return [0.1, 0.1, 0.1, rate][step]
+
+    model, x, t = two_layers(optimizers.SGD(table))
+    text = re.escape(f"table: the learning rate of step 3 must be a number, not {rate!r}")
+    with pytest.raises(TypeError, match=text):
+        model.fit(x, t, batch_size=len(x), epochs=5, shuffle=False, verbose=0)
+    assert model.optimizer.iterations == 3
 
 
 def test_a_schedule_that_raises_does_so_at_its_step():
@@ -338,6 +352,9 @@ def test_names():
         (lambda: optimizers.Adam(beta1=0.5), TypeError, "beta_1"),
         (lambda: optimizers.SGD(-1.0), ValueError, "learning_rate"),
         (lambda: optimizers.SGD("fast"), TypeError, "number"),
+        (lambda: optimizers.SGD(1e39), ValueError, "1e\\+39, expected at most 3.4e\\+38"),
+        (lambda: optimizers.SGD(schedules.Inv), TypeError, r"make an object of it, Inv\(...\)"),
+        (lambda: optimizers.SGD(decay=1e-6), TypeError, "such as InverseTimeDecay"),
         (lambda: optimizers.SGD(momentum=1.5), ValueError, "momentum"),
         (lambda: optimizers.Adam(beta_1=1.0), ValueError, "beta_1"),
     ],

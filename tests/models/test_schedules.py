@@ -114,6 +114,11 @@ def test_a_schedule_of_ones_own():
         schedules.LearningRateSchedule().rates(0, 1)
 
 
+def test_a_schedule_is_shown_with_its_numbers():
+    shown = repr(optimizers.SGD(schedules.StepDecay(0.1, 30)))
+    assert "StepDecay(initial_learning_rate=0.1, step_size=30, drop=0.5" in shown
+
+
 def test_training_goes_on_with_the_schedule_after_a_copy():
     """The rate follows from the step alone."""
     x, y = np.ones((8, 2), np.float32), np.zeros(8, np.float32)
@@ -274,6 +279,14 @@ def test_range_tests_that_are_refused(change, error, message):
     options = {"x": np.ones((8, 2), np.float32), "y": np.zeros(8), **change}
     with pytest.raises(error, match=message):
         schedules.range_test(model, **options)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "levenberg_marquardt"])
+def test_a_range_test_needs_an_optimizer_with_rates(method):
+    model = ck.Sequential([ck.Input((2,)), ck.layers.Dense(1)])
+    model.compile(method, "mse")
+    with pytest.raises(TypeError, match=r"\[range_test\] \w+ needs no rate"):
+        schedules.range_test(model, np.ones((8, 2), np.float32), np.zeros(8))
 
 
 def test_a_range_test_needs_a_compiled_model():

@@ -7,7 +7,7 @@ from typing import Any
 
 from convkit.callbacks.base import Callback, Logs
 from convkit.callbacks.monitor import Monitor
-from convkit.checks import number, whole
+from convkit.checks import as_number, number, whole
 
 __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
 
@@ -41,9 +41,10 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch, float(optimizer.rates(optimizer.iterations, 1)[0]))
         except TypeError:  # a schedule of the epoch alone
             rate = self.schedule(epoch)
-        optimizer.learning_rate = float(rate)
+        rate = as_number("LearningRateScheduler", f"the learning rate of epoch {epoch}", rate)
+        optimizer.learning_rate = rate
         if self.verbose:
-            print(f"Epoch {epoch + 1}: learning rate {float(rate):g}")
+            print(f"Epoch {epoch + 1}: learning rate {rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         _report(logs, float(self.model.optimizer.learning_rate))

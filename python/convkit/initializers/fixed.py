@@ -36,7 +36,13 @@ class Constant(Initializer):
         self.value = value
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.broadcast_to(np.asarray(self.value, np.float32), shape).copy()
+        value = np.asarray(self.value, np.float32)
+        try:
+            return np.broadcast_to(value, shape).copy()
+        except ValueError:
+            raise ValueError(
+                f"[Constant] value has shape {value.shape}, expected {shape}"
+            ) from None
 
 
 class Identity(Initializer):

@@ -10,10 +10,11 @@ from convkit.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from convkit.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from convkit.optimizers.base import Optimizer
 from convkit.optimizers.conjugate import ConjugateGradient, SteepestDescent
-from convkit.optimizers.full_batch import Descent, FullBatch, Minimum, minimize
+from convkit.optimizers.full_batch import Descent, FullBatch
 from convkit.optimizers.levenberg_marquardt import LevenbergMarquardt
 from convkit.optimizers.line_search import LineSearch
 from convkit.optimizers.lion import Lion
+from convkit.optimizers.minimum import Minimum, minimize
 from convkit.optimizers.names import get
 from convkit.optimizers.quasi_newton import BFGS, LBFGS
 from convkit.optimizers.sgd import SGD

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Arguments of Keras's optimizers that are not supported, with the values at which they do nothing.
 HARMLESS: dict[str, Any] = {
+    "decay": 0.0,
     "use_ema": False,
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
@@ -32,10 +33,12 @@ HARMLESS: dict[str, Any] = {
 }
 # What to do instead.
 _WAYS = {
+    "decay": "give learning_rate a schedule, such as InverseTimeDecay(rate, 1, decay)",
     "use_ema": "average model.get_weights() in a callback's on_train_batch_end",
     "loss_scale_factor": "gradients are float32, which needs no scale; leave it out",
     "gradient_accumulation_steps": "a batch_size so many times as large gives the same step",
 }
+LARGEST = float(np.finfo(np.float32).max)
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
@@ -198,8 +201,19 @@ class Optimizer(Configured):
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
+        owner = type(self).__name__
+        if isinstance(value, type):
+            raise TypeError(
+                f"{owner}: learning_rate is the class {value.__name__}; make an object of it, "
+                f"{value.__name__}(...)"
+            )
         if not callable(value):
-            value = number(type(self).__name__, "learning_rate", value)
+            value = number(owner, "learning_rate", value)
+            if value > LARGEST:
+                raise ValueError(
+                    f"{owner}: learning_rate is {value:g}, expected at most {LARGEST:.2g}, the "
+                    "largest float32"
+                )
         self._learning_rate = value
 
     def rates(self, first: int, count: int) -> NDArray[np.float64]:
@@ -213,20 +227,20 @@ class Optimizer(Configured):
         Raises
         ------
         ValueError
-            If the rate of step `first` is NaN, infinite or negative.
+            If the rate of step `first` is NaN, infinite in float32 or negative.
         """
         rate = self._learning_rate
         if not callable(rate):
             return np.full(count, rate, np.float64)
         schedule = rate if isinstance(rate, LearningRateSchedule) else FromFunction(rate)
         rates = schedule.rates(first, count)
-        bad = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))
+        bad = np.flatnonzero(~((rates >= 0) & (rates <= LARGEST)))
         if bad.size and bad[0] == 0:
             name = getattr(rate, "__name__", type(rate).__name__)
             raise ValueError(
                 f"{type(self).__name__}: the learning rate of {name} at step {first} is "
-                f"{rates[0]:g}, expected a finite number of at least 0; the weights are those from "
-                "before this step"
+                f"{rates[0]:g}, expected a number of at least 0 that is finite in float32; the "
+                "weights are those from before this step"
             )
         return rates[: bad[0]] if bad.size else rates
 

@@ -2,25 +2,24 @@
 
 One epoch is one iteration: a direction from the gradient of the whole data set, and a step along
 it that does not raise the loss. The algorithms know nothing of networks: they work on a vector of
-weights and a function that returns loss and gradient, and `minimize` runs them on any such
-function. `convkit.models.full_batch` makes that function of a model and its data.
+weights and a function that returns loss and gradient, and `optimizers.minimize` runs them on any
+such function. `convkit.models.full_batch` makes that function of a model and its data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from convkit.checks import number
 from convkit.errors import did_you_mean
 from convkit.optimizers.base import Optimizer
-from convkit.optimizers.line import Array, Evaluations, Line, Objective, Point
+from convkit.optimizers.line import Array, Evaluations, Line, Point
 from convkit.optimizers.line_search import LineSearch, get
 
-__all__ = ["Descent", "FullBatch", "Iteration", "Minimum", "check_matrix", "minimize"]
+__all__ = ["Descent", "FullBatch", "Iteration", "check_matrix"]
 
 Memory = Mapping[str, Any]  # numbers, arrays, and tuples of arrays of one shape
 STUCK = "no step along the direction lowers the loss"
@@ -29,6 +28,7 @@ _CLIP = "a step finds its own length"
 _REFUSED = {
     "weight_decay": _DECAY,
     "exclude_from_weight_decay": _DECAY,
+    "decay": _CLIP,
     "clipnorm": _CLIP,
     "clipvalue": _CLIP,
     "global_clipnorm": _CLIP,
@@ -280,103 +280,3 @@ def _logs(point: Point, step: float, evaluations: int) -> dict[str, float]:
         "evaluations": float(evaluations),
         "gradient_norm": point.norm,
     }
-
-
-class Minimum(NamedTuple):
-    """What `minimize` found.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (n,)
-    loss, gradient_norm : float
-    iterations, evaluations : int
-    reason : str
-        Why it ended.
-    losses : list of float
-        At the start and after each iteration.
-    """
-
-    weights: Array
-    loss: float
-    gradient_norm: float
-    iterations: int
-    evaluations: int
-    reason: str
-    losses: list[float]
-
-
-class _SumOfSquares:
-    """The objective of a function that returns residuals r and their Jacobian J: r . r."""
-
-    def __init__(self, function: Callable[[Array], tuple[Array, Array]]) -> None:
-        self._function = function
-
-    def __call__(self, weights: Array) -> tuple[float, Array]:
-        residuals, jacobian = self._function(weights)
-        return float(residuals @ residuals), 2 * jacobian.T @ residuals
-
-    def loss(self, weights: Array) -> float:
-        residuals, _ = self._function(weights)
-        return float(residuals @ residuals)
-
-    def gauss_newton(self, weights: Array) -> Array:
-        _, jacobian = self._function(weights)
-        matrix: Array = 2 * jacobian.T @ jacobian
-        return matrix
-
-
-def minimize(
-    function: Objective | Callable[[Array], tuple[Any, Array]],
-    start: ArrayLike,
-    optimizer: Any = "lbfgs",
-    iterations: int = 1000,
-) -> Minimum:
-    """Minimise a function of a vector, without a network.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(w) -> (loss, gradient)``; for Levenberg-Marquardt ``(residuals, jacobian)`` of
-        shapes (m,) and (m, n), and the loss is the sum of the squared residuals.
-    start : array_like, shape (n,)
-    optimizer : str or FullBatch
-    iterations : int
-        At most.
-
-    Returns
-    -------
-    Minimum
-
-    Raises
-    ------
-    TypeError
-        If the optimizer does not take all the data for each step.
-    ValueError
-        If the loss or the gradient is not finite at the start.
-    """
-    from convkit.optimizers import LevenbergMarquardt, names
-
-    method = names.get(optimizer)
-    if not isinstance(method, FullBatch):
-        raise TypeError(
-            f"minimize: {type(method).__name__} takes batches of data; use one that takes all of "
-            'it, such as "lbfgs"'
-        )
-    squares: Any = function
-    if isinstance(method, LevenbergMarquardt) and not hasattr(function, "gauss_newton"):
-        squares = _SumOfSquares(squares)
-    weights = np.array(start, method.dtype).reshape(-1)
-    method.check_size(weights.size)
-    evaluations = Evaluations(squares)
-    point, memory = evaluations.point(weights), method.memory
-    if not np.isfinite(point.loss):
-        raise ValueError("minimize: the loss or its gradient is not finite at the start")
-    losses, reason, done = [point.loss], method.converged(point), 0
-    while not reason and done < iterations:
-        point, memory, _, reason = method.iterate(evaluations, point, memory)
-        losses.append(point.loss)
-        done += 1
-    return Minimum(
-        point.weights, point.loss, point.norm, done, evaluations.count,
-        reason or f"all {iterations} iterations done", losses,
-    )  # fmt: skip

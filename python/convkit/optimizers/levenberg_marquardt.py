@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convkit.checks import number
+from convkit.checks import number, whole
 from convkit.optimizers.full_batch import STUCK, FullBatch, Iteration, Memory, check_matrix
 from convkit.optimizers.line import Array, Evaluations, Point
 
@@ -56,7 +56,7 @@ class LevenbergMarquardt(FullBatch):
         super().__init__(1.0, tolerance, dtype, name, options)
         self.damping = number("LevenbergMarquardt", "damping", damping, above=0)
         self.max_bytes = int(max_bytes)
-        self.max_evaluations = int(max_evaluations)
+        self.max_evaluations = whole("LevenbergMarquardt", "max_evaluations", max_evaluations, 1)
         self._seal(LevenbergMarquardt)
 
     def __setattr__(self, name: str, value: Any) -> None:

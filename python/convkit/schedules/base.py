@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit.checks import number
+from convkit.checks import as_number, number
 from convkit.saving.config import Configured
 
 Steps = Any  # int, or float64 array of step numbers
@@ -22,6 +22,10 @@ class LearningRateSchedule(Configured):
     """
 
     vectorised = False
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_")
+        return f"{type(self).__name__}({options})"
 
     def __call__(self, step: Steps) -> Any:
         """Learning rate of a step, counted from 0."""
@@ -46,7 +50,7 @@ class LearningRateSchedule(Configured):
         rates: list[float] = []
         for step in range(first, first + count):
             try:
-                rates.append(float(self(step)))
+                rates.append(_rate(self, step))
             except Exception:
                 if not rates:
                     raise
@@ -67,6 +71,14 @@ class FromFunction(LearningRateSchedule):
 
     def __call__(self, step: Steps) -> Any:
         return self.function(step)
+
+
+def _rate(schedule: LearningRateSchedule, step: int) -> float:
+    """What a schedule says of one step, as a float."""
+    rate = schedule(step)
+    source = schedule.function if isinstance(schedule, FromFunction) else type(schedule)
+    owner = getattr(source, "__name__", type(source).__name__)
+    return as_number(owner, f"the learning rate of step {step}", rate)
 
 
 def check_steps(owner: str, name: str, value: Any, *, least: int = 1) -> float | int:

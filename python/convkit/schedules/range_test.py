@@ -141,8 +141,10 @@ def range_test(
     NotCompiledError
         If the model has not been compiled.
     TypeError, ValueError
-        If the data does not fit, or an argument is out of range.
+        If the data does not fit, an argument is out of range, or the optimizer has no rates.
     """
+    from convkit.optimizers import FullBatch
+
     title = "range_test"
     low = number(title, "low", low, above=0)
     high = number(title, "high", high, above=low)
@@ -151,6 +153,11 @@ def range_test(
     smoothing = number(title, "smoothing", smoothing, below=1)
     divergence = number(title, "divergence", divergence, above=1)
     model._prepare(title, x, model._require_compiled(title))
+    if isinstance(model.optimizer, FullBatch):
+        raise TypeError(
+            f"[{title}] {type(model.optimizer).__name__} needs no rate: its steps find their own "
+            'length; compile with an optimizer of batches, such as "sgd"'
+        )
     trained = copy.deepcopy(model)
     optimizer = trained.optimizer
     uphill = -1.0 if optimizer.maximize else 1.0
