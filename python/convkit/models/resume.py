@@ -367,6 +367,12 @@ def _check(fit: Fit, source: Saved) -> None:
             f"{source.title} is of another run: its learning rate is {saved}, here it is "
             f"{present}; go on with the same"
         )
+    if isinstance(present, dict) and saved != present:  # a callback may have replaced the schedule
+        warnings.warn(
+            f"{source.title} goes on with its learning rate {saved}, not the schedule {present}",
+            UserWarning,
+            stacklevel=5,
+        )
     shapes = [p.shape for p in fit.model.parameters]
     if any(
         [array.shape for array in arrays] != shapes for arrays in (source.weights, *source.slots)
