@@ -165,6 +165,21 @@ def test_what_is_no_state_of_training(tmp_path):
         write_archive(other, {**members, "training.json": changed})
         with pytest.raises(ValueError, match=message):
             resumed(other, x, y)
+    state, what = training["state"], training["what"]
+    one, *rest = state["callbacks"]
+    for changed in (
+        {"state": {**state, "epoch": "1"}},
+        {"state": {**state, "part": 3}},
+        {"state": {**state, "optimizer": {**state["optimizer"], "iterations": [1]}}},
+        {"state": {**state, "optimizer": {**state["optimizer"], "learning_rate": "fast"}}},
+        {"state": {**state, "callbacks": 3}},
+        {"state": {**state, "callbacks": [{**one, "arguments": 3}, *rest]}},
+        {"what": {name: value for name, value in what.items() if name != "metrics"}},
+        {"what": {**what, "model": {**what["model"], "layers": None}}},
+    ):
+        write_archive(other, {**members, "training.json": {**training, **changed}})
+        with pytest.raises(ValueError, match=r"other\.convkit is damaged"):
+            resumed(other, x, y)
     arrays = {name: array[..., :-1] for name, array in members["optimizer.safetensors"].items()}
     write_archive(other, {**members, "optimizer.safetensors": arrays})
     with pytest.raises(ValueError, match="do not have the stated shapes"):

@@ -200,5 +200,5 @@ def test_places_and_suffixes_of_weights(tmp_path):
 
 def test_a_weights_file_is_no_model(tmp_path):
     path = classifier().save_weights(tmp_path / "w.npz")
-    with pytest.raises(ValueError, match="holds weights alone: .* load_weights"):
+    with pytest.raises(ValueError, match=r"holds weights alone: .* load_weights"):
         ck.load_model(path)

@@ -135,8 +135,8 @@ class Normalization(Layer):
         Parameters
         ----------
         data : array_like, or iterable of batches
-            Of shape (N, ..., C), or (N,) if `axis` is None; without the targets, or with them as batches of ``fit`` have them; memory-mapped arrays
-            are read bit by bit.
+            Of shape (N, ..., C), or (N,) if `axis` is None. Without the targets, or with them as
+            batches of ``fit`` have them; memory-mapped arrays are read bit by bit.
 
         Raises
         ------

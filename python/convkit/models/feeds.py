@@ -96,7 +96,11 @@ class ArrayFeed:
     def describe(self) -> dict[str, Any]:
         """What decides which samples the steps take, besides the seed."""
         passes = self._passes
-        told = {"samples": passes.count, "batch_size": passes.batch, "shuffle": passes.shuffle}
+        told: dict[str, Any] = {
+            "samples": passes.count,
+            "batch_size": passes.batch,
+            "shuffle": passes.shuffle,
+        }
         if self.samples.weighted:  # by sample_weight or class_weight; exact in any order
             told["sum of weights"] = math.fsum(self.samples.arrays["weight"].flat)
         return told
