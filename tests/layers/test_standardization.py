@@ -53,6 +53,17 @@ def test_one_mean_for_everything(x: Any) -> None:
     assert abs(y.mean(dtype=float)) < 1e-4 and abs(y.var(dtype=float) - 1) < 1e-4
 
 
+def test_a_column_of_a_table() -> None:
+    column = np.array([1.0, 2, 3, 6])
+    layer = ck.layers.Normalization(axis=None)
+    layer.adapt(column)
+    np.testing.assert_array_equal(layer._measured, [3, 3.5])
+    y = made(layer, column[:, None])
+    np.testing.assert_allclose(y[:, 0], (column - 3) / 3.5**0.5, rtol=1e-6)
+    with pytest.raises(ValueError, match="x\\[:, None\\]"):
+        ck.layers.Normalization().adapt(column)
+
+
 def test_given_numbers() -> None:
     x = np.array([[1.0, 2.0], [3.0, 6.0]])
     y = made(ck.layers.Normalization(mean=[1, 2], variance=[4, 16]), x)

@@ -55,7 +55,9 @@ def test_integers_are_taken_as_numbers(dtype):
         (np.zeros((2, 4), "complex64"), "real"),
         (np.array([[1, None, 2, 3]], object), "np.stack"),
         (np.array([["a", "b", "c", "d"]]), "text"),
-        ([[1.0, 2.0], [3.0]], "different shapes"),
+        ([[1.0, 2.0], [3.0]], "different shapes$"),
+        ([(np.zeros((2, 4)), np.zeros(2))], "prefetch"),
+        ([(np.zeros((2, 4)), np.zeros(2))] * 2, "prefetch"),
     ],
 )
 def test_refused_dtypes_name_the_way_out(x, way):
@@ -359,3 +361,12 @@ def test_a_finite_generator_ends_training_with_a_warning():
     with pytest.warns(UserWarning, match="ran out in epoch 1 of 5"):
         h = classifier().fit(((x, y) for _ in range(3)), epochs=5, verbose=0)
     assert len(h.epoch) == 1
+
+
+@pytest.mark.parametrize("name", ["validation_data", "test_data"])
+def test_a_generator_that_is_used_up_leaves_epochs_without_values_and_says_so(name):
+    x, y = blobs(8)
+    with pytest.warns(UserWarning, match=f"{name} has no batches left"):
+        h = classifier().fit(x, y, epochs=3, verbose=0, **{name: iter([(x, y)])})
+    assert len(h.history["loss"]) == 3
+    assert len(h.history["val_loss" if name == "validation_data" else "test_loss"]) == 1

@@ -67,6 +67,8 @@ def test_files_of_other_runs_are_refused(tmp_path):
         ({"shuffle": False}, "training data: shuffle"),
         ({"validation_split": 0.5}, "data: samples"),
         ({"validation_data": (x, y)}, "validation data"),
+        ({"class_weight": {0: 2.0}}, "training data: sum of weights is None, here it is"),
+        ({"sample_weight": np.ones(40)}, "sum of weights is None, here it is 40.0"),
         ({"callbacks": []}, "EarlyStopping, ModelCheckpoint, here they are none"),
         ({"callbacks": [ModelCheckpoint(path), EarlyStopping("loss")]}, "same order"),
         ({"initial_epoch": 1}, "initial_epoch"),
@@ -133,6 +135,9 @@ def test_schedules_must_be_the_same(tmp_path):
         with pytest.raises(ValueError, match="learning rate"):
             resumed(path, x, y, model=classifier(optimizer=other))
     resumed(path, x, y, model=classifier(optimizer=optimizer()))
+    x, y, path = saved(tmp_path, optimizer=ck.optimizers.SGD(0.1))
+    with pytest.warns(UserWarning, match="goes on with its learning rate 0.1, not the schedule"):
+        resumed(path, x, y, model=classifier(optimizer=optimizer()))
 
 
 def test_what_is_no_state_of_training(tmp_path):
@@ -159,6 +164,21 @@ def test_what_is_no_state_of_training(tmp_path):
     ):
         write_archive(other, {**members, "training.json": changed})
         with pytest.raises(ValueError, match=message):
+            resumed(other, x, y)
+    state, what = training["state"], training["what"]
+    one, *rest = state["callbacks"]
+    for changed in (
+        {"state": {**state, "epoch": "1"}},
+        {"state": {**state, "part": 3}},
+        {"state": {**state, "optimizer": {**state["optimizer"], "iterations": [1]}}},
+        {"state": {**state, "optimizer": {**state["optimizer"], "learning_rate": "fast"}}},
+        {"state": {**state, "callbacks": 3}},
+        {"state": {**state, "callbacks": [{**one, "arguments": 3}, *rest]}},
+        {"what": {name: value for name, value in what.items() if name != "metrics"}},
+        {"what": {**what, "model": {**what["model"], "layers": None}}},
+    ):
+        write_archive(other, {**members, "training.json": {**training, **changed}})
+        with pytest.raises(ValueError, match=r"other\.convkit is damaged"):
             resumed(other, x, y)
     arrays = {name: array[..., :-1] for name, array in members["optimizer.safetensors"].items()}
     write_archive(other, {**members, "optimizer.safetensors": arrays})

@@ -196,3 +196,9 @@ def test_places_and_suffixes_of_weights(tmp_path):
         model.save_weights(path, overwrite=False)
     with pytest.raises(FileNotFoundError, match="there is no weights file"):
         model.load_weights(tmp_path / "other.safetensors")
+
+
+def test_a_weights_file_is_no_model(tmp_path):
+    path = classifier().save_weights(tmp_path / "w.npz")
+    with pytest.raises(ValueError, match=r"holds weights alone: .* load_weights"):
+        ck.load_model(path)

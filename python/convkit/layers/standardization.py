@@ -135,8 +135,8 @@ class Normalization(Layer):
         Parameters
         ----------
         data : array_like, or iterable of batches
-            Without the targets, or with them as batches of ``fit`` have them; memory-mapped arrays
-            are read bit by bit.
+            Of shape (N, ..., C), or (N,) if `axis` is None. Without the targets, or with them as
+            batches of ``fit`` have them; memory-mapped arrays are read bit by bit.
 
         Raises
         ------
@@ -203,6 +203,8 @@ def _parts(layer: Layer, data: Any) -> Iterator[NDArray[Any]]:
         return
     array = np.asarray(data)
     as_source(array[:0] if array.ndim else array, title)  # refuses what is no number
+    if array.ndim == 1 and isinstance(layer, Normalization) and layer.axis is None:
+        array = array[:, None]
     if array.ndim < 2:
         raise ValueError(
             f"{title} has shape {array.shape}, expected (N, ..., C); one feature is x[:, None]"

@@ -96,8 +96,12 @@ def as_source(value: Any, title: str) -> Array:
     try:
         array = np.asarray(value)
     except ValueError:
+        first = value[0] if isinstance(value, list | tuple) else None
+        way = ""
+        if isinstance(first, tuple) and any(np.ndim(part) for part in first):
+            way = "; if they are batches (x, y), pass convkit.data.prefetch(...) of them"
         raise TypeError(
-            f"{title} cannot be made one array: its parts have different shapes"
+            f"{title} cannot be made one array: its parts have different shapes{way}"
         ) from None
     name = array.dtype.newbyteorder("=").name
     if array.dtype.kind in "biu":
@@ -136,8 +140,13 @@ def _input_arrays(verb: str, nodes: Sequence[Node], x: Any) -> list[Any]:
                 "pass a list of arrays or a dict"
             )
         return list(x)
-    if isinstance(x, list | tuple) and len(x) == 1 and _fits(nodes[0], np.shape(x[0])):
-        return [x[0]]  # a list of inputs, rather than of samples
+    if isinstance(x, list | tuple) and len(x) == 1:
+        try:
+            shape = np.shape(x[0])
+        except ValueError:  # of no one shape, which `as_source` refuses
+            shape = ()
+        if _fits(nodes[0], shape):
+            return [x[0]]  # a list of inputs, rather than of samples
     return [x]
 
 

@@ -207,12 +207,16 @@ class Fit:
             return logs
         if self.validation is not None and validates(self.frequency, epoch):
             values = evaluate_feed(self.loop, self.validation, self.compiled, hooks)
+            if not values:
+                _warn_nothing_left("validation_data", self.validation)
             logs = {**logs, **{f"val_{name}": value for name, value in values.items()}}
         tested: dict[str, float] = {}
         if self.testing is not None and validates(self.frequency, epoch):
             with carried_states_kept(self.model):
                 silent = CallbackList(None, self.model, {})
                 values = evaluate_feed(self.loop, self.testing, self.compiled, silent)
+            if not values:
+                _warn_nothing_left("test_data", self.testing)
             tested = {f"test_{name}": value for name, value in values.items()}
         progress.end({**logs, **tested})
         hooks.epoch_end(epoch, logs, tested)
@@ -265,6 +269,16 @@ def _warn_ended(epoch: int, last: int) -> None:
         "steps_per_epoch",
         stacklevel=4,
     )
+
+
+def _warn_nothing_left(name: str, feed: Feed) -> None:
+    if feed.steps is None:  # else the feed itself says so
+        warnings.warn(
+            f"{name} has no batches left, so this epoch has no values of it; a generator can be "
+            "read only once: pass an object that can be iterated again, or an endless generator "
+            "and validation_steps",
+            stacklevel=4,
+        )
 
 
 def evaluate_feed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -95,7 +96,14 @@ class ArrayFeed:
     def describe(self) -> dict[str, Any]:
         """What decides which samples the steps take, besides the seed."""
         passes = self._passes
-        return {"samples": passes.count, "batch_size": passes.batch, "shuffle": passes.shuffle}
+        told: dict[str, Any] = {
+            "samples": passes.count,
+            "batch_size": passes.batch,
+            "shuffle": passes.shuffle,
+        }
+        if self.samples.weighted:  # by sample_weight or class_weight; exact in any order
+            told["sum of weights"] = math.fsum(self.samples.arrays["weight"].flat)
+        return told
 
     def get_state(self) -> dict[str, Any]:
         return self._passes.get_state()

@@ -334,16 +334,33 @@ def check(fit: Fit, source: Saved) -> None:
     ------
     ValueError
         If model, loss, data, optimizer or callbacks are not the saved ones; the message says what
-        differs.
+        differs. Or if the file states them in another form than `save` does.
     """
     try:
         _check(fit, source)
     except ValueError:
         random.set_seed(source.seed_before)
         raise
+    except (AttributeError, LookupError, TypeError) as error:
+        random.set_seed(source.seed_before)
+        told = f"{type(error).__name__} {error}"
+        raise ValueError(f"{source.title} is damaged: {told}") from error
+
+
+def _check_numbers(source: Saved) -> None:
+    state, part = source.state, source.state["part"]
+    counts = [state["epoch"], state["steps"], state["optimizer"]["iterations"]]
+    counts += [] if part is None else [part["done"], *part["path"]]
+    rate = state["optimizer"]["learning_rate"]
+    if any(type(n) is not int or not 0 <= n < 2**63 for n in counts) or (
+        not isinstance(rate, dict)
+        and (type(rate) not in (int, float) or not 0 <= rate < float("inf"))
+    ):
+        raise ValueError(f"{source.title} is damaged: its counts or its rate are no numbers")
 
 
 def _check(fit: Fit, source: Saved) -> None:
+    _check_numbers(source)
     _compare(source.title, source.what, _what(fit))
     old = [saved["class"] for saved in source.state["callbacks"]]
     new = [type(callback).__name__ for callback in _callbacks(fit)]
@@ -360,6 +377,12 @@ def _check(fit: Fit, source: Saved) -> None:
         raise ValueError(
             f"{source.title} is of another run: its learning rate is {saved}, here it is "
             f"{present}; go on with the same"
+        )
+    if isinstance(present, dict) and saved != present:  # a callback may have replaced the schedule
+        warnings.warn(
+            f"{source.title} goes on with its learning rate {saved}, not the schedule {present}",
+            UserWarning,
+            stacklevel=5,
         )
     shapes = [p.shape for p in fit.model.parameters]
     arrays = [*source.weights, *source.slots]

@@ -301,6 +301,11 @@ def _opened(path: StrPath) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.
             infos: dict[str, zipfile.ZipInfo] = {}
             for info in archive.infolist():
                 name = info.orig_filename  # as in the file, before zipfile tidies it up
+                if name.endswith(".npy"):
+                    raise ValueError(
+                        f"{title} is an .npz file, which holds weights alone: make the model and "
+                        "call its load_weights"
+                    )
                 _check_name(name, title)
                 if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
                     raise ValueError(f"{title}: {name} is compressed or encrypted")
