@@ -122,5 +122,6 @@ def at_least(owner: str, name: str, value: Any, least: float = 0.0) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"{owner}: {name} must be a number, not {value!r}") from None
     if not least <= number < math.inf:
-        raise ValueError(f"{owner}: {name} is {value}, expected a number of at least {least:g}")
+        wanted = "finite number" if least == -math.inf else f"number of at least {least:g}"
+        raise ValueError(f"{owner}: {name} is {value}, expected a {wanted}")
     return number
