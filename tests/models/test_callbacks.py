@@ -9,7 +9,6 @@ import pytest
 import convkit as ck
 from convkit.callbacks import (
     Callback,
-    CSVLogger,
     EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
@@ -44,7 +43,7 @@ def test_hooks_in_order():
         "on_test_batch_begin", "on_test_batch_end", "on_test_end", "on_epoch_end", "on_train_end",
     ]  # fmt: skip
     assert [c[1] for c in recorder.calls if c[0] == "on_train_batch_end"] == [0, 1]
-    assert recorder.params == {"verbose": 0, "epochs": 1, "steps": 2}
+    assert recorder.params == {"verbose": 0, "epochs": 1, "steps": 2, "parts": ["val_"]}
     end = next(c for c in recorder.calls if c[0] == "on_epoch_end")
     assert end[1] == 0 and set(end[2]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
@@ -173,23 +172,6 @@ def test_early_stopping_without_its_value():
         EarlyStopping(mode="lowest")
 
 
-def test_csv_logger(tmp_path):
-    x, y = blobs(20)
-    path = tmp_path / "log.csv"
-    model = classifier()
-    h = model.fit(x, y, epochs=2, callbacks=[CSVLogger(path)], verbose=0).history
-    lines = path.read_text().splitlines()
-    assert lines[0] == "epoch,accuracy,loss" and len(lines) == 3
-    assert lines[2] == f"1,{h['accuracy'][1]},{h['loss'][1]}"
-    model.fit(x, y, epochs=3, initial_epoch=2, callbacks=[CSVLogger(path, append=True)], verbose=0)
-    assert [line.split(",")[0] for line in path.read_text().splitlines()] == [
-        "epoch",
-        "0",
-        "1",
-        "2",
-    ]
-
-
 def test_lambda_callback_and_learning_rate_scheduler():
     x, y = blobs(20)
     rates = []
@@ -214,6 +196,18 @@ def test_what_a_callback_adds_to_the_logs_is_in_the_history():
     schedule = LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
     h = classifier().fit(x, y, epochs=3, verbose=0, callbacks=[schedule]).history
     assert h["learning_rate"] == [0.1, 0.05, 0.1 / 3]
+
+
+@pytest.mark.parametrize("rate", [None, "fast", -0.1, np.nan, np.inf])
+def test_a_schedule_returns_a_rate(rate):
+    schedule = LearningRateScheduler(lambda epoch: rate)
+    with pytest.raises(
+        (TypeError, ValueError),
+        match=r"LearningRateScheduler: the learning rate of epoch 0|Adam: learning_rate is",
+    ):
+        classifier().fit(*blobs(20), callbacks=[schedule], verbose=0)
+    with pytest.raises(TypeError, match=r"schedule must be a function .*, not 0\.1"):
+        LearningRateScheduler(0.1)
 
 
 @pytest.mark.parametrize(

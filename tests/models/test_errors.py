@@ -1,5 +1,7 @@
 """Mistakes: each is met by the right exception and a way out."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -202,6 +204,62 @@ def test_softmax_twice_is_warned_of():
     loss = ck.losses.SparseCategoricalCrossentropy(from_logits=True)
     with pytest.warns(UserWarning, match=r"'out' ends in softmax.*once more"):
         classifier(loss=loss).fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "name"),
+    [
+        ("sparse_categorical_crossentropy", Y, "softmax"),
+        (ck.losses.CategoricalFocalCrossentropy(gamma=1.0), np.eye(3)[Y], "softmax"),
+        ("binary_crossentropy", np.eye(3)[Y], "sigmoid"),
+    ],
+)
+def test_a_loss_of_probabilities_behind_no_activation_is_warned_of(loss, y, name):
+    model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(3, name="out")])
+    model.compile("sgd", loss)
+    with pytest.warns(UserWarning, match=f"'out' has no activation.*activation='{name}'.*logits"):
+        model.fit(X, y, verbose=0)
+
+
+def logits(loss, outputs, *metrics):
+    model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(outputs)])
+    model.compile("sgd", loss, metrics=list(metrics))
+    return model
+
+
+def test_metrics_of_probabilities_behind_logits_are_warned_of():
+    m = ck.metrics
+    loss = ck.losses.BinaryCrossentropy(from_logits=True)
+    wrong = "'accuracy' (threshold=0), 'auc' (from_logits=True), 'precision' (thresholds=0); give"
+    with pytest.warns(UserWarning, match=re.escape(wrong)):
+        logits(loss, 1, "accuracy", "auc", "precision").fit(X, Y > 1, verbose=0)
+    loss = ck.losses.SparseCategoricalCrossentropy(from_logits=True)
+    wrong = "'perplexity' (from_logits=True), 'recall'; give"
+    with pytest.warns(UserWarning, match=re.escape(wrong)):
+        logits(loss, 3, "accuracy", "perplexity", m.Recall()).fit(X, Y, verbose=0)
+
+
+def test_metrics_of_logits_are_not_warned_of():  # a warning is an error in these tests
+    m = ck.metrics
+    loss = ck.losses.BinaryCrossentropy(from_logits=True)
+    right = [m.BinaryAccuracy(threshold=0), m.AUC(from_logits=True), m.Precision(thresholds=0)]
+    right.append(m.BinaryCrossentropy(from_logits=True))
+    logits(loss, 1, *right).fit(X, Y > 1, verbose=0)
+    loss = ck.losses.SparseCategoricalCrossentropy(from_logits=True)
+    right = ["accuracy", m.Perplexity(from_logits=True), m.Recall(top_k=1), m.F1Score("macro")]
+    logits(loss, 3, *right).fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["validation_data", "test_data"])
+def test_empty_parts(name):
+    with pytest.raises(ValueError, match=rf"{name} is empty"):
+        classifier().fit(X, Y, verbose=0, **{name: (X[:0], Y[:0])})
+
+
+@pytest.mark.parametrize("key", ["one", "1", 0.5, None])
+def test_classes_of_class_weights_are_numbers(key):
+    with pytest.raises(TypeError, match=r"class_weight has class .*whole numbers"):
+        classifier().fit(X, Y, class_weight={0: 1.0, key: 2.0}, verbose=0)
 
 
 def test_the_argument_with_the_wrong_dtype_is_named():

@@ -22,7 +22,7 @@ def test_learns_and_reports():
     history = model.fit(x, y, epochs=60, batch_size=16, validation_split=0.25, verbose=0)
     assert list(history.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history.epoch == list(range(60)) and model.history is history
-    assert history.params == {"verbose": 0, "epochs": 60, "steps": 10}
+    assert history.params == {"verbose": 0, "epochs": 60, "steps": 10, "parts": ["val_"]}
     assert all(len(v) == 60 for v in history.history.values())
     assert history.history["loss"][-1] < 0.2 * history.history["loss"][0]
     assert history.history["val_accuracy"][-1] > 0.95

@@ -9,7 +9,7 @@ import pytest
 
 import convkit as ck
 from convkit import layers, regularizers
-from convkit.callbacks import Callback, CSVLogger, EarlyStopping
+from convkit.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((60, 6)).astype(np.float32)
@@ -279,6 +279,12 @@ def test_callbacks_that_decide_do_not_see_the_testing_part(tmp_path: Any) -> Non
     assert deciding.seen == {"loss", "accuracy"}
     assert reporting.seen == {"loss", "accuracy", "test_loss", "test_accuracy"}
     assert "test_loss" in file.read_text()
+
+
+def test_names_of_files_do_not_see_the_testing_part(tmp_path: Any) -> None:
+    save = ModelCheckpoint(tmp_path / "{test_loss:.2f}.convkit")
+    with pytest.raises(ValueError, match="'test_loss' that is not in the logs, which are without"):
+        compiled().fit(X, Y, split=(0.6, 0.2, 0.2), verbose=0, callbacks=[save])
 
 
 def test_carried_states_do_not_see_the_testing_part() -> None:

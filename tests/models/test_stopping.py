@@ -272,6 +272,7 @@ def test_a_signal_within_a_run_loses_no_hook():
         (lambda: TimeLimit(-1), "seconds is -1"),
         (lambda: TimeLimit(np.nan), "seconds is nan"),
         (lambda: StopAt("loss", None), "value must be a number"),
+        (lambda: StopAt("loss", np.nan), "value is nan, expected a finite number"),
         (lambda: ReduceLROnPlateau(factor=1.0), "factor is 1.0"),
         (lambda: ReduceLROnPlateau(cooldown=-1), "cooldown is -1"),
         (lambda: ReduceLROnPlateau(min_lr=-1), "min_lr is -1"),

@@ -27,7 +27,8 @@ class Callback(Configured):
     model : Model
         `stop`, or ``model.stop_training = True``, ends training.
     params : dict
-        "epochs", "steps" and "verbose" of the run.
+        "epochs", "steps" and "verbose" of the run; where data are held back, "parts" too: how the
+        logs of these begin, "val_" and "test_".
     reports_only : bool
         Whether the callback only reports: then it sees the values of the testing part
         ("test_loss", ...) too, which nothing that has a part in training may see.

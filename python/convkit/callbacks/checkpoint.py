@@ -163,9 +163,12 @@ class ModelCheckpoint(Callback):
         try:
             return self.filepath.format(**fields)
         except (KeyError, IndexError) as error:
-            known = did_you_mean(str(error.args[0]), fields)
+            name = str(error.args[0])
+            known = did_you_mean(name, fields)
+            if name.startswith("test_"):
+                known = ", which are without the testing part: it has no say in what is kept"
             raise ValueError(
-                f"ModelCheckpoint: filepath {self.filepath!r} has a field {error.args[0]!r} that "
+                f"ModelCheckpoint: filepath {self.filepath!r} has a field {name!r} that "
                 f"is not in the logs{known}"
             ) from None
         except (ValueError, TypeError) as error:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import csv
 import os
 import warnings
+from collections.abc import Mapping
 from typing import IO, Any
 
 from convkit.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger"]
 
+# What training reports of itself: evaluations of the other parts of the data have no such value.
+OF_TRAINING = {"learning_rate", "step_size", "evaluations", "gradient_norm", "damping"}
+
 
 class CSVLogger(Callback):
     """Writes one line per epoch to a file.
+
+    Where the selection and testing parts are not evaluated after each epoch (``validation_freq``),
+    their columns hold "NA" in between.
 
     A run that is resumed (``fit(resume=...)``) goes on in the file after the last epoch that it
     knows of; lines behind that are taken back first.
@@ -78,10 +85,22 @@ class CSVLogger(Callback):
         logs = logs or {}
         writer = csv.writer(self._file, delimiter=self.separator, lineterminator="\n")
         if self._keys is None:
-            self._keys = sorted(logs)
+            self._keys = self._columns(logs)
             writer.writerow(["epoch", *self._keys])
+        elif left_out := sorted(set(logs) - set(self._keys)):
+            warnings.warn(
+                f"CSVLogger: {self.filename} has no column for {', '.join(left_out)}",
+                stacklevel=2,
+            )
         writer.writerow([epoch, *(logs.get(key, "NA") for key in self._keys)])
         self._file.flush()
+
+    def _columns(self, logs: Mapping[str, float]) -> list[str]:
+        """The logs of this epoch, and those of parts of the data that wait for a later one."""
+        parts = self.params.get("parts", ())
+        waiting = [part for part in parts if not any(key.startswith(part) for key in logs)]
+        own = {key for key in logs if not key.startswith(tuple(parts))} - OF_TRAINING
+        return sorted({*logs, *(part + key for part in waiting for key in own)})
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self._file is not None:

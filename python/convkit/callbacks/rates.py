@@ -28,10 +28,20 @@ class LearningRateScheduler(Callback):
     schedule : callable
         ``schedule(epoch, learning_rate) -> learning rate``, or of the epoch alone.
     verbose : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `schedule` is no function; in `fit`, if it returns no number, or one below 0.
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
+        if not callable(schedule):
+            raise TypeError(
+                "LearningRateScheduler: schedule must be a function of the epoch and the learning "
+                f"rate, not {schedule!r}"
+            )
         self.schedule = schedule
         self.verbose = verbose
 

@@ -83,6 +83,10 @@ class BinaryAccuracy(AccuracyOf):
         super().__init__(name, options)
         self.threshold = float(threshold)
 
+    @property
+    def for_logits(self) -> str:
+        return "threshold=0" if self.threshold == 0.5 else ""
+
 
 class TopKCategoricalAccuracy(AccuracyOf):
     """Share of rows in which fewer than k outputs are larger than the one at the largest target.

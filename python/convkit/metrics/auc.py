@@ -89,6 +89,10 @@ class AUC(CountedAbove):
         self.edges = np.array([-EPSILON, *inner, 1 + EPSILON])
 
     @property
+    def for_logits(self) -> str:
+        return "" if self.from_logits else "from_logits=True"
+
+    @property
     def num_thresholds(self) -> int:
         return len(self.edges)
 

@@ -58,6 +58,11 @@ class Metric(Configured):
         found = super()._arguments()
         return {**found, "name": self.name} if accepts(type(self), "name") else found
 
+    @property
+    def for_logits(self) -> str:
+        """The argument that is missing where the output is logits; empty if none is."""
+        return ""
+
     def named(self, name: str, weighted: bool) -> Metric:
         """A copy with another name, for sample weights or not, that has seen nothing yet."""
         other = copy.copy(self)

@@ -28,6 +28,14 @@ class LossAsMetric(Metric):
         self.loss = loss
         self.sparse = loss.sparse
 
+    @property
+    def for_logits(self) -> str:
+        return (
+            "from_logits=True"
+            if self.loss.kind in ("cross_entropy", "binary_cross_entropy")
+            else ""
+        )
+
     def emit(
         self, builder: Builder, prediction: Value, target: Value, weight: Value | None
     ) -> Value:

@@ -101,6 +101,10 @@ class _AtThresholds(CountedAbove):
         self._order = np.argsort(values, kind="stable")
         self.edges = values[self._order]
 
+    @property
+    def for_logits(self) -> str:
+        return "thresholds=0" if self.thresholds is None and self.top_k is None else ""
+
     def formula(self, counts: Counts) -> Array:
         """The metric from counts (groups, thresholds)."""
         raise NotImplementedError

@@ -19,6 +19,7 @@ from convkit.program.lower import external_names
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
+    from convkit.metrics import Metric
     from convkit.models.graph import Node
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "is_arrays",
     "require_targets",
     "same_length",
-    "warn_applied_twice",
+    "warn_output",
 ]
 
 # Integer dtypes that no kernel gathers, and where they fit without loss.
@@ -267,8 +268,16 @@ def same_length(verb: str, counts: Mapping[str, int]) -> None:
         raise ValueError(f"[{verb}] data cardinality is ambiguous: {each} samples")
 
 
-def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
-    """Warn if the loss applies softmax or sigmoid to an output that has gone through it."""
+PROBABILITIES = {  # losses of probabilities, and the function that makes these
+    "cross_entropy": "softmax",
+    "focal_cross_entropy": "softmax",
+    "binary_cross_entropy": "sigmoid",
+    "binary_focal_cross_entropy": "sigmoid",
+}
+
+
+def warn_output(model: Any, loss: Loss, metrics: Sequence[Metric], stacklevel: int = 3) -> None:
+    """Warn if the loss or a metric takes probabilities for logits, or logits for probabilities."""
     layer = model.outputs[0].layer
     function = getattr(layer, "activation", None) or getattr(layer, "function", None)
     kind = getattr(function, "kind", None)
@@ -276,6 +285,29 @@ def warn_applied_twice(model: Any, loss: Loss, stacklevel: int = 3) -> None:
         warnings.warn(
             f"layer {layer.name!r} ends in {kind}, and the loss with from_logits=True applies it "
             f"once more; leave out from_logits=True, or activation={kind!r}",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+        return
+    wanted = PROBABILITIES.get(loss.kind)
+    if wanted and kind == "linear":
+        warnings.warn(
+            f"layer {layer.name!r} has no activation, and the loss {loss.name!r} takes "
+            f"probabilities; give the layer activation={wanted!r}, or the loss from_logits=True",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    missing = [(m.name, m.for_logits) for m in metrics if m.for_logits]
+    if missing and loss.kind.startswith(("softmax_", "sigmoid_")):
+        wanted = loss.kind.partition("_")[0]
+        named = ", ".join(  # no threshold of a logit is one of softmax
+            f"{name!r} ({argument})" if wanted == "sigmoid" or "from" in argument else repr(name)
+            for name, argument in missing
+        )
+        warnings.warn(
+            f"the loss has from_logits=True, but these metrics take probabilities: {named}; give "
+            f"them the argument in brackets, or let the model end in {wanted} and leave out "
+            "from_logits=True",
             UserWarning,
             stacklevel=stacklevel,
         )

@@ -117,6 +117,8 @@ class Fit:
         if isinstance(compiled.optimizer, FullBatch):
             self.full = FullBatchTraining(loop, feed, compiled, len(epochs))
         params = {"verbose": verbose, "epochs": self.last, "steps": self.steps_of_epoch}
+        if held_back := [p for p, f in (("val_", validation), ("test_", testing)) if f is not None]:
+            params["parts"] = held_back
         self.hooks = CallbackList([*listed, self.history], self.model, params)
 
     def run(self, saved: resume.Saved | None = None) -> History:

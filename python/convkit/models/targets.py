@@ -165,6 +165,15 @@ def class_weights(
     classes = found or classes
     table = np.ones(classes, np.float32)
     for label, weight in weights.items():
+        try:
+            whole = int(label) == label
+        except (TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise TypeError(
+                f"[{verb}] class_weight has class {label!r}, and classes are whole numbers from 0: "
+                "the labels in y"
+            )
         if not 0 <= int(label) < classes:
             raise ValueError(
                 f"[{verb}] class_weight has class {label}, which is outside 0..{classes - 1}"

@@ -23,7 +23,7 @@ from convkit.models.arguments import (
 )
 from convkit.models.compilation import Compilable
 from convkit.models.compiled import Totals, reject_unknown
-from convkit.models.data import Samples, check_samples, is_arrays, warn_applied_twice
+from convkit.models.data import Samples, check_samples, is_arrays, warn_output
 from convkit.models.diagnose import diagnose
 from convkit.models.epochs import Fit, evaluate_feed
 from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, SequenceFeed, peek
@@ -237,7 +237,7 @@ class Trainer(Compilable):
                 "fit", x, None, steps_per_epoch, compiled.loss, class_weight, shuffle=shuffle
             )
         self._claim(compiled)
-        warn_applied_twice(self, compiled.loss)
+        warn_output(self, compiled.loss, self.metrics)
         if isinstance(feed, ArrayFeed):
             warn_flat_start(self, feed.samples, compiled)
 
@@ -252,7 +252,11 @@ class Trainer(Compilable):
             if not is_arrays(vx):
                 refuse_batch_size("fit", validation_batch_size, "validation_batch_size", name)
                 own = None
-            return self._feed("fit", vx, vy, own, validation_steps, vw, compiled.loss, "validation")
+            kind = "validation"
+            feed = self._feed("fit", vx, vy, own, validation_steps, vw, compiled.loss, kind)
+            if isinstance(feed, ArrayFeed) and not feed.samples.count:
+                raise ValueError(f"[fit] {name} is empty: leave it out, or None")
+            return feed
 
         validation = part(parts and parts.selection, validation_data, "validation_data")
         testing = part(parts and parts.testing, test_data, "test_data")
