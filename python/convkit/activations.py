@@ -146,9 +146,10 @@ class ActivationFunction(Configured):
 class CustomActivation(ActivationFunction):
     """An elementwise function of one's own; also ``ck.Activation``.
 
-    It goes wherever an ``activation=`` does, and the native executor calls it. The derivative is
-    compared with central differences in float64 when the object is made, on numbers of both signs,
-    but at kinks and outside of the function's domain.
+    It goes wherever an ``activation=`` does but into recurrent layers, whose steps are one kernel,
+    and the native executor calls it. The derivative is compared with central differences in float64
+    when the object is made, on numbers of both signs from -12 to 12, but at kinks and outside of
+    the function's domain.
 
     Parameters
     ----------

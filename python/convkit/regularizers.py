@@ -33,6 +33,14 @@ class Regularizer(Configured):
         self.l1 = number(type(self).__name__, "l1", l1)
         self.l2 = number(type(self).__name__, "l2", l2)
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__call__ is not Regularizer.__call__:
+            raise TypeError(
+                f"regularizer {cls.__name__} defines __call__, which training does not call: it "
+                "adds l1 * sum |x| + l2 * sum x^2; penalties of one's own are not supported"
+            )
+
     def __call__(self, x: ArrayLike) -> float:
         """The penalty of an array."""
         from convkit import ops
@@ -112,7 +120,7 @@ def get(identifier: Any) -> Regularizer | None:
         if identifier in _KNOWN:
             return _KNOWN[identifier]()
         raise ValueError(f"unknown regularizer {identifier!r}{did_you_mean(identifier, _KNOWN)}")
-    way = " (a penalty of one's own is a loss term of a layer)" if callable(identifier) else ""
+    way = " (a penalty of one's own is not supported)" if callable(identifier) else ""
     raise TypeError(
         "a regularizer is a name or an object of ck.regularizers, not "
         f"{type(identifier).__name__}{way}"

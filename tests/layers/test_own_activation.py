@@ -135,6 +135,27 @@ def wrong_above_two_fifths(x: Array) -> Any:
     return np.where(x > 0.4, np.cos(x) + 0.01, np.cos(x))
 
 
+def test_a_bound_far_from_zero_is_found() -> None:
+    with pytest.raises(ValueError, match="gives 1, central differences of the function f give 0"):
+        ck.Activation(lambda x: np.clip(x, 0, 6), lambda x: x > 0)
+    ck.Activation(lambda x: np.clip(x, 0, 6), lambda x: (x > 0) & (x < 6))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 1e8), (1e6, 0), (1e-6, 0), (1, 0)])
+def test_rounding_is_no_wrong_derivative(scale: float, offset: float) -> None:
+    def f(x: Any) -> Any:
+        return scale * np.tanh(x) + offset
+
+    ck.Activation(f, lambda x: scale / np.cosh(x) ** 2)
+    with pytest.raises(ValueError, match="derivative df is wrong"):
+        ck.Activation(f, lambda x: 2 * scale / np.cosh(x) ** 2)
+
+
+def test_a_function_of_float32_only_is_told_so() -> None:
+    with pytest.raises(ValueError, match="the function f must keep to float64 where it is given"):
+        ck.Activation(lambda x: np.tanh(x.astype(np.float32)), lambda x, y: 1 - y * y)
+
+
 def test_the_worst_entry_of_a_wrong_derivative_is_named() -> None:
     with pytest.raises(ValueError, match="derivative df is wrong") as caught:
         ck.Activation(np.sin, wrong_above_two_fifths, name="wave")
@@ -189,7 +210,7 @@ def test_a_plain_function_is_told_the_way() -> None:
 
 
 def test_recurrent_layers_say_what_they_take() -> None:
-    with pytest.raises(ValueError, match="only "):
+    with pytest.raises(ValueError, match=f"activation={OWN['tanh'].name!r} is .*only "):
         layers.LSTM(3, activation=OWN["tanh"])
 
 

@@ -266,6 +266,23 @@ def test_a_width_may_be_given() -> None:
     w = np.arange(10.0)
     own = ck.Loss(lambda t, p: (w * (p - t) ** 2).sum(-1), lambda t, p: 2 * w * (p - t), outputs=10)
     assert own.outputs == 10
+    x, y = np.ones((4, 2), np.float32), np.ones((4, 3), np.float32)
+    model = ck.Sequential([ck.Input((2,)), layers.Dense(3)])
+    model.compile("sgd", own)
+    with pytest.raises(ValueError, match=r"was made for y_pred \(..., 10\), got \(4, 3\)"):
+        model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match="was made for y_pred"):
+        own(y, y)
+
+
+def test_a_bound_far_from_zero_is_found() -> None:
+    def huber(y_true: Array, y_pred: Array) -> Any:
+        error = np.abs(y_pred - y_true)
+        return np.where(error < 5, error**2, 10 * error - 25).mean(-1)
+
+    with pytest.raises(ValueError, match="derivative df is wrong"):
+        ck.Loss(huber, mse_slope)
+    ck.Loss(huber, lambda t, p: np.clip(2 * (p - t), -10, 10) / p.shape[-1])
 
 
 def test_it_is_a_loss() -> None:

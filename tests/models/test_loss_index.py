@@ -47,6 +47,19 @@ def test_names(name: str, l1: float, l2: float) -> None:
     assert (found.l1, found.l2) == (l1, l2)
 
 
+def test_a_penalty_of_ones_own_is_refused() -> None:
+    with pytest.raises(TypeError, match="regularizer Mine defines __call__, which training does"):
+
+        class Mine(regularizers.Regularizer):
+            def __call__(self, x: Any) -> float:
+                return float(np.abs(x).max())
+
+    class Renamed(regularizers.L2):
+        pass
+
+    assert regularizers.get(Renamed(0.5)) == regularizers.L2(0.5)
+
+
 def test_a_regularizer_of_an_array() -> None:
     assert regularizers.L1L2(0.5, 0.25)(np.array([2.0, -4.0])) == 3.0 + 5.0
 

@@ -134,8 +134,10 @@ def test_a_kernel_that_breaks_the_promise_of_its_pass_is_refused(name: str) -> N
     function, message = WRONG[name]
     ck.ops.register("dense", name, function)
     try:
-        with pytest.raises((ValueError, TypeError), match=message):
+        with pytest.raises((ValueError, TypeError), match=message) as caught:
             ck.ops.dense(X, W, kernel=name)
+        told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
+        assert any(f"kernel {name!r}" in text for text in told)
     finally:
         ck.ops.unregister("dense", name)
     assert (X == 1).all()

@@ -1,9 +1,12 @@
 """Lower: layers to instructions, shapes checked, rescaling folded into the gather."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import convkit as ck
+from convkit import layers
 from convkit.ops.registry import Spec
 from convkit.program.lower import external_names, lower
 from convkit.program.program import PARAMETERS, Builder, Program
@@ -135,3 +138,27 @@ def test_a_program_has_only_offsets_within_its_store():
             assert v.offset % 64 == 0
     assert np.isfinite(program.flops)
     assert program.flops > 0
+
+
+@pytest.mark.parametrize(
+    ("emitted", "error", "message"),
+    [
+        (None, TypeError, "emit returned None, expected a Value"),
+        (3, TypeError, "emit returned 3, expected a Value"),
+        ([], TypeError, r"emit returned \[\], expected a Value"),
+        ("x", ValueError, r"emit made shape \(None, 6\), and .* says \(None, 9\)"),
+    ],
+)
+def test_what_a_layer_emits_must_be_what_it_promised(
+    emitted: Any, error: Any, message: str
+) -> None:
+    class Odd(layers.Layer):
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return (None, 9)
+
+        def emit(self, builder: Any, inputs: Any) -> Any:
+            return inputs[0] if emitted == "x" else emitted
+
+    model = ck.Sequential([ck.Input((6,)), Odd(name="odd")])
+    with pytest.raises(error, match=r"layer 'odd' \(Odd\): " + message):
+        model.predict(np.zeros((2, 6), np.float32), verbose=0)

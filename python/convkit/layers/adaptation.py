@@ -154,7 +154,9 @@ class MMD(_Distance):
     ----------
     weight : float
     width : float
-        The kernels' s; 0, the default, takes the mean squared distance of two rows of the batch.
+        The kernels' s; 0, the default, takes the mean squared distance of two rows of the batch,
+        as a constant: what s owes to the features is not differentiated (nor is it by Long et
+        al.), so that `check_gradients` needs a width.
     kernels : int
         How many, an odd number: q runs from ``-(kernels - 1) / 2`` to ``(kernels - 1) / 2``.
     **kwargs

@@ -140,6 +140,15 @@ class Layer(Configured):
     def emit(self, builder: Builder, inputs: list[Value]) -> Any:
         """Append the layer's instructions to a program.
 
+        Parameters
+        ----------
+        builder : Builder
+            Its ``emit(op, pass, inputs, params)`` appends an instruction and returns a list of
+            Values; ``parameter(weight)`` is a weight of `add_weight` as a Value. Each op of ck.ops
+            lists its inputs and parameters in csrc/ops/<op>/<op>.h, and needs all its parameters.
+        inputs : list of Value
+            Also where there is one.
+
         Returns
         -------
         Value, or list of Value

@@ -24,7 +24,7 @@ def _activation(layer: Recurrent, argument: str, given: Any, known: tuple[str, .
     if function.kind not in known:
         hint = did_you_mean(function.kind, known) if len(known) > 1 else ""
         raise ValueError(
-            f"{layer.title}: {argument}={function.kind!r} is not supported, only "
+            f"{layer.title}: {argument}={function.__name__!r} is not supported, only "
             f"{', '.join(known)}{hint}"
         )
     return function

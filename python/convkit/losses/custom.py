@@ -26,9 +26,10 @@ class CustomLoss(Loss):
     """A loss of one's own; also ``ck.Loss``.
 
     The native executor calls it. The derivative is compared with central differences in float64
-    when the object is made, on predictions of both signs, on probabilities and on numbers above 1,
-    but at kinks and outside of the function's domain. Weights of samples and classes, masks and the
-    reduction work as in the other losses, and the object is accepted as a metric as well.
+    when the object is made, on predictions of both signs from -12 to 12, on probabilities and on
+    numbers above 1, but at kinks and outside of the function's domain. Weights of samples and
+    classes, masks and the reduction work as in the other losses, and the object is accepted as a
+    metric as well.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class CustomLoss(Loss):
     outputs : int, optional
         The K that f takes, if it does not take any: that of the predictions it is tried on.
     reduction : str
-        "sum_over_batch_size" or "sum".
+        "sum_over_batch_size" or "sum", or "none" to call it for the losses of the rows.
 
     Raises
     ------
@@ -109,6 +110,7 @@ class CustomLoss(Loss):
         weight: Value | None,
         gradient: bool,
     ) -> tuple[Value, Value | None]:
+        self._check_outputs(prediction.spec.shape)
         params: dict[str, Any] = {
             "function": self._user_function(),
             "scale": self._scale(builder, prediction),
@@ -117,6 +119,7 @@ class CustomLoss(Loss):
         return self._append(builder, "function", pass_name, [prediction, target, weight], params)
 
     def _of_rows(self, p: Array, y: Array, weight: Array | None) -> Array:
+        self._check_outputs(p.shape)
         wanted = p.shape[:-1] if self.sparse else p.shape
         if self.sparse and y.shape == (*wanted, 1):
             y = y.reshape(wanted)
@@ -126,6 +129,13 @@ class CustomLoss(Loss):
         params: dict[str, Any] = {"function": self._user_function(), "scale": 1.0}
         losses: Array = apply("function", "loss", [p, y, weight], params)[0]
         return losses.reshape(p.shape[:-1])
+
+    def _check_outputs(self, shape: tuple[int, ...]) -> None:
+        if self.outputs is not None and shape[-1] != self.outputs:
+            raise ValueError(
+                f"{self.title} was made for y_pred (..., {self.outputs}), got {shape}; its "
+                "derivative was not checked on others"
+            )
 
     def _user_function(self) -> UserFunction:
         inputs, names = ("y_pred", "y_true"), ("function f", "derivative df")
@@ -163,6 +173,7 @@ def _samples(k: int, sparse: bool) -> Iterator[tuple[Array, Array]]:
         (rng.uniform(0.05, 0.95, shape), np.rint(rng.uniform(size=shape))),
         (rows / rows.sum(axis=1, keepdims=True), np.eye(k)[labels]),
         (rng.uniform(1, 2, shape), rng.uniform(1, 2, shape)),
+        (rng.uniform(-12, 12, shape), rng.standard_normal(shape)),
     ]
     for p, t in pairs:
         t = labels.astype(np.int32) if sparse else t

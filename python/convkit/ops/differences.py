@@ -53,6 +53,7 @@ def compare_entry(
     middle: float,
     tolerance: float,
     step: float = 1e-3,
+    rounding: float = 0.0,
 ) -> tuple[float, float, bool]:
     """Compare one entry of a gradient with central differences.
 
@@ -65,6 +66,8 @@ def compare_entry(
         On ``|gradient - difference| / max(1e-3, |gradient|, |difference|)``.
     step : float
         Step of the differences, relative to max(1, |value|).
+    rounding : float
+        Of the loss; what it may add to a difference is no error.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def compare_entry(
     # Smaller steps see less of a kink nearby, until rounding takes over.
     for finer in (h, h / 16, h / 256):
         difference, kink = central(loss, flat, at, finer, middle)
-        apart = _relative(gradient, difference)
+        apart = _relative(gradient, difference, 16 * rounding / finer)
         if apart <= tolerance or kink <= tolerance * max(1e-3, abs(difference)):
             smooth = True
             if apart < error or np.isnan(nearest):
@@ -88,6 +91,6 @@ def compare_entry(
     return error, nearest, smooth
 
 
-def _relative(a: float, b: float) -> float:
-    error = abs(a - b) / max(1e-3, abs(a), abs(b))
+def _relative(a: float, b: float, allowed: float) -> float:
+    error = max(abs(a - b) - allowed, 0.0) / max(1e-3, abs(a), abs(b))
     return error if np.isfinite(error) else np.inf

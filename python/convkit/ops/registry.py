@@ -393,7 +393,11 @@ def run(
     given = [None if x is None else _read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
-    result = row.function(Context(params, out, step), *given)
+    try:
+        result = row.function(Context(params, out, step), *given)
+    except Exception as error:
+        error.add_note(f"in the kernel {row.name!r} of {row.op}.{row.pass_name}")
+        raise
     rule = get(row.op)[row.pass_name]
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convkit.ops.registry import Spec
 from convkit.program.program import Builder, Value
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
+    from convkit.models.graph import Call
     from convkit.models.model import Model
 
 
@@ -83,6 +84,26 @@ def pass_masks(
         builder.set_mask(value, masks[0])
 
 
+def _outputs(call: Call, emitted: Any) -> list[Value]:
+    """What a layer emitted, if it is what its `compute_output_shape` promises.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    outputs = emitted if isinstance(emitted, list) else [emitted]
+    if len(outputs) != len(call.outputs) or not all(isinstance(v, Value) for v in outputs):
+        wanted = "a Value" if len(call.outputs) == 1 else f"a list of {len(call.outputs)} Values"
+        raise TypeError(f"{call.layer.title}: emit returned {emitted!r}, expected {wanted}")
+    for node, value in zip(call.outputs, outputs, strict=True):
+        if value.spec.shape[1:] != node.shape[1:]:
+            raise ValueError(
+                f"{call.layer.title}: emit made shape {(None, *value.spec.shape[1:])}, and "
+                f"compute_output_shape says {node.shape}"
+            )
+    return outputs
+
+
 def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bool) -> list[Value]:
     """Emit the forward pass of a model and return its predictions.
 
@@ -127,8 +148,7 @@ def lower(model: Model, builder: Builder, inputs: Sequence[Spec], *, indexed: bo
         builder.layer = call.layer.name
         given = [values[id(n)] for n in call.inputs]
         builder.training = builder.differentiated and not call.inference
-        emitted = call.layer.emit(builder, given)
-        outputs = emitted if isinstance(emitted, list) else [emitted]
+        outputs = _outputs(call, call.layer.emit(builder, given))
         values.update((id(n), v) for n, v in zip(call.outputs, outputs, strict=True))
         pass_masks(builder, call.layer, given, outputs)
         if builder.program.has_loss and call.layer.activity_regularizer is not None:
