@@ -357,7 +357,7 @@ class Layer(Configured):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the layer's weights; compile again after a change."""
+        """Whether training changes the layer's weights; a change counts from the next epoch on."""
         return self._trainable
 
     @trainable.setter

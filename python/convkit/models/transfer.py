@@ -86,7 +86,7 @@ def replace_head(
         The last layer to keep, as in `feature_extractor`.
     freeze : bool
         Whether the layers that are kept are not trained, until their `trainable` is set again (of
-        all: ``model.trainable = True``) and the model is compiled anew.
+        all: ``model.trainable = True``).
     share : bool
         Whether the layers that are kept stay those of `model`, which training then changes too. By
         default they are copies, and `model` stays as it is.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from convkit.ops.one_step import take_step
 from convkit.ops.registry import Array
-from convkit.ops.update_steps import take_step
 
 __all__ = ["adam", "adamax", "nadam"]
 
