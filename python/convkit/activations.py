@@ -24,7 +24,8 @@ from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = [
     "ActivationFunction", "CustomActivation", "elu", "exponential", "gelu", "get", "hard_sigmoid",

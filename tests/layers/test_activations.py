@@ -77,7 +77,8 @@ def test_calling_on_nodes_makes_a_layer():
 
 def test_an_activation_is_an_instruction_of_its_own():
     from convkit.ops.registry import Spec
-    from convkit.program.program import Builder, Program, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Program, Value
 
     x = ck.Input((5,))
     h = layers.Dense(4, "relu")(x)

@@ -8,8 +8,9 @@ import convkit as ck
 from convkit.ops import registry
 from convkit.ops.registry import Spec, Step
 from convkit.program.allocate import allocate
+from convkit.program.builder import Builder
 from convkit.program.lower import gather
-from convkit.program.program import ARENA, Builder, Program
+from convkit.program.program import ARENA, Program
 from convkit.run.interpreter import EagerExecutor
 from convkit.run.native import NativeExecutor
 from convkit.testing.probe import probe

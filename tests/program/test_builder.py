@@ -13,7 +13,8 @@ import convkit as ck
 from convkit.errors import NonFiniteError
 from convkit.ops.activation import activation_params
 from convkit.ops.registry import Spec
-from convkit.program.program import Builder, Program, Value
+from convkit.program.builder import Builder
+from convkit.program.program import Program, Value
 
 
 class Twins(ck.layers.Layer):

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 import convkit as ck
 from convkit.ops import registry
 from convkit.ops.registry import Spec
+from convkit.program.builder import Builder
 from convkit.program.differentiate import differentiate
-from convkit.program.program import GRADIENTS, Builder, Program
+from convkit.program.program import GRADIENTS, Program
 from convkit.testing import check_gradients
 from program.graphs import calls, cases, compiled, named, randomise
 

@@ -8,8 +8,9 @@ import pytest
 import convkit as ck
 from convkit import layers
 from convkit.ops.registry import Spec
+from convkit.program.builder import Builder
 from convkit.program.lower import external_names, lower
-from convkit.program.program import PARAMETERS, Builder, Program
+from convkit.program.program import PARAMETERS, Program
 from program.graphs import calls, compiled, named
 
 

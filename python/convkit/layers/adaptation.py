@@ -21,7 +21,8 @@ from convkit.ops.registry import Array
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["CORAL", "MMD", "AuxiliaryLoss", "GradientReversal"]
 

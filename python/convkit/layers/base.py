@@ -24,7 +24,8 @@ from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 # Keras's arguments that mean something only with a value that convkit does not support.
 _UNSUPPORTED = (

@@ -12,7 +12,8 @@ from convkit.ops.registry import Spec
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Conv2DTranspose", "Convolution2DTranspose"]
 

@@ -17,7 +17,8 @@ from convkit.ops.scatter import scatter_params
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Conv2D", "Convolution2D"]
 

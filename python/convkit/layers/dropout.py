@@ -9,7 +9,8 @@ from convkit.ops.dropout import dropout_params
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Dropout"]
 

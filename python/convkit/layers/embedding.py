@@ -15,7 +15,8 @@ from convkit.layers.checks import positive
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["CategoryEncoding", "Embedding"]
 

@@ -12,7 +12,8 @@ from convkit.layers.base import Layer
 
 if TYPE_CHECKING:
     from convkit.models.graph import Node, Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Add", "Concatenate", "add", "concatenate"]
 

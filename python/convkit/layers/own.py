@@ -14,7 +14,8 @@ from convkit.ops.trials import samples, try_function
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Function"]
 

@@ -11,7 +11,8 @@ from convkit.ops.pool2d import pool2d_params
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = [
     "AveragePooling2D", "AvgPool2D", "GlobalAveragePooling2D", "GlobalAvgPool2D",

@@ -21,7 +21,8 @@ from convkit.ops.rnn import rnn_params
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
     from convkit.models.graph import Node, Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Recurrent", "with_states"]
 

@@ -13,7 +13,8 @@ from convkit.ops.upsample2d import upsample2d_params
 
 if TYPE_CHECKING:
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Masking", "RepeatVector"]
 

@@ -16,7 +16,8 @@ from convkit.ops.pool2d import pool2d_params
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
     from convkit.models.graph import Shape
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["Subsampling2D"]
 

@@ -14,7 +14,8 @@ from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none")

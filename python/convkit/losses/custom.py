@@ -15,7 +15,8 @@ from convkit.ops.trials import try_function
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 __all__ = ["CustomLoss"]
 

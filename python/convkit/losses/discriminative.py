@@ -12,7 +12,8 @@ from convkit.program.logits import logits_of
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 
 class DiscriminativeMAP(Loss):

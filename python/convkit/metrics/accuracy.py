@@ -15,7 +15,8 @@ from convkit.ops.accuracy import SPARSE_ACCURACIES, accuracy_params, matches
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 
 class AccuracyOf(Metric):

@@ -76,8 +76,9 @@ def sums_of(
     rows : float
     """
     # Imported here: the program's passes import losses and metrics.
+    from convkit.program.builder import Builder
     from convkit.program.choose import choose
-    from convkit.program.program import Builder, Program
+    from convkit.program.program import Program
     from convkit.run.interpreter import EagerExecutor
 
     p = as_prediction(metric.name, y_pred, metric.needs_classes)

@@ -15,7 +15,8 @@ from convkit.ops.activation_formulas import activation_params
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 CURVES = ("ROC", "PR")
 METHODS = ("interpolation", "minoring", "majoring")

@@ -13,7 +13,8 @@ from convkit.saving.config import Configured, accepts
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array, Params
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 
 class Metric(Configured):

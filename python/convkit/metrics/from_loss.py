@@ -15,7 +15,8 @@ from convkit.ops.activation_formulas import activation_params
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 SUM = 3  # of the op moments, for values without targets
 

@@ -14,7 +14,8 @@ from convkit.metrics.base import Metric, ratio
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 WEIGHT, TARGET, TARGET_SQUARED, _, SQUARED_ERROR, ABSOLUTE_ERROR = range(6)
 

@@ -13,7 +13,8 @@ from convkit.ops.histogram import histogram_params
 
 if TYPE_CHECKING:
     from convkit.ops.registry import Array
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
 
 Thresholds = float | Sequence[float] | None
 

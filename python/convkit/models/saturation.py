@@ -16,9 +16,10 @@ from convkit.models.fixed_batch import fixed_batch
 from convkit.ops import registry
 from convkit.ops.activation_formulas import derivative_from_input, derivative_from_output
 from convkit.ops.registry import Array, Step
+from convkit.program.builder import Builder
 from convkit.program.choose import choose
 from convkit.program.lower import external_names, lower
-from convkit.program.program import Builder, Instruction, Program
+from convkit.program.program import Instruction, Program
 from convkit.run.interpreter import EagerExecutor
 
 __all__ = ["flat_layers", "warn_flat_start"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from convkit.layers.core import Rescaling
 from convkit.ops.registry import Spec
-from convkit.program.program import Builder, Program, Value
+from convkit.program.builder import Builder
+from convkit.program.program import Program, Value
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer

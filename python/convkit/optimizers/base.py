@@ -18,7 +18,8 @@ from convkit.schedules.base import FromFunction, LearningRateSchedule
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
-    from convkit.program.program import Builder, Value
+    from convkit.program.builder import Builder
+    from convkit.program.program import Value
     from convkit.run.store import Stretch
 
 

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 
 from convkit.ops.registry import Spec
 from convkit.program.allocate import allocate
+from convkit.program.builder import Builder
 from convkit.program.choose import choose
 from convkit.program.differentiate import differentiate
 from convkit.program.fuse import fuse
 from convkit.program.lower import gather, lower
-from convkit.program.program import (
-    GRADIENTS,
-    PARAMETERS,
-    SLOTS,
-    Builder,
-    Program,
-    Value,
-)
+from convkit.program.program import GRADIENTS, PARAMETERS, SLOTS, Program, Value
 from convkit.program.terms import REGULARIZATION
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from convkit.ops import registry
 from convkit.ops.registry import Params, Spec
-from convkit.program.program import GRADIENTS, PARAMETERS, Builder, Instruction, Value
+from convkit.program.builder import Builder
+from convkit.program.program import GRADIENTS, PARAMETERS, Instruction, Value
 
 
 class _Tape:

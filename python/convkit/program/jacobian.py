@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from convkit.ops.registry import Spec
 from convkit.program.allocate import allocate
+from convkit.program.builder import Builder
 from convkit.program.choose import choose
 from convkit.program.differentiate import differentiate
 from convkit.program.fuse import fuse
 from convkit.program.lower import lower
-from convkit.program.program import Builder, Program
+from convkit.program.program import Program
 
 if TYPE_CHECKING:
     from convkit.models.model import Model

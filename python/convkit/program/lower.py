@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convkit.ops.registry import Spec
-from convkit.program.program import Builder, Value
+from convkit.program.builder import Builder
+from convkit.program.program import Value
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
