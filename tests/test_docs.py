@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["docs/training.md"])
-def test_code_runs(name: str, capsys: Any) -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md"])
+def test_code_runs(name: str, capsys: Any, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)  # where the files go that it writes
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.S)
     assert blocks
     scope: dict[str, Any] = {}
