@@ -62,8 +62,8 @@ def test_a_layer_without_emit_is_told_what_to_define():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"dtype": "int32"}, "leave dtype out"),
-        ({"dtype": np.uint8}, "leave dtype out"),
+        ({"dtype": "float64"}, "leave dtype out"),
+        ({"dtype": np.float16}, "leave dtype out"),
         ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
         ({"batch_size": 2.5}, "batch_size must be a positive integer, got 2.5"),
         ({"shape": None, "batch_shape": (None, None, 4)}, "positive numbers"),
@@ -77,6 +77,17 @@ def test_inputs_that_would_be_ignored(options, text):
 def test_harmless_inputs():
     assert ck.Input((4,), dtype=np.float32).shape == (None, 4)
     assert ck.Input(batch_shape=(None, 4), dtype="float32").shape == (None, 4)
+
+
+def test_an_input_of_whole_numbers():
+    tokens = ck.Input((3,), dtype="int32")
+    model = ck.Model(tokens, ck.layers.Dense(2)(tokens))
+    inside = ck.Sequential([model, ck.layers.Dense(1)])
+    for network in (model, inside):
+        for dtype in ("int64", "uint8", "float32"):
+            assert len(network.predict(np.ones((2, 3), dtype), verbose=0)) == 2
+        with pytest.raises(ValueError, match=r"not whole, and layer .* has an integer dtype"):
+            network.predict(np.full((2, 3), 0.5), verbose=0)
 
 
 @pytest.mark.parametrize(

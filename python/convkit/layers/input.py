@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convkit.layers.base import Layer, check_shape
 from convkit.layers.checks import positive
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from convkit.models.graph import Node, Shape
 
 __all__ = ["Input", "InputLayer"]
+
+WHOLE = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64")
 
 
 class InputLayer(Layer):
@@ -24,7 +29,8 @@ class InputLayer(Layer):
     batch_size : int, optional
         For models that keep a state between batches; others take batches of any size.
     dtype : str, optional
-        "float32", in which models compute; data may have any dtype.
+        "float32", in which models compute; data may have any dtype. An integer dtype, such as
+        "int32", says that the data are whole numbers, and others are refused.
     name : str, optional
     """
 
@@ -47,7 +53,9 @@ class InputLayer(Layer):
             raise ValueError("Input needs the shape of one sample, such as Input((28, 28, 1))")
         super().__init__(name=name, **kwargs)
         self.dtype = "float32"
-        if dtype is not None and str(getattr(dtype, "__name__", dtype)) != self.dtype:
+        # Of the data.
+        self.declared = self.dtype if dtype is None else str(getattr(dtype, "__name__", dtype))
+        if self.declared not in (self.dtype, *WHOLE):
             raise ValueError(
                 f"{self.title}: dtype {dtype!r} is not supported, models compute in float32; leave "
                 "dtype out: data of any dtype is converted batch by batch"
@@ -59,6 +67,17 @@ class InputLayer(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.node.shape
+
+    def check_data(self, title: str, array: NDArray[Any]) -> None:
+        if (
+            self.declared in WHOLE
+            and array.dtype.kind == "f"
+            and not (array == np.rint(array)).all()
+        ):
+            raise ValueError(
+                f"{title} has numbers that are not whole, and {self.title} has an integer dtype; "
+                "round them, or leave dtype out"
+            )
 
 
 def Input(
@@ -77,7 +96,8 @@ def Input(
     batch_size : int, optional
         For models with a layer of ``stateful=True``; others take batches of any size.
     dtype : str, optional
-        "float32", in which models compute; data may have any dtype.
+        "float32", in which models compute; data may have any dtype. An integer dtype, such as
+        "int32", says that the data are whole numbers, and others are refused.
     name : str, optional
 
     Returns

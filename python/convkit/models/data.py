@@ -215,6 +215,7 @@ def check_samples(
         title = input_title(verb, name, node)
         array = as_source(value, title)
         check_shape(verb, node, array)
+        node.layer.check_data(title, array)
         for call in model.calls:
             if node in call.inputs:
                 call.layer.check_data(title, array)

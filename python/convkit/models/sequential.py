@@ -159,9 +159,9 @@ class Sequential(Model):
                     "it on a node: outputs = model(Input(shape)), then Model(inputs, outputs)"
                 )
         if model.inputs and not self._nodes and not self._chain:
-            first = model.inputs[0]
-            shape = tuple(n for n in first.shape[1:] if n is not None)
-            self._start(InputLayer(shape, first.layer.batch_size, dtype=first.dtype))
+            first = model.inputs[0].layer
+            assert isinstance(first, InputLayer)
+            self._start(InputLayer(first.shape, first.batch_size, first.declared))
         for layer in chain:
             self._append_layer(layer)
 
