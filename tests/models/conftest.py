@@ -1,5 +1,7 @@
 """Small data and models that train in milliseconds."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -103,3 +105,11 @@ def waves(n=60, seed=0, features=4):
 
 def flat(model):
     return np.concatenate([w.ravel() for w in model.get_weights()])
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, also in a shell's background jobs, which ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -396,7 +396,8 @@ def run(
     try:
         result = row.function(Context(params, out, step), *given)
     except Exception as error:
-        error.add_note(f"in the kernel {row.name!r} of {row.op}.{row.pass_name}")
+        if not get(row.op).python_only:  # that op names the layer
+            error.add_note(f"in the kernel {row.name!r} of {row.op}.{row.pass_name}")
         raise
     rule = get(row.op)[row.pass_name]
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
