@@ -60,8 +60,8 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """`steepest` or a tenth of `minimum`, whichever is lower."""
-        return min(self.steepest, self.minimum / 10)
+        """`steepest` or a tenth of `minimum`, whichever is lower, among the rates that were tried."""
+        return max(min(self.steepest, self.minimum / 10), float(self.rates[0]))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the losses over the rates.
