@@ -60,7 +60,7 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """`steepest` or a tenth of `minimum`, whichever is lower, among the rates that were tried."""
+        """`steepest` or a tenth of `minimum`, whichever is lower, but no rate below the first."""
         return max(min(self.steepest, self.minimum / 10), float(self.rates[0]))
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
