@@ -1,10 +1,22 @@
-// Adds up the partial results of a reduction that was cut into parts. For kernel sources only
-// (core/isa.h).
+// Adds up the partial results of a reduction that was cut into lanes or into parts. For kernel
+// sources only (core/isa.h).
 #pragma once
 
 #include "core/kernel.h"
 
 namespace convkit::CK_ISA {
+
+// Partial sums of one thread: as many as keep the vector units busy, in an order that does not
+// depend on how wide these are. Value i of a chunk goes into lane i % kSumLanes.
+constexpr int kSumLanes = 16;
+
+// The sum of the lanes, in the order of a binary tree. Destroys them.
+CK_INLINE double sum_of_lanes(double (&lanes)[kSumLanes]) {
+  for (int width = kSumLanes / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
+  }
+  return lanes[0];
+}
 
 // sum[i] = a[i] + a[stride+i] + ... over `parts` vectors of n values, in the fixed order of a
 // binary tree: ((0+1)+(2+3))+... Destroys a. No parts: zeros.

@@ -1,3 +1,4 @@
+#include "gemm/tree_sum.h"
 #include "ops/penalty/penalty.h"
 
 namespace convkit::CK_ISA {
@@ -25,34 +26,22 @@ struct Sums {
   double absolute = 0, squares = 0;
 };
 
-// The penalty of n values, and their derivatives to or onto `d`, where there is one. In lanes, so
-// that the compiler may use vectors without changing the order of the sums.
+// The sums over n values, and their derivatives to or onto `d`, where there is one.
 template <bool kAdd, class T>
 CK_INLINE Sums penalise(const Slopes<T>& s, int64_t n, const T* __restrict x, T* __restrict d) {
-  constexpr int kLanes = 16;
-  double absolute[kLanes] = {}, squares[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const double v = static_cast<double>(x[i + l]);
-      absolute[l] += v < 0 ? -v : v;
-      squares[l] += v * v;
-      if (d) d[i + l] = (kAdd ? d[i + l] : T(0)) + derivative(s, x[i + l]);
-    }
-  }
-  for (int l = 0; i < n; ++i, ++l) {
+  double absolute[kSumLanes] = {}, squares[kSumLanes] = {};
+  const auto take = [&](int64_t i, int lane) {
     const double v = static_cast<double>(x[i]);
-    absolute[l] += v < 0 ? -v : v;
-    squares[l] += v * v;
+    absolute[lane] += v < 0 ? -v : v;
+    squares[lane] += v * v;
     if (d) d[i] = (kAdd ? d[i] : T(0)) + derivative(s, x[i]);
+  };
+  int64_t i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+    for (int l = 0; l < kSumLanes; ++l) take(i + l, l);
   }
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) {
-      absolute[l] += absolute[l + width];
-      squares[l] += squares[l + width];
-    }
-  }
-  return {absolute[0], squares[0]};
+  for (int l = 0; i < n; ++i, ++l) take(i, l);
+  return {sum_of_lanes(absolute), sum_of_lanes(squares)};
 }
 
 double total_of(const Call& call, const Sums& sums) {
@@ -62,48 +51,51 @@ double total_of(const Call& call, const Sums& sums) {
   return p.scale * (lasso + ridge);
 }
 
-// One chunk after the other, or all at once: the same sums in the same order.
 template <bool kAdd>
-void run(const Call& call, const Tensor& total, const Tensor* derivatives, bool parallel) {
+void naive(const Call& call, const Tensor& total, const Tensor* derivatives) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const Slopes<T> s = slopes_of<T>(call);
     const T* const x = call[0].as<T>();
     T* const d = derivatives ? derivatives->as<T>() : nullptr;
+    Sums sums;
+    for (int64_t i = 0; i < call[0].size(); ++i) {
+      const double v = static_cast<double>(x[i]);
+      sums.absolute += v < 0 ? -v : v;
+      sums.squares += v * v;
+      if (d) d[i] = (kAdd ? d[i] : T(0)) + derivative(s, x[i]);
+    }
+    *total.as<double>() = total_of(call, sums);
+  });
+}
+
+template <bool kAdd>
+void simd(const Call& call, const Tensor& total, const Tensor* derivatives) {
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    const Slopes<T> s = slopes_of<T>(call);
+    const T* const x = call[0].as<T>();
+    T* const d = derivatives ? derivatives->as<T>() : nullptr;
+    double* const parts = reinterpret_cast<double*>(call.workspace);  // two of each chunk
     const Chunks chunks{call[0].size(), kPenaltyChunk};
-    if (!parallel) {
-      Sums all;
-      for (int64_t i = 0; i < call[0].size(); ++i) {
-        const double v = static_cast<double>(x[i]);
-        all.absolute += v < 0 ? -v : v;
-        all.squares += v * v;
-        if (d) d[i] = (kAdd ? d[i] : T(0)) + derivative(s, x[i]);
-      }
-      *total.as<double>() = total_of(call, all);
-      return;
-    }
-    Sums* const parts = reinterpret_cast<Sums*>(call.workspace);
     call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-      const int64_t at = chunks.begin(chunk);
-      parts[chunk] = penalise<kAdd>(s, chunks.end(chunk) - at, x + at, d ? d + at : nullptr);
+      const int64_t at = chunks.begin(chunk), n = chunks.end(chunk) - at;
+      const Sums sums = penalise<kAdd>(s, n, x + at, d ? d + at : nullptr);
+      parts[2 * chunk] = sums.absolute;
+      parts[2 * chunk + 1] = sums.squares;
     });
-    for (int64_t step = 1; step < chunks.count(); step *= 2) {
-      for (int64_t i = 0; i + step < chunks.count(); i += 2 * step) {
-        parts[i].absolute += parts[i + step].absolute;
-        parts[i].squares += parts[i + step].squares;
-      }
-    }
-    *total.as<double>() = total_of(call, chunks.count() > 0 ? parts[0] : Sums{});
+    double sums[2];
+    tree_sum(call.pool, parts, chunks.count(), 2, 2, sums);
+    *total.as<double>() = total_of(call, {sums[0], sums[1]});
   });
 }
 
 }  // namespace
 
-void penalty_naive_forward(const Call& call) { run<false>(call, call[1], nullptr, false); }
-void penalty_naive_backward(const Call& call) { run<false>(call, call[1], &call[2], false); }
-void penalty_naive_accumulate(const Call& call) { run<true>(call, call[2], &call[1], false); }
+void penalty_naive_forward(const Call& call) { naive<false>(call, call[1], nullptr); }
+void penalty_naive_backward(const Call& call) { naive<false>(call, call[1], &call[2]); }
+void penalty_naive_accumulate(const Call& call) { naive<true>(call, call[2], &call[1]); }
 
-void penalty_simd_forward(const Call& call) { run<false>(call, call[1], nullptr, true); }
-void penalty_simd_backward(const Call& call) { run<false>(call, call[1], &call[2], true); }
-void penalty_simd_accumulate(const Call& call) { run<true>(call, call[2], &call[1], true); }
+void penalty_simd_forward(const Call& call) { simd<false>(call, call[1], nullptr); }
+void penalty_simd_backward(const Call& call) { simd<false>(call, call[1], &call[2]); }
+void penalty_simd_accumulate(const Call& call) { simd<true>(call, call[2], &call[1]); }
 
 }  // namespace convkit::CK_ISA

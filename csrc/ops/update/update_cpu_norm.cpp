@@ -1,4 +1,5 @@
 // The norm of the gradient, and clipping by it.
+#include "gemm/tree_sum.h"
 #include "ops/update/update.h"
 
 namespace convkit::CK_ISA {
@@ -7,20 +8,16 @@ namespace {
 // In double: squares of float32 neither overflow nor vanish.
 template <class T>
 CK_INLINE double sum_of_squares(const T* g, int64_t n) {
-  constexpr int kLanes = 16;
-  double lanes[kLanes] = {};
+  double lanes[kSumLanes] = {};
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+    for (int l = 0; l < kSumLanes; ++l) {
       lanes[l] += static_cast<double>(g[i + l]) * static_cast<double>(g[i + l]);
     }
   }
   for (int l = 0; i < n; ++i, ++l)
     lanes[l] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
-  }
-  return lanes[0];
+  return sum_of_lanes(lanes);
 }
 
 // What to multiply gradients with.
@@ -65,10 +62,9 @@ void update_simd_global_norm(const Call& call) {
       });
       count += chunks.count();
     }
-    for (int64_t step = 1; step < count; step *= 2) {
-      for (int64_t i = 0; i + step < count; i += 2 * step) sums[i] += sums[i + step];
-    }
-    *call[call.count - 1].as<T>() = static_cast<T>(count > 0 ? __builtin_sqrt(sums[0]) : 0.0);
+    double total = 0;
+    tree_sum(call.pool, sums, count, 1, 1, &total);
+    *call[call.count - 1].as<T>() = static_cast<T>(__builtin_sqrt(total));
   });
 }
 
