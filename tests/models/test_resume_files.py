@@ -174,12 +174,17 @@ def test_what_is_no_state_of_training(tmp_path):
         {"state": {**state, "optimizer": {**state["optimizer"], "learning_rate": "fast"}}},
         {"state": {**state, "callbacks": 3}},
         {"state": {**state, "callbacks": [{**one, "arguments": 3}, *rest]}},
+        {"state": {**state, "callbacks": [{**one, "state": {}}, *rest]}},
+        {"state": {**state, "feed": {"position": "x", "pass": 1}}},
+        {"state": {**state, "trainable": {"layers": [True], "weights": []}}},
+        {"state": {**state, "optimizer": {**state["optimizer"], "momentum": "much"}}},
         {"what": {name: value for name, value in what.items() if name != "metrics"}},
         {"what": {**what, "model": {**what["model"], "layers": None}}},
     ):
         write_archive(other, {**members, "training.json": {**training, **changed}})
+        callbacks = [EarlyStopping("loss"), ModelCheckpoint(path)]
         with pytest.raises(ValueError, match=r"other\.convkit is damaged"):
-            resumed(other, x, y)
+            resumed(other, x, y, callbacks=callbacks)
     arrays = {name: array[..., :-1] for name, array in members["optimizer.safetensors"].items()}
     write_archive(other, {**members, "optimizer.safetensors": arrays})
     with pytest.raises(ValueError, match="do not have the stated shapes"):

@@ -125,8 +125,8 @@ class ReduceLROnPlateau(Callback):
         return {n: getattr(self, n) for n in ("best", "wait", "cooldown_counter")}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in self.get_state():
+            setattr(self, name, state[name])
 
     def on_train_begin(self, logs: Logs = None) -> None:
         rate = self.model.optimizer.learning_rate

@@ -79,8 +79,8 @@ class EarlyStopping(Callback):
         return {name: getattr(self, name) for name in names}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        for name in self.get_state():
+            setattr(self, name, state[name])
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._reset()

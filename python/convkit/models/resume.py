@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convkit import random
 from convkit.callbacks import BackupAndRestore, Callback
-from convkit.layers.base import Layer
-from convkit.models.feeds import ArrayFeed
+from convkit.models.same_run import compare, plain_values, what_it_does
 from convkit.ops.registry import Array
 from convkit.saving.classes import Pieces
 from convkit.saving.config import Configured, is_plain
@@ -40,7 +40,6 @@ from convkit.saving.packing import pack, unpack
 
 if TYPE_CHECKING:
     from convkit.models.epochs import Fit
-    from convkit.models.feeds import Feed
 
 __all__ = ["Saved", "check", "find", "restore", "save"]
 
@@ -71,7 +70,7 @@ def save(fit: Fit, path: StrPath) -> None:
         state["own"] = fit.compiled.optimizer.get_state()
     members[TRAINING] = {
         "format": FORMAT,
-        "what": _what(fit),
+        "what": what_it_does(fit),
         "state": pack(state, "training", arrays),
     }
     members[STATE] = arrays
@@ -172,94 +171,6 @@ def find(resume: StrPath | None, callbacks: Any) -> Saved | None:
     return next((Saved(path) for path in paths if path.exists()), None)
 
 
-# What a run does.
-
-
-def _plain(owner: Any) -> dict[str, Any]:
-    """An object's class, and its public numbers and words and those of the objects in it."""
-    told: dict[str, Any] = {"class": type(owner).__name__}
-    for name, value in sorted(vars(owner).items()):
-        if name[0] == "_" or name in ("name", "built") or name.endswith("_initializer"):
-            continue
-        value = getattr(value, "kind", value)  # of an activation
-        if isinstance(value, Configured) and not isinstance(value, Layer):
-            told[name] = _plain(value)
-        elif is_plain(value):
-            told[name] = value
-    return told
-
-
-def _data(feed: Feed | None) -> dict[str, Any]:
-    """What tells whether a feed is over the same data."""
-    if feed is None:
-        return {"samples": 0}
-    return {**(feed.describe() if isinstance(feed, ArrayFeed) else {}), "steps": feed.steps}
-
-
-def _what(fit: Fit) -> dict[str, Any]:
-    """What decides about the bits and cannot change on the way."""
-    compiled, optimizer = fit.compiled, fit.compiled.optimizer
-    return {
-        "model": {
-            "weights": [
-                [p.path, list(p.shape), trained]
-                for p, trained in zip(fit.model.parameters, fit.trained, strict=True)
-            ],
-            "layers": [[layer.name, _plain(layer)] for layer in fit.model.layers],
-        },
-        "loss": _plain(compiled.loss),
-        "regularizer": compiled.regularizer and _plain(compiled.regularizer),
-        "metrics": [m.name for m in compiled.resolve(fit.model)],
-        "optimizer": {
-            "class": type(optimizer).__name__,
-            # A callback may change the learning rate and the momentum: they are states.
-            **{k: v for k, v in optimizer.params().items() if k != "momentum"},
-        },
-        "training data": _data(fit.feed),
-        "validation data": _data(fit.validation),
-        "testing data": _data(fit.testing),
-    }
-
-
-def _compare(title: str, saved: dict[str, Any], present: dict[str, Any]) -> None:
-    """Refuse a file of another run.
-
-    Raises
-    ------
-    ValueError
-    """
-    old, new = saved["model"]["weights"], present["model"]["weights"]
-    if len(old) != len(new):
-        raise ValueError(f"{title} is of a model with {len(old)} weights, this one has {len(new)}")
-    for (a, *one), (b, *other) in zip(old, new, strict=True):
-        if a.rpartition(".")[2] != b.rpartition(".")[2] or one != other:
-            told = [
-                f"{p} {tuple(shape)}{'' if trains else ', not trainable'}"
-                for p, (shape, trains) in ((a, one), (b, other))
-            ]
-            raise ValueError(f"{title} is of another model: it has {told[0]}, this one {told[1]}")
-    layers, others = saved["model"]["layers"], present["model"]["layers"]
-    if len(layers) != len(others):
-        raise ValueError(
-            f"{title} is of a model with {len(layers)} layers, this one has {len(others)}"
-        )
-    pairs = zip(layers, others, strict=True)
-    parts = [(f"layer {name!r}", one, other) for (_, one), (name, other) in pairs]
-    parts += [(name, saved[name], present[name]) for name in present if name != "model"]
-    for part, one, other in parts:
-        if one == other:
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            for key in {**one, **other}:
-                if one.get(key) != other.get(key):
-                    part, one, other = f"{part}: {key}", one.get(key), other.get(key)
-                    break
-        raise ValueError(
-            f"{title} is of another run: its {part} is {one!r}, here it is {other!r}; go on with "
-            "the same, or give resume= another file to start afresh"
-        )
-
-
 # Where a run is.
 
 
@@ -312,7 +223,7 @@ def _state(fit: Fit) -> dict[str, Any]:
         "testing": fit.testing and fit.testing.get_state(),
         "optimizer": {
             "iterations": optimizer.iterations,
-            "learning_rate": _plain(rate) if callable(rate) else rate,
+            "learning_rate": plain_values(rate) if callable(rate) else rate,
             "momentum": getattr(optimizer, "momentum", None),
         },
         "trainable": {
@@ -361,7 +272,7 @@ def _check_numbers(source: Saved) -> None:
 
 def _check(fit: Fit, source: Saved) -> None:
     _check_numbers(source)
-    _compare(source.title, source.what, _what(fit))
+    compare(source.title, source.what, what_it_does(fit))
     old = [saved["class"] for saved in source.state["callbacks"]]
     new = [type(callback).__name__ for callback in _callbacks(fit)]
     if old != new:
@@ -372,7 +283,7 @@ def _check(fit: Fit, source: Saved) -> None:
         )
     rate = fit.compiled.optimizer.learning_rate
     saved = source.state["optimizer"]["learning_rate"]
-    present = _plain(rate) if callable(rate) else rate
+    present = plain_values(rate) if callable(rate) else rate
     if isinstance(saved, dict) and saved != present:
         raise ValueError(
             f"{source.title} is of another run: its learning rate is {saved}, here it is "
@@ -393,30 +304,30 @@ def _check(fit: Fit, source: Saved) -> None:
 
 
 def restore(fit: Fit, source: Saved) -> None:
-    """Go on from a state that `check` has passed, once `on_train_begin` has been called."""
-    saved, model, optimizer = source.state, fit.model, fit.compiled.optimizer
-    own = saved["optimizer"]
-    if not isinstance(own["learning_rate"], dict):  # not a schedule
-        optimizer.learning_rate = own["learning_rate"]
-    if own["momentum"] is not None:
-        setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
-    if saved["own"]:
-        optimizer.set_state(saved["own"])
-    optimizer.iterations = own["iterations"]
-    store = model.store
-    if len(store.slots) != source.slot_count:  # a callback has set another momentum
-        store.reserve_slots(source.slot_count)
-    for view, array in zip(slot_arrays(store).values(), source.slots, strict=True):
+    """Go on from a state that `check` has passed, once `on_train_begin` has been called.
+
+    The weights come last, once all else has taken its state.
+
+    Raises
+    ------
+    ValueError
+        If a part of the state is not what `save` writes; the weights are as they were.
+    """
+    try:
+        _restore_run(fit, source.state)
+        _restore_optimizer(fit, source)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        random.set_seed(source.seed_before)
+        told = f"{type(error).__name__} {error}"
+        raise ValueError(f"{source.title} is damaged: {told}") from error
+    for view, array in zip(slot_arrays(fit.model.store).values(), source.slots, strict=True):
         view[...] = array
-    trainable = saved["trainable"]
-    for layer, value in zip(model.layers, trainable["layers"], strict=True):
-        if layer.trainable != value:  # a callback has frozen it, or the other way round
-            layer.trainable = value
-    for p, value in zip(model.parameters, trainable["weights"], strict=True):
-        if p.trainable != value:
-            p.trainable, p.frozen = value, False
-    for p, value in zip(model.parameters, source.weights, strict=True):
+    for p, value in zip(fit.model.parameters, source.weights, strict=True):
         p.assign(value)
+
+
+def _restore_run(fit: Fit, saved: Mapping[str, Any]) -> None:
+    """Feeds, what has been done of the epoch, callbacks."""
     fit.epoch, fit.steps, part = saved["epoch"], saved["steps"], saved["part"]
     if part is None:
         fit.feed.set_state(saved["feed"])
@@ -431,4 +342,27 @@ def restore(fit: Fit, source: Saved) -> None:
     for callback, told in zip(_callbacks(fit), saved["callbacks"], strict=True):
         callback.set_state(told["state"])
     if saved["stopped"] is not None:
-        model.stop_training, model.stop_reason = True, saved["stopped"]
+        fit.model.stop_training, fit.model.stop_reason = True, saved["stopped"]
+
+
+def _restore_optimizer(fit: Fit, source: Saved) -> None:
+    """What the optimizer keeps but its slots, and which weights it may change."""
+    saved, model, optimizer = source.state, fit.model, fit.compiled.optimizer
+    own, trainable = saved["optimizer"], saved["trainable"]
+    layers = list(zip(model.layers, trainable["layers"], strict=True))
+    weights = list(zip(model.parameters, trainable["weights"], strict=True))
+    if not isinstance(own["learning_rate"], dict):  # not a schedule
+        optimizer.learning_rate = own["learning_rate"]
+    if own["momentum"] is not None:
+        setattr(optimizer, "momentum", own["momentum"])  # noqa: B010  (of SGD)
+    if saved["own"]:
+        optimizer.set_state(saved["own"])
+    optimizer.iterations = own["iterations"]
+    if len(model.store.slots) != source.slot_count:  # a callback has set another momentum
+        model.store.reserve_slots(source.slot_count)
+    for layer, value in layers:
+        if layer.trainable != value:  # a callback has frozen it, or the other way round
+            layer.trainable = value
+    for p, value in weights:
+        if p.trainable != value:
+            p.trainable, p.frozen = value, False
