@@ -1,6 +1,7 @@
 // The kernels of conv2d, best first.
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_plan.h"
+#include "ops/conv2d/conv2d_weight_plan.h"
 
 namespace convkit {
 namespace {
@@ -39,6 +40,17 @@ template <Conv2dPass pass>
 bool implicit_gemm_supports(const Call& call) {
   return implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
          !left_to_blas<pass>(call) && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+}
+
+int64_t weight_gradient_workspace(const Call& call) {
+  return weight_gradient_plan(shape_of(Conv2dPass::backward_weight, call), call.as<Conv2dParams>(),
+                              call[0].dtype)
+      .workspace();
+}
+bool weight_gradient_supports(const Call& call) {
+  return weight_gradient_fits(shape_of(Conv2dPass::backward_weight, call),
+                              call.as<Conv2dParams>()) &&
+         weight_gradient_workspace(call) <= kConv2dMaxWorkspace;
 }
 
 template <Conv2dPass pass>
@@ -82,8 +94,7 @@ constexpr Kernel rows[] = {
      implicit_gemm_workspace<Conv2dPass::backward_input>},
     {"backward_weight", "cpu_implicit_gemm", kFloats,
      CK_PER_ISA(conv2d_implicit_gemm_backward_weight),
-     implicit_gemm_supports<Conv2dPass::backward_weight>,
-     implicit_gemm_workspace<Conv2dPass::backward_weight>},
+     weight_gradient_supports, weight_gradient_workspace},
 #if CK_HAVE_BLAS
     {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward),
      im2col_supports<Conv2dPass::forward>, im2col_workspace<Conv2dPass::forward>},
