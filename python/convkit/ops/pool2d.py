@@ -22,6 +22,7 @@ from convkit.ops.geometry import (
     window_slices,
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
 __all__ = ["OP", "avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
 
@@ -52,13 +53,18 @@ def _max_forward(ctx: Context, x: Array) -> tuple[Array, Array | None]:
     return y, None if ctx.out[1] is None else argmax
 
 
-def _max_backward(ctx: Context, dy: Array, argmax: Array) -> tuple[Array]:
+def _spread_maximum(ctx: Context, dy: Array, argmax: Array) -> Array:
+    """Each dy where its window's winner is."""
     assert ctx.out[0] is not None
     window = _window(ctx.params)
     padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
     for i, j, where in window_slices(window, (dy.shape[1], dy.shape[2]), ctx.params):
         padded[where] += np.where(argmax == i * window[1] + j, dy, 0)
-    return (crop_image(padded, ctx.params),)
+    return crop_image(padded, ctx.params)
+
+
+def _max_backward(ctx: Context, dy: Array, argmax: Array, x: Array | None) -> tuple[Array]:
+    return (through_input(ctx, _spread_maximum(ctx, dy, argmax), x),)
 
 
 def _divisor(ctx: Context, image: Sequence[int]) -> Array:
@@ -81,13 +87,18 @@ def _average_forward(ctx: Context, x: Array) -> tuple[Array]:
     return (total / _divisor(ctx, x.shape),)
 
 
-def _average_backward(ctx: Context, dy: Array) -> tuple[Array]:
+def _spread_average(ctx: Context, dy: Array) -> Array:
+    """Each dy's shares where its window is."""
     assert ctx.out[0] is not None
     share = dy / _divisor(ctx, ctx.out[0].shape)
     padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
     for _, _, where in window_slices(_window(ctx.params), (dy.shape[1], dy.shape[2]), ctx.params):
         padded[where] += share
-    return (crop_image(padded, ctx.params),)
+    return crop_image(padded, ctx.params)
+
+
+def _average_backward(ctx: Context, dy: Array, x: Array | None) -> tuple[Array]:
+    return (through_input(ctx, _spread_average(ctx, dy), x),)
 
 
 def _shares(ctx: Context, dy: Array) -> Array:
@@ -106,9 +117,10 @@ def _max_forward_bound(ctx: Context, x: Array) -> tuple[Any, Any]:
     return 0, 0
 
 
-def _max_backward_bound(ctx: Context, dy: Array, argmax: Array) -> tuple[Any]:
+def _max_backward_bound(ctx: Context, dy: Array, argmax: Array, x: Array | None) -> tuple[Any]:
     roundings = 2 * np.maximum(_shares(ctx, dy) - 1, 0)
-    return (roundings * _max_backward(ctx, np.abs(dy), argmax)[0],)
+    bound = roundings * _spread_maximum(ctx, np.abs(dy), argmax)
+    return (through_bound(ctx, _spread_maximum(ctx, dy, argmax), bound, x),)
 
 
 # n - 1 additions, and a division or a product with a rounded reciprocal.
@@ -117,8 +129,9 @@ def _average_forward_bound(ctx: Context, x: Array) -> tuple[Any]:
     return ((window_h * window_w + 2) * _average_forward(ctx, np.abs(x))[0],)
 
 
-def _average_backward_bound(ctx: Context, dy: Array) -> tuple[Any]:
-    return ((2 * _shares(ctx, dy) + 2) * _average_backward(ctx, np.abs(dy))[0],)
+def _average_backward_bound(ctx: Context, dy: Array, x: Array | None) -> tuple[Any]:
+    bound = (2 * _shares(ctx, dy) + 2) * _spread_average(ctx, np.abs(dy))
+    return (through_bound(ctx, _spread_average(ctx, dy), bound, x),)
 
 
 def _check(params: Params) -> None:
@@ -168,18 +181,18 @@ def _flops_backward(
 ) -> int:
     dy = inputs[0]
     assert dy is not None
-    return dy.size * (1 if len(inputs) == 2 else _window(params)[0] * _window(params)[1])
+    return dy.size * (1 if len(inputs) == 3 else _window(params)[0] * _window(params)[1])
 
 
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
     (x,), dy = instruction.inputs, gradients[0]
     if instruction.pass_name == "average_forward":
-        return tape.emit("pool2d", "average_backward", [dy], params=instruction.params,
+        return tape.emit("pool2d", "average_backward", [dy, None], params=instruction.params,
                          out=[x.spec], for_inputs=[0])
     argmax = instruction.outputs[1]
     assert argmax is not None, "a maximum whose gradient is wanted needs its argmax"
-    return tape.emit("pool2d", "max_backward", [dy, argmax], params=instruction.params,
+    return tape.emit("pool2d", "max_backward", [dy, argmax, None], params=instruction.params,
                      out=[x.spec], for_inputs=[0])
 
 
@@ -189,11 +202,11 @@ OP = define(
         (
             Pass("max_forward", ("x",), ("y", "argmax?"), _max_forward, _max_forward_bound,
                  infer=_infer_max, flops=_flops),
-            Pass("max_backward", ("dy", "argmax"), ("dx",), _max_backward, _max_backward_bound,
+            Pass("max_backward", ("dy", "argmax", "x?"), ("dx",), _max_backward, _max_backward_bound,
                  flops=_flops_backward),
             Pass("average_forward", ("x",), ("y",), _average_forward, _average_forward_bound,
                  infer=_infer, flops=_flops),
-            Pass("average_backward", ("dy",), ("dx",), _average_backward, _average_backward_bound,
+            Pass("average_backward", ("dy", "x?"), ("dx",), _average_backward, _average_backward_bound,
                  flops=_flops_backward),
         ),
         _gradient,
@@ -208,7 +221,7 @@ def pool2d_params(
     stride: Pair | None = None,
     padding: Padding = 0,
     count_include_pad: bool = False,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Parameters of the op from the arguments of `max_pool2d` or `avg_pool2d`, checked."""
     _, h, w, _ = image_shape("pool2d", "x", x_shape)
     if isinstance(size, str):
@@ -222,6 +235,7 @@ def pool2d_params(
         "window_w": window[1],
         **window_params("pool2d", (h, w), window, window if stride is None else stride, padding),
         "count_include_pad": int(bool(count_include_pad)),
+        **through_params(),
     }
     _check(params)
     return params
@@ -279,6 +293,9 @@ def max_pool2d_backward(
     stride: Pair | None = None,
     padding: Padding = 0,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
 ) -> Array:
     """Gradient of `max_pool2d` with respect to the images: each dy goes to its window's winner.
@@ -290,7 +307,17 @@ def max_pool2d_backward(
         From `max_pool2d`.
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    size, stride, padding, kernel
+    size, stride, padding
+        As in `max_pool2d`.
+    x : array_like, optional
+        The layer's own input, in the shape of the result, where an activation gave it and the
+        gradient of what that was applied to is wanted: the result is then multiplied by the
+        activation's derivative.
+    through : str, optional
+        Name of that activation; not gelu or silu, whose derivative is no function of x.
+    through_alpha : float, optional
+        Its parameter (leaky_relu, elu).
+    kernel
         As in `max_pool2d`.
 
     Returns
@@ -312,7 +339,8 @@ def max_pool2d_backward(
     _check_gradient("dy", dya, y, out)
     _check_gradient("argmax", positions, y, out)
     _check_winners(positions, out, params)
-    inputs = [dya, positions]
+    xa, passed = through_operand("pool2d", x, out, through, through_alpha)
+    inputs, params = [dya, positions, xa], {**params, **passed}
     dx: Array = apply("pool2d", "max_backward", inputs, params, out=[out], kernel=kernel)[0]
     return dx
 
@@ -359,6 +387,9 @@ def avg_pool2d_backward(
     padding: Padding = 0,
     count_include_pad: bool = False,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
 ) -> Array:
     """Gradient of `avg_pool2d` with respect to the images.
@@ -368,7 +399,11 @@ def avg_pool2d_backward(
     dy : array_like, shape (N, P, Q, C)
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    size, stride, padding, count_include_pad, kernel
+    size, stride, padding, count_include_pad
+        As in `avg_pool2d`.
+    x, through, through_alpha
+        As in `max_pool2d_backward`.
+    kernel
         As in `avg_pool2d`.
 
     Returns
@@ -386,7 +421,9 @@ def avg_pool2d_backward(
     y = _infer(params, [out])[0]
     assert y is not None
     _check_gradient("dy", dya, y, out)
-    dx: Array = apply("pool2d", "average_backward", [dya], params, out=[out], kernel=kernel)[0]
+    xa, passed = through_operand("pool2d", x, out, through, through_alpha)
+    inputs, params = [dya, xa], {**params, **passed}
+    dx: Array = apply("pool2d", "average_backward", inputs, params, out=[out], kernel=kernel)[0]
     return dx
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
-from convkit.ops.activation import KINDS
+from convkit.ops.activation import FROM_OUTPUT, KINDS
 from convkit.ops.loss import LOSSES
+from convkit.ops.through import goes_through
 from convkit.testing import calls
 from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
@@ -139,16 +141,25 @@ def _conv2d() -> list[list[Call]]:
 def _dense() -> list[list[Call]]:
     found = [calls.dense(name, *shape) for name, shape in DENSE.items()]
     fused = [calls.dense(f"with {k}", (5,), 7, 19, activation=k)[:1] for k in KINDS]
-    return [*found, calls.dense("no bias", (5,), 7, 19, bias=False), *fused]
+    found += [calls.dense("no bias", (5,), 7, 19, bias=False), *fused]
+    return [*found, _through(found)]
+
+
+def _through(found: list[list[Call]]) -> list[Call]:
+    """The passes that make dx again, each through another activation that gave their input."""
+    able = [call for made in found for call in made if goes_through(call.op, call.pass_name)]
+    kinds = itertools.cycle([kind for kind in KINDS if kind in FROM_OUTPUT and kind != "linear"])
+    return [calls.through(call, kind) for call, kind in zip(able, kinds)]
 
 
 def _pool2d() -> list[list[Call]]:
     shapes = POOL2D.items()
     padded = {"size": 3, "padding": 1, "count_include_pad": True}
-    return [
+    found = [
         *(calls.pool2d(name, k, x, **o) for name, (x, o) in shapes for k in ("max", "average")),
         calls.pool2d("padding counts", "average", (2, 6, 7, 3), **padded),
     ]
+    return [*found, _through(found)]
 
 
 def _losses(builder: Callable[..., list[Call]], kinds: tuple[str, ...]) -> list[list[Call]]:
