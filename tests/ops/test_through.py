@@ -33,6 +33,11 @@ PASSES = [
     (op, p.name) for op in ck.ops.ops() for p in registry.get(op).passes if goes_through(op, p.name)
 ]
 SMALL: dict[str, list[Call]] = {
+    "conv2d": [
+        *calls.conv2d("small", (2, 5, 6, 3), (3, 2, 3, 4), padding=1),
+        *calls.conv2d("two groups", (1, 5, 4, 6), (2, 2, 3, 4), groups=2, stride=2),
+        *calls.conv2d("depthwise", (1, 5, 4, 19), (3, 3, 1, 19), groups=19),
+    ],
     "dense": calls.dense("small", (3,), 21, 5),
     "pool2d": [
         *calls.pool2d("small", "max", (2, 5, 7, 3), size=2),
@@ -42,6 +47,10 @@ SMALL: dict[str, list[Call]] = {
     ],
 }
 MEDIUM: dict[str, list[Call]] = {
+    "conv2d": [
+        *calls.conv2d("medium", (5, 20, 19, 17), (3, 3, 17, 33), padding=1),
+        *calls.conv2d("medium, depthwise", (3, 20, 19, 33), (3, 3, 1, 33), padding=1, groups=33),
+    ],
     "dense": calls.dense("medium", (130,), 200, 150),
     "pool2d": [
         *calls.pool2d("medium", "max", (6, 34, 31, 40), size=3, stride=2, padding=1),
@@ -75,7 +84,8 @@ AWKWARD = [
 def test_every_pass_that_makes_dx_has_it() -> None:
     assert set(SMALL) == set(MEDIUM) == {op for op, _ in PASSES}
     assert {(c.op, c.pass_name) for c in AWKWARD} == set(PASSES)
-    assert ("pool2d", "max_backward") in PASSES and ("dense", "backward_input") in PASSES
+    assert {("conv2d", "backward_input"), ("dense", "backward_input")} < set(PASSES)
+    assert {("pool2d", "max_backward"), ("pool2d", "average_backward")} < set(PASSES)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(EVERY_KIND))
@@ -114,7 +124,11 @@ AT = ck.ops.max_pool2d(X)[1]
 W = np.random.default_rng(5).standard_normal((3, 4)).astype(np.float32)
 TIMES_W = ck.ops.dense(X, W)
 
+F = np.random.default_rng(6).standard_normal((2, 2, 3, 5)).astype(np.float32)
+DC = np.random.default_rng(7).standard_normal((2, 5, 3, 5)).astype(np.float32)
+
 FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "conv2d_backward_input": lambda **o: ck.ops.conv2d_backward_input(DC, F, X.shape, **o),
     "dense_backward_input": lambda **o: ck.ops.dense_backward_input(TIMES_W, W, **o),
     "max_pool2d_backward": lambda **o: ck.ops.max_pool2d_backward(DY, AT, X.shape, **o),
     "avg_pool2d_backward": lambda **o: ck.ops.avg_pool2d_backward(DY, X.shape, **o),

@@ -1,6 +1,6 @@
 // Convolution as a matrix product whose left operand is the image itself; see
 // conv2d_implicit_gemm.h. For one group and no horizontal dilation.
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
 #include "ops/conv2d/conv2d_pixel_pairs.h"
 
@@ -68,12 +68,13 @@ void conv2d_implicit_gemm_forward(const Call& call) {
 
 void conv2d_implicit_gemm_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
   const ImplicitGemmPlan plan =
       implicit_gemm_plan(Conv2dPass::backward_input, s, params, call[0].dtype);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
-    T* const dx = call[2].as<T>();
+    T* const dx = call[3].as<T>();
+    const Through<T> through(params, call[2], call[3]);
     // Per filter row [K, KW*C]: the transpose of what w holds.
     const Panels<T> panels{s.KH * s.K, plan.run};
     T* const packed = reinterpret_cast<T*>(call.workspace);
@@ -120,6 +121,7 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
             for (int64_t h = task.r0; h < task.r1; ++h) {
               copy_run(lines + (h - task.r0) * plan.row + params.pad_left * s.C, width,
                        dx + (n * s.H + h) * width);
+              through((n * s.H + h) * width, width);
             }
           }
         },

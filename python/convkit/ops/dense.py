@@ -240,9 +240,7 @@ def dense_backward_input(
     out = Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)
     xa, passed = through_operand("dense", x, out, through, through_alpha)
     params = {**dense_params(), **passed}
-    dx: Array = apply(
-        "dense", "backward_input", [dya, wa, xa], params, out=[out], kernel=kernel
-    )[0]
+    dx: Array = apply("dense", "backward_input", [dya, wa, xa], params, out=[out], kernel=kernel)[0]
     return dx
 
 
@@ -275,7 +273,5 @@ def dense_backward_weight(
         )
     c, k = xa.shape[-1], dya.shape[-1]
     out = [Spec((c, k), dya.dtype.name), Spec((k,), dya.dtype.name)]
-    dw, db = apply(
-        "dense", "backward_weight", [dya, xa], dense_params(), out=out, kernel=kernel
-    )
+    dw, db = apply("dense", "backward_weight", [dya, xa], dense_params(), out=out, kernel=kernel)
     return dw, db

@@ -135,7 +135,8 @@ def _conv2d() -> list[list[Call]]:
     found = [calls.conv2d(name, x, w, **options) for name, (x, w, options) in CONV2D.items()]
     x, w = (2, 5, 6, 3), (3, 3, 3, 17)
     fused = [calls.conv2d(f"with {k}", x, w, activation=k, padding=1)[:1] for k in KINDS]
-    return [*found, *fused]
+    found += fused
+    return [*found, _through(found)]
 
 
 def _dense() -> list[list[Call]]:

@@ -124,7 +124,7 @@ def conv2d(name: str, x: Shape, w: Shape, *, bias: bool = True, **options: Any) 
     y = forward.outputs()[0]
     return [
         forward,
-        Call(name, "conv2d", "backward_input", (y, Spec(w)), params, (Spec(x),)),
+        Call(name, "conv2d", "backward_input", (y, Spec(w), None), params, (Spec(x),)),
         Call(name, "conv2d", "backward_weight", (y, Spec(x)), params, (Spec(w), b)),
     ]
 
