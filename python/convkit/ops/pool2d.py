@@ -202,12 +202,12 @@ OP = define(
         (
             Pass("max_forward", ("x",), ("y", "argmax?"), _max_forward, _max_forward_bound,
                  infer=_infer_max, flops=_flops),
-            Pass("max_backward", ("dy", "argmax", "x?"), ("dx",), _max_backward, _max_backward_bound,
-                 flops=_flops_backward),
+            Pass("max_backward", ("dy", "argmax", "x?"), ("dx",), _max_backward,
+                 _max_backward_bound, flops=_flops_backward),
             Pass("average_forward", ("x",), ("y",), _average_forward, _average_forward_bound,
                  infer=_infer, flops=_flops),
-            Pass("average_backward", ("dy", "x?"), ("dx",), _average_backward, _average_backward_bound,
-                 flops=_flops_backward),
+            Pass("average_backward", ("dy", "x?"), ("dx",), _average_backward,
+                 _average_backward_bound, flops=_flops_backward),
         ),
         _gradient,
     )
