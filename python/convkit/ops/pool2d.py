@@ -23,7 +23,10 @@ from convkit.ops.geometry import (
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
-__all__ = ["OP", "avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+__all__ = [
+    "OP", "avg_pool2d", "avg_pool2d_backward", "check_winners", "max_pool2d",
+    "max_pool2d_backward",
+]  # fmt: skip
 
 
 _MOST_POSITIONS = (1 << 31) - 1  # in a window whose winner is an int32
@@ -311,7 +314,7 @@ def max_pool2d_backward(
     positions = as_operand("pool2d", "argmax", argmax, (winner.dtype,))
     _check_gradient("dy", dya, y, out)
     _check_gradient("argmax", positions, y, out)
-    _check_winners(positions, out, params)
+    check_winners(positions, out, params)
     inputs = [dya, positions]
     dx: Array = apply("pool2d", "max_backward", inputs, params, out=[out], kernel=kernel)[0]
     return dx
@@ -397,8 +400,14 @@ def _check_gradient(name: str, array: Array, y: Spec, x: Spec) -> None:
         )
 
 
-def _check_winners(argmax: Array, x: Spec, params: Params) -> None:
-    """A kernel writes where argmax points: it must be in the window, and in the image."""
+def check_winners(argmax: Array, x: Spec, params: Params) -> None:
+    """A kernel writes where argmax points: it must be in the window, and in the image.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     window_h, window_w = _window(params)
     p, q = np.ogrid[: argmax.shape[1], : argmax.shape[2]]
     i, j = np.divmod(argmax.astype(np.int64), window_w)
