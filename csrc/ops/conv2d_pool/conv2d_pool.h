@@ -43,8 +43,9 @@ CK_INLINE Conv2dParams conv2d_of(const Conv2dPoolParams& p) {
           p.dilation_h, p.dilation_w, p.groups,  p.activation, p.alpha};
 }
 CK_INLINE Pool2dParams pool2d_of(const Conv2dPoolParams& p) {
-  return {p.window_h,        p.window_w,      p.pool_stride_h,  p.pool_stride_w, p.pool_pad_top,
-          p.pool_pad_bottom, p.pool_pad_left, p.pool_pad_right, 0};
+  return {p.window_h,      p.window_w,       p.pool_stride_h,
+          p.pool_stride_w, p.pool_pad_top,   p.pool_pad_bottom,
+          p.pool_pad_left, p.pool_pad_right, 0};
 }
 
 // The shape of the convolution; P and Q are of no operand.

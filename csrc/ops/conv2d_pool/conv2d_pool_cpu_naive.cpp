@@ -1,18 +1,9 @@
 // conv2d_pool, the obvious loops. z is computed anew for every window that it is in.
 #include "ops/activation/activation_apply.h"
-#include "ops/conv2d_pool/conv2d_pool.h"
-#include "ops/pool2d/pool2d_geometry.h"
+#include "ops/conv2d_pool/conv2d_pool_rows.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-// The geometry of the pooling: its image is z [N,P,Q,K].
-PoolGeometry geometry_of(const Conv2dShape& s, const Tensor& y, const Conv2dPoolParams& params) {
-  Tensor z;
-  z.rank = 4;
-  z.shape[0] = s.N, z.shape[1] = s.P, z.shape[2] = s.Q, z.shape[3] = s.K;
-  return {z, y, pool2d_of(params)};
-}
 
 // Calls f(n, p, q, o) for every window; o is where its outputs begin.
 template <class F>
@@ -64,7 +55,7 @@ CK_INLINE void clear(const Tensor& x) {
 void conv2d_pool_naive_forward(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[0], call[1], params);
-  const PoolGeometry g = geometry_of(s, call[3], params);
+  const PoolGeometry g = conv2d_pool_geometry(s, call[3], params);
   const auto kind = static_cast<Activation>(params.activation);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const x = call[0].as<T>();
@@ -100,7 +91,7 @@ void conv2d_pool_naive_forward(const Call& call) {
 void conv2d_pool_naive_backward_input(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[4], call[1], params);
-  const PoolGeometry g = geometry_of(s, call[0], params);
+  const PoolGeometry g = conv2d_pool_geometry(s, call[0], params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const w = call[1].as<T>();
     T* const dx = call[4].as<T>();
@@ -116,7 +107,7 @@ void conv2d_pool_naive_backward_input(const Call& call) {
 void conv2d_pool_naive_backward_weight(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
-  const PoolGeometry g = geometry_of(s, call[0], params);
+  const PoolGeometry g = conv2d_pool_geometry(s, call[0], params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const x = call[1].as<T>();
     T* const dw = call[4].as<T>();

@@ -32,8 +32,8 @@ __all__ = [
     "FROM_OUTPUT", "KINDS", "OP", "activate", "activation", "activation_backward",
     "activation_error", "activation_gradient", "activation_params", "derivative_from_input",
     "derivative_from_output", "elu", "exponential", "fused_bound", "gelu", "hard_sigmoid",
-    "hardtanh", "leaky_relu", "linear", "refuse_without_derivative", "relu", "scaled_tanh", "selu", "sigmoid", "silu",
-    "softplus", "softsign", "step", "tanh",
+    "hardtanh", "leaky_relu", "linear", "refuse_without_derivative", "relu", "scaled_tanh",
+    "selu", "sigmoid", "silu", "softplus", "softsign", "step", "tanh",
 ]  # fmt: skip
 
 # Bounds, in units of the unit roundoff eps (2^-24 for float32): a rounding costs 1 eps |y|, one ulp
@@ -195,7 +195,7 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
 
 
 def refuse_without_derivative(instruction: Any) -> None:
-    """Refuse an activation that `instruction` applies and whose derivative its output does not give.
+    """Refuse a fused activation whose derivative its output does not give.
 
     Raises
     ------

@@ -190,6 +190,7 @@ def _backward(
     given = as_operand("conv2d_pool", name, operand)
     winners = as_operand("conv2d_pool", "winner", winner, ("uint8",))
     same_dtype("conv2d_pool", **{"dy": dya, name: given, "y": ya})
+    other: tuple[int, ...]
     if wanted == "x":
         other = image_shape("conv2d_pool", "x", shape)
         x_shape, w_shape = other, given.shape
@@ -307,7 +308,5 @@ def conv2d_pool_backward_weight(
         As `conv2d_pool_backward_input`.
     """
     pool = size, pool_stride, pool_padding
-    dw, db = _backward(
-        "backward_weight", dy, x, y, winner, w_shape, pool, kernel, convolution
-    )
+    dw, db = _backward("backward_weight", dy, x, y, winner, w_shape, pool, kernel, convolution)
     return dw, db

@@ -5,7 +5,7 @@ other, its error bounds, and which parameter belongs to which of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,9 +64,7 @@ def image_spec(params: Params, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
     return z
 
 
-def forward(
-    ctx: Context, x: Array, w: Array, b: Array | None
-) -> tuple[Array | None, Array | None]:
+def forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array | None, Array | None]:
     (z,) = CONV2D["forward"].reference(Context(convolution_params(ctx.params), [None]), x, w, b)
     y, winner = POOL2D["max_forward"].reference(Context(pooling_params(ctx.params), ctx.out), z)
     return y, winner
@@ -119,7 +117,7 @@ def forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[An
     largest, lowest = np.zeros(y.shape), np.full(y.shape, -np.inf)
     error = pad_image(error, pooling)
     windows = [where for *_, where in window_slices(
-        (pooling["window_h"], pooling["window_w"]), y.shape[1:3], pooling)]  # fmt: skip
+        (pooling["window_h"], pooling["window_w"]), (y.shape[1], y.shape[2]), pooling)]  # fmt: skip
     for where in windows:
         largest = np.maximum(largest, error[where])
         lowest = np.fmax(lowest, padded[where] - reach[where])
@@ -132,7 +130,7 @@ def forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[An
 
 
 def _gradient_bound(ctx: Context, dy: Array, z: Spec, y: Array, winner: Array) -> Array:
-    """Of dz: the derivative's and the product's rounding, and that of sums where windows overlap."""
+    """Of dz: rounding of the derivative, of the product, and of sums where windows overlap."""
     out = [Spec(dy.shape, ctx.dtype)]
     params = {"activation": ctx["activation"], "alpha": ctx["alpha"]}
     bound = ACTIVATION["backward_from_output"].bound(Context(params, out), dy, y)[0]
@@ -149,9 +147,7 @@ def _overlap(params: Params) -> int:
 
 
 # A kernel may add the windows' shares one by one: so many terms more, where they overlap.
-def backward_input_bound(
-    ctx: Context, dy: Array, w: Array, y: Array, winner: Array
-) -> tuple[Any]:
+def backward_input_bound(ctx: Context, dy: Array, w: Array, y: Array, winner: Array) -> tuple[Any]:
     dx = ctx.out[0]
     assert dx is not None
     z = image_spec(ctx.params, dx, Spec(w.shape))

@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
+from convkit.testing.conv2d_pool_calls import awkward_conv2d_pool
 from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
 from convkit.testing.normalization_calls import (
@@ -180,6 +181,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
     "confusion": lambda: awkward_confusion(ROWS),
     "conv2d": _conv2d,
+    "conv2d_pool": awkward_conv2d_pool,
     "dense": _dense,
     "domain_distance": awkward_domain_distance,
     "dropout": lambda: [
