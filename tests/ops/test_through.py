@@ -19,6 +19,7 @@ from convkit.ops.through import goes_through
 from convkit.testing import calls
 from convkit.testing.awkward_calls import awkward_calls
 from convkit.testing.calls import Call
+from convkit.testing.conv2d_pool_calls import conv2d_pool
 from ops.harness import (
     as_case,
     check_all_rows,
@@ -38,6 +39,10 @@ SMALL: dict[str, list[Call]] = {
         *calls.conv2d("two groups", (1, 5, 4, 6), (2, 2, 3, 4), groups=2, stride=2),
         *calls.conv2d("depthwise", (1, 5, 4, 19), (3, 3, 1, 19), groups=19),
     ],
+    "conv2d_pool": [
+        *conv2d_pool("small", (2, 5, 6, 3), (3, 2, 3, 4), padding=1, activation="tanh"),
+        *conv2d_pool("overlapping", (1, 6, 7, 5), (2, 2, 5, 19), size=3, pool_stride=2),
+    ],
     "dense": calls.dense("small", (3,), 21, 5),
     "pool2d": [
         *calls.pool2d("small", "max", (2, 5, 7, 3), size=2),
@@ -51,6 +56,7 @@ MEDIUM: dict[str, list[Call]] = {
         *calls.conv2d("medium", (5, 20, 19, 17), (3, 3, 17, 33), padding=1),
         *calls.conv2d("medium, depthwise", (3, 20, 19, 33), (3, 3, 1, 33), padding=1, groups=33),
     ],
+    "conv2d_pool": conv2d_pool("medium", (4, 16, 13, 17), (3, 3, 17, 18), padding=1),
     "dense": calls.dense("medium", (130,), 200, 150),
     "pool2d": [
         *calls.pool2d("medium", "max", (6, 34, 31, 40), size=3, stride=2, padding=1),
@@ -127,8 +133,14 @@ TIMES_W = ck.ops.dense(X, W)
 F = np.random.default_rng(6).standard_normal((2, 2, 3, 5)).astype(np.float32)
 DC = np.random.default_rng(7).standard_normal((2, 5, 3, 5)).astype(np.float32)
 
+POOLED = ck.ops.conv2d_pool(X, F)
+DP = np.random.default_rng(8).standard_normal(POOLED[0].shape).astype(np.float32)
+
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     "conv2d_backward_input": lambda **o: ck.ops.conv2d_backward_input(DC, F, X.shape, **o),
+    "conv2d_pool_backward_input": lambda **o: ck.ops.conv2d_pool_backward_input(
+        DP, F, *POOLED, X.shape, **o
+    ),
     "dense_backward_input": lambda **o: ck.ops.dense_backward_input(TIMES_W, W, **o),
     "max_pool2d_backward": lambda **o: ck.ops.max_pool2d_backward(DY, AT, X.shape, **o),
     "avg_pool2d_backward": lambda **o: ck.ops.avg_pool2d_backward(DY, X.shape, **o),

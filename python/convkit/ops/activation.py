@@ -32,8 +32,8 @@ __all__ = [
     "FROM_OUTPUT", "KINDS", "OP", "activate", "activation", "activation_backward",
     "activation_error", "activation_gradient", "activation_params", "derivative_from_input",
     "derivative_from_output", "elu", "exponential", "from_output_bound", "fused_bound", "gelu",
-    "hard_sigmoid", "hardtanh", "leaky_relu", "linear", "relu", "scaled_tanh", "selu", "sigmoid",
-    "silu", "softplus", "softsign", "step", "tanh",
+    "hard_sigmoid", "hardtanh", "leaky_relu", "linear", "refuse_without_derivative", "relu",
+    "scaled_tanh", "selu", "sigmoid", "silu", "softplus", "softsign", "step", "tanh",
 ]  # fmt: skip
 
 # Bounds, in units of the unit roundoff eps (2^-24 for float32): a rounding costs 1 eps |y|, one ulp
@@ -190,17 +190,29 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     kind, alpha = instruction.params["activation"], instruction.params["alpha"]
     if kind == "linear":
         return dy
-    _refuse_step(instruction)
-    if kind not in FROM_OUTPUT:
-        raise ValueError(
-            f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
-            "needs its input; use a separate activation"
-        )
+    refuse_without_derivative(instruction)
     y = instruction.outputs[0]
     params = {"activation": kind, "alpha": alpha}
     return tape.emit(
         "activation", "backward_from_output", [dy, y], params=params, out=[y.spec]
     )[0]  # fmt: skip
+
+
+def refuse_without_derivative(instruction: Any) -> None:
+    """Refuse a fused activation whose derivative its output does not give.
+
+    Raises
+    ------
+    ValueError
+        As `activation_gradient`.
+    """
+    _refuse_step(instruction)
+    kind = instruction.params["activation"]
+    if kind not in FROM_OUTPUT:
+        raise ValueError(
+            f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
+            "needs its input; use a separate activation"
+        )
 
 
 def _refuse_step(instruction: Any) -> None:

@@ -11,7 +11,7 @@ _USUAL = {
     "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
     "label_smoothing": 0.0, "divisor": 0.0, "gamma": 0.0, "balanced": 0, "delta": 1.0,
     "count_include_pad": 0, "stream": 0, "threshold": 0.5,
-    "stride": "1", "padding": "0", "dilation": "1", "window": "",
+    "stride": "1", "padding": "0", "pool_padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
     "max_norm": float("inf"), "value": 0.0, "mean": 0, "ramp": 0.0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
@@ -23,6 +23,8 @@ _GROUPS = {
     "stride": ("stride_h", "stride_w"),
     "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
     "dilation": ("dilation_h", "dilation_w"),
+    "pool_stride": ("pool_stride_h", "pool_stride_w"),
+    "pool_padding": ("pool_pad_top", "pool_pad_bottom", "pool_pad_left", "pool_pad_right"),
     "size": ("size_h", "size_w"),
     "axes": tuple(f"axis{k}" for k in range(6)),
 }
