@@ -23,14 +23,16 @@ void apply_derivative(Activation kind, double alpha, const T* x, int64_t n, T* d
   });
 }
 
-// For the operands of a call and its parameters `through` and `through_alpha`.
+// For the operands of a call and its parameters `through` and `through_alpha`; does nothing where
+// the activation is linear.
 template <class T>
 struct Through {
-  Activation kind;
-  double alpha;
-  const T* x;
-  T* dx;
+  Activation kind = Activation::linear;
+  double alpha = 0;
+  const T* x = nullptr;
+  T* dx = nullptr;
 
+  CK_INLINE Through() {}
   template <class Params>
   CK_INLINE Through(const Params& params, const Tensor& input, const Tensor& output)
       : kind(static_cast<Activation>(params.through)),
@@ -38,9 +40,11 @@ struct Through {
         x(input.as<T>()),
         dx(output.as<T>()) {}
 
+  CK_INLINE explicit operator bool() const { return kind != Activation::linear; }
+
   // n values from `begin` on.
   CK_INLINE void operator()(int64_t begin, int64_t n) const {
-    if (kind != Activation::linear) apply_derivative(kind, alpha, x + begin, n, dx + begin);
+    if (*this) apply_derivative(kind, alpha, x + begin, n, dx + begin);
   }
   // Rows of n values each, ld apart.
   CK_INLINE void operator()(int64_t begin, int64_t rows, int64_t n, int64_t ld) const {
