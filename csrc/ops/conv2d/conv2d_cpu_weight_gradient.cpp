@@ -1,8 +1,7 @@
 // The weight gradient of a convolution as a matrix product whose left operand is the image itself;
 // see conv2d_weight_gradient.h.
-#include "ops/conv2d/conv2d_weight_gradient.h"
-
 #include "gemm/tree_sum.h"
+#include "ops/conv2d/conv2d_weight_gradient.h"
 
 namespace convkit::CK_ISA {
 
@@ -29,13 +28,13 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
           const int64_t k = block.g * plan.K + block.k0;
           T* bias = shared ? db : to + weights;
           bias = db == nullptr || block.c0 > 0 ? nullptr : bias + k;
+          if (bias != nullptr) clear_run(bias, block.k1 - block.k0);
           const int64_t first = plan.first_task(part);
           for (int64_t index = first; index < plan.first_task(part + 1); ++index) {
             const WeightTask task(plan, index);
-            const Pixels<T> image =
-                weight_image(wg, block, task, call[1].as<T>(), scratch.image);
-            const Pixels<T> rows = {dy + (task.n0 * s.P + task.r0) * s.Q * s.K + k,
-                                    s.P * s.Q * s.K, s.Q * s.K, s.K};
+            const Pixels<T> image = weight_image(wg, block, task, call[1].as<T>(), scratch.image);
+            const Pixels<T> rows = {dy + (task.n0 * s.P + task.r0) * s.Q * s.K + k, s.P * s.Q * s.K,
+                                    s.Q * s.K, s.K};
             add_weight_gradient(wg, block, task, image, rows, index > first, scratch.sums, bias,
                                 scratch.dy);
           }
