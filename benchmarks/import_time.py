@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from convkit.bench.machine import measure
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 ROUNDS = 15
 STATEMENTS = {

@@ -1,6 +1,22 @@
-"""Honest races: interleaved in one run, outputs compared before anything is timed."""
+"""Honest races: interleaved in one run, outputs compared before anything is timed.
 
-from convkit.bench.machine import Machine, measure
-from convkit.bench.race import Contender, Race, race
+`run_suite` runs what ``convkit bench SUITE`` runs, `race` contenders of your own.
+"""
 
-__all__ = ["Contender", "Machine", "Race", "measure", "race"]
+from convkit.bench.machine import Machine, Rates, measure
+from convkit.bench.process import Contender
+from convkit.bench.race import Race, race
+from convkit.bench.report import Report
+from convkit.bench.suites import SUITES, run_suite
+
+__all__ = [
+    "SUITES",
+    "Contender",
+    "Machine",
+    "Race",
+    "Rates",
+    "Report",
+    "measure",
+    "race",
+    "run_suite",
+]

@@ -1,87 +1,46 @@
-"""The race: contenders in processes of their own, outputs compared, samples interleaved."""
+"""The race: outputs compared, samples interleaved, the machine measured between the rounds."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from convkit.bench.machine import BLAS_VARIABLES
-from convkit.errors import did_you_mean
+from convkit.bench.machine import Rates
+from convkit.bench.process import Contender, ContenderError, Crew, Worker
 from convkit.ops.registry import Array
 
+__all__ = ["FEWEST", "Race", "disagreement", "paired_ratio", "race"]
 
-@dataclass(frozen=True)
-class Contender:
-    """One side of a race.
+FEWEST = 5  # rounds; with fewer, one of two equals wins all of them once in eight races
+_REST = 0.005  # seconds in which the threads of the contender before come to rest
 
-    Attributes
+
+def paired_ratio(ours: Array, theirs: Array) -> tuple[float, float, float]:
+    """Ratio of the medians and its 95 % bootstrap interval.
+
+    Rounds are drawn in pairs, since what disturbs one contender in a round disturbs the other; the
+    interval is that of the percentiles (Efron and Tibshirani, "An introduction to the bootstrap",
+    1993, chapter 13) over 2,000 draws, the same in every call.
+
+    Parameters
     ----------
-    name : str
-    factory : str
-        "module:function"; called with `arguments` in a process of its own, see
-        `convkit.bench.worker`.
-    arguments : dict
-        What JSON can hold.
+    ours, theirs : ndarray, shape (rounds,)
+        Seconds.
+
+    Returns
+    -------
+    ratio, low, high : float
+        How many times faster ours is.
     """
-
-    name: str
-    factory: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-class _Worker:
-    """The process of a contender."""
-
-    def __init__(self, contender: Contender, threads: int) -> None:
-        self.name = contender.name
-        environment = {k: v for k, v in os.environ.items() if k not in BLAS_VARIABLES}
-        for variable in ("CONVKIT_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            environment[variable] = str(threads)
-        arguments = json.dumps({**contender.arguments, "threads": threads})
-        command = [sys.executable, "-m", "convkit.bench.worker", contender.factory, arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        answer = json.loads(line) if line else {"error": "the process ended"}
-        if "error" in answer:
-            self.close()
-            raise RuntimeError(f"contender {self.name!r}: {answer['error']}")
-        return dict(answer)
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # it ended; what it said last is still to be read
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        return self._read()
-
-    def seconds(self, steps: int) -> float:
-        return float(self.ask(do="run", steps=steps)["seconds"])
-
-    def close(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
-        try:
-            self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+    rng = np.random.Generator(np.random.Philox(0))
+    draws = rng.integers(0, len(ours), (2000, len(ours)))
+    ratios = np.median(theirs[draws], axis=1) / np.median(ours[draws], axis=1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(np.median(theirs) / np.median(ours)), float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -92,12 +51,18 @@ class Race:
     ----------
     case : str
     names : tuple of str
-        The first is the one that the ratios are about.
+        Who was timed; the first is the one that the ratios are about.
     seconds : dict of str to ndarray
         Seconds per step, one entry per round.
     disagreement : float
         Largest relative difference of the outputs between contenders.
     threads : int
+    rates : Rates, optional
+        Of the machine, between the rounds.
+    left_out : dict of str to str
+        Optional contenders that failed, and why.
+    facts : dict
+        What the first contender says of a step: "flops", "bytes", "samples" where it knows them.
     """
 
     case: str
@@ -105,6 +70,14 @@ class Race:
     seconds: dict[str, Array]
     disagreement: float
     threads: int
+    rates: Rates | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        """How many samples there are of each contender."""
+        return len(self.seconds[self.names[0]])
 
     def median(self, name: str) -> float:
         """Median seconds per step."""
@@ -116,96 +89,164 @@ class Race:
         return float(low), float(high)
 
     def ratio(self, other: str) -> tuple[float, float, float]:
-        """How many times faster the first contender is than another.
+        """How many times faster the first contender is than another, see `paired_ratio`."""
+        return paired_ratio(self.seconds[self.names[0]], self.seconds[other])
 
-        Returns
-        -------
-        ratio, low, high : float
-            Ratio of the medians and its 95 % bootstrap interval; rounds are drawn in pairs, since
-            what disturbs one contender in a round disturbs the other.
-        """
-        ours, theirs = self.seconds[self.names[0]], self.seconds[other]
-        rng = np.random.Generator(np.random.Philox(0))
-        draws = rng.integers(0, len(ours), (2000, len(ours)))
-        ratios = np.median(theirs[draws], axis=1) / np.median(ours[draws], axis=1)
-        low, high = np.percentile(ratios, [2.5, 97.5])
-        return float(np.median(theirs) / np.median(ours)), float(low), float(high)
-
-    def best_peer(self, prefix: str = "") -> str:
-        """Name of the fastest other contender whose name begins with `prefix`."""
-        return min((n for n in self.names[1:] if n.startswith(prefix)), key=self.median)
+    def best_peer(self, prefix: str = "") -> str | None:
+        """Name of the fastest other contender whose name begins with `prefix`, if there is one."""
+        peers = [n for n in self.names[1:] if n.startswith(prefix)]
+        return min(peers, key=self.median) if peers else None
 
     def verdict(self, other: str) -> str:
         """In words; none where the noise exceeds the effect."""
         ratio, low, high = self.ratio(other)
+        if self.rounds < FEWEST:
+            return f"no verdict: {self.rounds} rounds, fewer than {FEWEST}"
         if low <= 1 <= high:
             return "no verdict: the noise exceeds the difference"
         return f"{ratio:.2f}x faster" if ratio > 1 else f"{1 / ratio:.2f}x slower"
 
+    def share_of_peak(self, name: str) -> float | None:
+        """Operations of a step per second, of the peak measured in the same seconds."""
+        flops = self.facts.get("flops")
+        if not flops or self.rates is None:
+            return None
+        return float(flops / self.median(name) / self.rates.peak / 1e9)
+
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: medians, quartiles and ratios."""
+        """For JSON: the samples, and what follows from them."""
         rows: dict[str, Any] = {}
         for name in self.names:
-            low, high = self.spread(name)
-            rows[name] = {"median_s": self.median(name), "quartiles_s": [low, high]}
+            rows[name] = {"median_s": self.median(name), "quartiles_s": list(self.spread(name))}
             if name != self.names[0]:
                 rows[name]["ratio"], *rows[name]["ratio_95"] = self.ratio(name)
+                rows[name]["verdict"] = self.verdict(name)
+            rows[name]["samples_s"] = [float(f"{s:.5g}") for s in self.seconds[name]]
         return {
             "case": self.case,
             "threads": self.threads,
-            "rounds": len(self.seconds[self.names[0]]),
+            "rounds": self.rounds,
             "disagreement": self.disagreement,
             "contenders": rows,
+            "left_out": self.left_out,
+            "rates": None if self.rates is None else self.rates.as_dict(),
+            "facts": self.facts,
         }
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Race:
+        """Read what `as_dict` gives."""
+        rows = record["contenders"]
+        return cls(
+            case=record["case"],
+            names=tuple(rows),
+            seconds={name: np.asarray(row["samples_s"], float) for name, row in rows.items()},
+            disagreement=record["disagreement"],
+            threads=record["threads"],
+            rates=Rates.from_dict(record["rates"]) if record["rates"] else None,
+            left_out=dict(record["left_out"]),
+            facts=dict(record["facts"]),
+        )
 
-def _disagreement(outputs: dict[str, dict[str, list[float]]], tolerance: float, case: str) -> float:
-    """Largest relative difference of any output from the first contender's."""
-    first, *others = outputs
+
+_Outputs = dict[str, list[float]]
+
+
+def disagreement(ours: _Outputs, theirs: _Outputs, tolerance: float) -> tuple[float, str]:
+    """Largest difference of any output, relative to its largest value, and what is wrong if so.
+
+    How weights change may differ by ten times the tolerance: where a rounding turns a ReLU or the
+    winner of a pooling, gradients jump.
+    """
+    if ours.keys() != theirs.keys():
+        name = next(iter(ours.keys() ^ theirs.keys()))
+        return float("nan"), f"different outputs: {name!r} is of one of them only"
     worst = 0.0
-    for other in others:
-        if outputs[other].keys() != outputs[first].keys():
-            known = did_you_mean(next(iter(outputs[other])), outputs[first])
-            raise ValueError(f"race {case!r}: {other} and {first} give different outputs{known}")
-        for name, values in outputs[first].items():
-            a, b = np.asarray(values), np.asarray(outputs[other][name])
-            difference = float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(a))), 1e-30))
-            if not difference <= tolerance:
-                raise ArithmeticError(
-                    f"race {case!r} is off: {name} of {other} differs from {first} by "
-                    f"{difference:.2e}, tolerance {tolerance:.0e}"
-                )
-            worst = max(worst, difference)
-    return worst
+    for name, values in ours.items():
+        a, b = np.asarray(values, float), np.asarray(theirs[name], float)
+        if a.shape != b.shape:
+            return float("nan"), f"different outputs: {name} has {b.size} values, not {a.size}"
+        difference = float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(a))), 1e-30))
+        allowed = tolerance * (10 if name.startswith("change") else 1)
+        if not difference <= allowed:
+            return difference, f"{name} differs by {difference:.2e}, tolerance {allowed:.0e}"
+        worst = max(worst, difference)
+    return worst, ""
+
+
+class _Field:
+    """Those who are still in a race, and why the others are not."""
+
+    def __init__(self, contenders: Sequence[Contender]) -> None:
+        self.contenders = {c.name: c for c in contenders}
+        self.workers: dict[str, Worker] = {}
+        self.left_out: dict[str, str] = {}
+
+    def attempt(self, name: str, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Result of an action for a contender; None where it fails and is optional."""
+        try:
+            return action(*arguments)
+        except (ContenderError, ArithmeticError) as error:
+            if not self.contenders[name].optional:
+                raise
+            self.workers.pop(name, None)
+            self.left_out[name] = str(error)
+            return None
+
+
+def _steps_per_sample(worker: Worker, sample_seconds: float) -> int:
+    """Warm up, and find how many steps a sample has: one where a step takes longer than that."""
+    once = worker.seconds(1)
+    if once < sample_seconds:
+        worker.seconds(3)
+        once = worker.seconds(3) / 3
+    return max(1, min(100_000, round(sample_seconds / max(once, 1e-9))))
 
 
 def race(
     case: str,
     contenders: Sequence[Contender],
     *,
-    rounds: int = 20,
+    rounds: int = 21,
     sample_seconds: float = 0.05,
-    threads: int = 1,
+    threads: int | None = None,
+    isa: str | None = None,
     tolerance: float = 1e-3,
+    time_limit: float | None = None,
+    timeout: float = 600.0,
+    crew: Crew | None = None,
 ) -> Race:
     """Race contenders against each other in one run.
 
     Each has a process of its own with the same number of threads. Outputs are compared first; then
     every contender warms up; then each round takes one sample of every contender, in an order that
-    turns from round to round, after a pause in which the others' threads come to rest.
+    turns from round to round, after a pause in which the others' threads come to rest. Between the
+    rounds the peak of the machine, its copy bandwidth and its clock are measured.
 
     Parameters
     ----------
     case : str
         What is raced, for reports.
     contenders : sequence of Contender
-        The first is the one that ratios are about.
+        The first is the one that ratios are about. One of the others that is optional may fail or
+        disagree: it is left out then, and the result says why.
     rounds : int
+        At least 1; there is no verdict from fewer than five.
     sample_seconds : float
-        About how long one sample lasts.
-    threads : int
+        About how long one sample lasts; one step at least.
+    threads : int, optional
+        Of each contender; by default all processors that this process may use.
+    isa : str, optional
+        Instruction set that everybody is held to, see `convkit.bench.machine`.
     tolerance : float
-        On the relative difference of the outputs.
+        On the difference of the outputs, relative to the largest value of each; for outputs whose
+        name begins with "change" ten times that.
+    time_limit : float, optional
+        Seconds after which no further round begins, once there are five.
+    timeout : float
+        Seconds that one answer of a contender may take.
+    crew : Crew, optional
+        Processes to use and to keep; it decides on threads, ISA and timeout then.
 
     Returns
     -------
@@ -216,28 +257,82 @@ def race(
     ArithmeticError
         If the outputs differ: there is nothing to time then.
     RuntimeError
-        If a contender fails; the message has its name and error.
+        If a contender fails, ends or hangs; the message has its name and the reason.
+    ValueError
+        If there is no contender, two have one name, or a number is out of range.
     """
-    workers: list[_Worker] = []
-    try:
-        for contender in contenders:
-            workers.append(_Worker(contender, threads))
-        outputs = {w.name: w.ask(do="outputs")["outputs"] for w in workers}
-        disagreement = _disagreement(outputs, tolerance, case)
-        steps = {}
-        for w in workers:
-            w.seconds(3)
-            once = w.seconds(3) / 3
-            steps[w.name] = max(1, min(100_000, round(sample_seconds / once)))
-        seconds: dict[str, list[float]] = {w.name: [] for w in workers}
-        for n in range(rounds):
-            turn = n % len(workers)
-            for w in (*workers[turn:], *workers[:turn]):
-                time.sleep(0.005)
-                w.seconds(1)
-                seconds[w.name].append(w.seconds(steps[w.name]) / steps[w.name])
-    finally:
-        for w in workers:
-            w.close()
-    arrays = {name: np.asarray(values) for name, values in seconds.items()}
-    return Race(case, tuple(c.name for c in contenders), arrays, disagreement, threads)
+    names = [c.name for c in contenders]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"race {case!r} needs contenders with different names, got {names}")
+    if rounds < 1:
+        raise ValueError(f"race {case!r}: rounds must be at least 1, got {rounds}")
+    if crew is None:
+        with Crew(threads, isa, timeout) as own:
+            return _race(case, contenders, rounds, sample_seconds, tolerance, time_limit, own)
+    return _race(case, contenders, rounds, sample_seconds, tolerance, time_limit, crew)
+
+
+def _race(
+    case: str,
+    contenders: Sequence[Contender],
+    rounds: int,
+    sample_seconds: float,
+    tolerance: float,
+    time_limit: float | None,
+    crew: Crew,
+) -> Race:
+    first = contenders[0].name
+    field_ = _Field(contenders)
+    crew.rest({c.name for c in contenders})
+    outputs: dict[str, _Outputs] = {}
+    worst, steps = 0.0, {}
+
+    def begin(contender: Contender) -> None:
+        nonlocal worst
+        name = contender.name
+        worker = crew.load(contender)
+        found = worker.call("outputs")[0]
+        if name != first:
+            difference, wrong = disagreement(outputs[first], found, tolerance)
+            if wrong:
+                raise ArithmeticError(f"race {case!r}: {name} disagrees with {first}: {wrong}")
+            worst = max(worst, difference)
+        outputs[name], field_.workers[name] = found, worker
+
+    for contender in contenders:
+        field_.attempt(contender.name, begin, contender)
+    for name, worker in list(field_.workers.items()):
+        steps[name] = field_.attempt(name, _steps_per_sample, worker, sample_seconds)
+    yardstick = crew.yardstick()
+    yardstick.call("restart")
+    seconds: dict[str, list[float]] = {name: [] for name in field_.workers}
+    start = time.perf_counter()
+    for n in range(rounds):
+        if time_limit is not None and n >= FEWEST and time.perf_counter() - start > time_limit:
+            break
+        # Copying takes a tenth of a second; a third of the rounds give samples enough.
+        yardstick.call("sample", copy=n % 3 == 0)
+        turn = n % len(field_.workers)
+        order = list(field_.workers)
+        for name in (*order[turn:], *order[:turn]):
+            time.sleep(_REST)
+            worker = field_.workers[name]
+            seconds[name].append(field_.attempt(name, _sample, worker, steps[name]))
+    timed = [name for name in seconds if name in field_.workers]
+    return Race(
+        case,
+        tuple(timed),
+        {name: np.asarray(seconds[name]) for name in timed},
+        worst,
+        crew.threads,
+        crew.rates(),
+        field_.left_out,
+        field_.workers[first].facts(),
+    )
+
+
+def _sample(worker: Worker, steps: int) -> float:
+    """Seconds of a step; the first one after a pause finds cold caches and does not count."""
+    if steps > 1:
+        worker.seconds(1)
+    return worker.seconds(steps) / steps
