@@ -44,6 +44,7 @@ class Peer:
     quick: bool = True
 
 
+_FACTORIES = "convkit.bench.peers."
 _TORCH, _FUSED = "torch_models:Steps", {"fused": True}
 _LAST = {"fused": True, "channels_last": True}
 PEERS = {
@@ -135,7 +136,7 @@ def contenders(case: Case, *, quick: bool, only: Sequence[str] = ()) -> list[Con
             package = {"sklearn": "scikit-learn"}.get(peer.requires, peer.requires)
             raise missing_extra(package, "bench", f"racing against {library}")
         arguments = {**case.arguments, **peer.arguments}
-        factory = f"convkit.bench.peers.{peer.factory}"
+        factory = _FACTORIES + peer.factory
         title = name.replace(" layer", "")
         found.append(Contender(title, factory, arguments, optional=name != first))
     return found
@@ -176,7 +177,7 @@ def _inference(case: Case, peers: tuple[str, ...], target: float) -> Case:
 
 
 def models(quick: bool) -> list[Case]:
-    """Whole training steps, and inference of one image. --quick has smaller batches of the large."""
+    """Whole training steps, and inference of one image; --quick has smaller large batches."""
     alexnet, vgg = (4, 1) if quick else (32, 8)
     peers = ("convkit", _EAGER, _CHANNELS_LAST, _COMPILED)
     return [
@@ -224,9 +225,10 @@ def scaling(quick: bool) -> list[Case]:
     for n in (1, 16, 256) if quick else (1, 4, 16, 64, 256, 1024):
         found.append(_lenet(n, None, labels={"axis": "batch of lenet5", "value": n}))
     for n in (28, 56, 112) if quick else (28, 56, 112, 224):
+        labels = {"axis": "side of lenet5's image", "value": n}
         case = _case(
             f"lenet5 of {n} x {n}, batch 16", IMAGES, network="lenet5", batch=16, samples=64,
-            options={"input_shape": [n, n, 1]}, labels={"axis": "side of lenet5's image", "value": n},
+            options={"input_shape": [n, n, 1]}, labels=labels,
         )  # fmt: skip
         found.append(case)
     for n in (64, 256, 1024) if quick else (64, 128, 256, 512, 1024, 2048):
@@ -255,21 +257,17 @@ def threads(quick: bool, most: int) -> list[Case]:
 
 def memory(quick: bool) -> list[Case]:
     """Whose peak is measured: small networks for what a library itself takes, and large ones."""
-    peers = ("convkit", _FUSED_EAGER, _CHANNELS_LAST)
+    images, flat = ("convkit", _FUSED_EAGER, _CHANNELS_LAST), ("convkit", _FUSED_EAGER)
     alexnet, vgg = (2, 1) if quick else (32, 8)
     bases = [
-        _lenet(128),
-        _mlp((784, 512, 512, 10), 128, peers=("convkit", _FUSED_EAGER, "numpy", "scikit-learn")),
-        rnn(quick)[3],
-        _large("alexnet", alexnet, 1.5),
-        _large("vgg16", vgg, 1.2),
-        _inference(_large("alexnet", 1, 1.5), peers, 1.5),
+        (_lenet(128), images),
+        (_mlp((784, 512, 512, 10), 128), (*flat, "numpy", "scikit-learn")),
+        (rnn(quick)[3], flat),
+        (_large("alexnet", alexnet, 1.5), images),
+        (_large("vgg16", vgg, 1.2, long=True), images),
+        (_inference(_large("alexnet", 1, 1.5), images, 1.5), images),
     ]
-    images = (0, 3, 4, 5)
-    return [
-        Case(base.name, base.arguments, peers if i in images else base.peers[:4])
-        for i, base in enumerate(bases)
-    ]
+    return [Case(base.name, base.arguments, peers, long=base.long) for base, peers in bases]
 
 
 # soumith/convnet-benchmarks: its five layers, L1 to L5, each at batch 128.
@@ -315,7 +313,5 @@ def layers(quick: bool, batch: int | None = None) -> list[Case]:
             labels = {"layer": title, "pass": which}
             case = {"layer": asdict(LayerPass(which, **given))}
             racing = peers[:1] if which == "update" else peers
-            found.append(
-                Case(f"{title}, {which}", case, ("convkit layer", *racing), labels=labels)
-            )
+            found.append(Case(f"{title}, {which}", case, ("convkit layer", *racing), labels=labels))
     return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
-from convkit.bench.race import FEWEST, paired_ratio
+from convkit.bench.racing import FEWEST, paired_ratio
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Row, Spec
 from convkit.testing.calls import Call
@@ -252,7 +252,7 @@ def time_rows(
 
 
 HEADER = """\
-| case | pass | kernel | median us (quartiles) | rate | of peak | first is faster by (95 %) | error |
+| case | pass | kernel | median us (quartiles) | rate | of peak | first leads by (95 %) | error |
 |---|---|---|---|---|---|---|---|"""
 
 

@@ -126,7 +126,7 @@ class Yardstick:
         self._samples = {"peak_gflops": [], "copy_gbs": [], "clock_ghz": []}
 
     def sample(self, seconds: float = 0.02, copy: bool = True) -> None:
-        """Take one sample of each rate; without `copy`, not of that, which takes a tenth of a second.
+        """Take one sample of each rate; copying takes a tenth of a second, so it may be left out.
 
         Parameters
         ----------
@@ -254,7 +254,9 @@ def child_environment(threads: int, isa: str | None = None) -> dict[str, str]:
     """
     cpus = _core.usable_cpus()
     if not 1 <= threads <= cpus:
-        raise ValueError(f"threads must be from 1 to {cpus}, which this process may use; got {threads}")
+        raise ValueError(
+            f"threads must be from 1 to {cpus}, which this process may use; got {threads}"
+        )
     environment = {k: v for k, v in os.environ.items() if k not in BLAS_VARIABLES}
     environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     if isa is not None:

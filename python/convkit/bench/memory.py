@@ -16,19 +16,19 @@ from typing import Any
 
 from convkit.bench.cases import Case, contenders
 from convkit.bench.footprint import check_wheel, import_times, wheel_parts
-from convkit.bench.process import Contender, ContenderError, Crew
-from convkit.bench.race import disagreement
+from convkit.bench.process import ContenderError, Crew
+from convkit.bench.racing import disagreement
 
 __all__ = ["NOTES", "allocation_counter", "run_memory", "steps_in_this_process"]
 
 NOTES = """\
-Each contender in a fresh process, its outputs compared in another one before. The peak is that of \
-the whole process, the interpreter and the library's code included, from just before its first step \
-(VmHWM of /proc/self/status) over four steps: forward, loss, backward and update with dropout, or \
-inference. Allocations are calls of malloc and its kin a step, counted by a library that the dynamic \
-linker puts before the C library's own (Python's small objects come from an allocator of its own and \
-do not count); page faults are those without a read, one for each page that a process touches for \
-the first time. Both are medians of the last three steps."""
+Each contender in a fresh process; those whose outputs differ are left out. The peak is that of \
+the whole process, the interpreter and the library's code included, from just before its first \
+step (VmHWM of /proc/self/status) over four steps: forward, loss, backward and update with \
+dropout, or inference. Allocations are calls of malloc and its kin a step, counted by a library \
+that the dynamic linker puts before the C library's own (Python's small objects come from an \
+allocator of its own and do not count); page faults are those without a read, one for each page \
+that a process touches for the first time. Both are medians of the last three steps."""
 
 # Counts, and passes on to the C library.
 _COUNTER = r"""
@@ -108,25 +108,29 @@ def steps_in_this_process(contender: Any, steps: int = 4) -> dict[str, Any]:
     }
 
 
-def _compared(case: str, racing: Sequence[Contender], crew: Crew) -> tuple[float, dict[str, str]]:
-    """Disagreement of the outputs, each from a process of its own; who failed, and why."""
-    first = racing[0].name
-    outputs: dict[str, Any] = {}
+def _measured(case: Case, options: Any, library: str | None) -> dict[str, Any]:
+    """Each contender of a case in a fresh process, which is measured first and compared then."""
+    racing = contenders(case, quick=options.quick, only=options.peers)
+    found: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    ours: dict[str, list[float]] = {}
     worst = 0.0
     for contender in racing:
         try:
-            outputs[contender.name], _ = crew.load(contender).call("outputs")
-            difference, wrong = disagreement(outputs[first], outputs[contender.name], 1e-3)
+            with Crew(options.most_threads, options.isa, options.timeout, library) as crew:
+                memory = crew.load(contender).memory()
+                outputs, _ = crew.load(contender).call("outputs")  # of one made anew
+            ours = ours or outputs
+            difference, wrong = disagreement(ours, outputs, 1e-3)
             if wrong:
-                raise ArithmeticError(f"{case!r}: {contender.name} disagrees with {first}: {wrong}")
+                raise ArithmeticError(f"{contender.name} disagrees with {racing[0].name}: {wrong}")
             worst = max(worst, difference)
+            found[contender.name] = memory
         except (ArithmeticError, ContenderError) as error:
             if not contender.optional:
                 raise
             left_out[contender.name] = str(error)
-        crew.rest(set())
-    return worst, left_out
+    return {"contenders": found, "left_out": left_out, "disagreement": worst}
 
 
 def run_memory(
@@ -135,24 +139,18 @@ def run_memory(
     """Measure the cases of the suite "memory" into a report, then what importing costs."""
     if options.wheel is not None:
         check_wheel(options.wheel)
-    crew_of = (options.most_threads, options.isa, options.timeout)
-    with allocation_counter() as library, Crew(*crew_of) as crew:
+    with (
+        allocation_counter() as library,
+        Crew(options.most_threads, options.isa, options.timeout) as crew,
+    ):
         yardstick = crew.yardstick()
         for _ in range(3):
             yardstick.call("sample")
         report.machine = crew.machine(crew.rates())
         for case in chosen:
             start = time.perf_counter()
-            racing = contenders(case, quick=options.quick, only=options.peers)
             try:
-                worst, left_out = _compared(case.name, racing, crew)
-                found = {}
-                for contender in racing:
-                    if contender.name in left_out:
-                        continue
-                    with Crew(*crew_of, preload=library) as fresh:
-                        found[contender.name] = fresh.load(contender).memory()
-                memory = {"contenders": found, "left_out": left_out, "disagreement": worst}
+                memory = _measured(case, options, library)
                 entry = {"name": case.name, "target": None, "labels": {}, "memory": memory}
                 report.cases.append(entry)
             except (ArithmeticError, ContenderError) as error:

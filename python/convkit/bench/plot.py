@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convkit.bench.race import FEWEST, Race
+from convkit.bench.racing import FEWEST, Race
 
 __all__ = ["draw"]
 
@@ -62,10 +62,12 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.grid(axis="x", linewidth=0.3)
         axes.set_xlabel(
-            "times faster than the best peer: median, 95 % interval; | is the target; grey: no verdict"
+            "times faster than the best peer: median, 95 % interval; | target; grey: no verdict"
         )
         machine = record["machine"]
-        where = f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}" if machine else ""
+        where = (
+            f"{machine['cpu']}, {machine['threads']} threads, {machine['isa']}" if machine else ""
+        )
         axes.set_title(f"{record['title']}: {where}", fontsize=9, loc="left")
         metadata = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, dpi=150, metadata=metadata)

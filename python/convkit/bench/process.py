@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +60,7 @@ class Worker:
     def __init__(self, name: str, environment: dict[str, str], timeout: float) -> None:
         self.name = name
         self.timeout = timeout
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "convkit.bench.worker"],
             stdin=subprocess.PIPE,

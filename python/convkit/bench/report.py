@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convkit.bench.machine import Machine
-from convkit.bench.race import Race
+from convkit.bench.racing import Race
 from convkit.bench.tables import Table, tables
 from convkit.errors import missing_extra
 
@@ -61,13 +60,12 @@ class Report:
         cls, suite: str, title: str, notes: str, options: Any, unset: Sequence[str]
     ) -> Report:
         """An empty report."""
-        report = cls(suite, title, notes, dataclasses.asdict(options))
+        given = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options).items()}
+        report = cls(suite, title, notes, given)
         report.unset = list(unset)
         return report
 
-    def add(
-        self, name: str, race: Race, target: float | None, labels: Mapping[str, Any]
-    ) -> None:
+    def add(self, name: str, race: Race, target: float | None, labels: Mapping[str, Any]) -> None:
         """Append a race."""
         entry = {"name": name, "target": target, "labels": dict(labels), "race": race.as_dict()}
         self.cases.append(entry)
@@ -125,6 +123,11 @@ class Report:
     def _lines(self) -> list[str]:
         """What is to be said beside the tables."""
         lines = []
+        if self.machine is not None and self.machine.load > self.machine.cpus / 2:
+            lines.append(
+                f"The machine was busy with other work (load {self.machine.load:.1f} on "
+                f"{self.machine.cpus} cpus): threads that wait for each other suffer most."
+            )
         if self.unset:
             lines.append(
                 f"Unset in every contender: {', '.join(self.unset)}, which would hold OpenBLAS to "
@@ -229,5 +232,3 @@ def check_outputs(
             raise ValueError(f"a plot is one of {', '.join(PLOT_FORMATS)}, got {plot_file}")
         if find_spec("matplotlib") is None:
             raise missing_extra("matplotlib", "plot", "drawing a plot of a suite")
-
-

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convkit import _core
 from convkit.bench import cases as known
@@ -15,7 +14,7 @@ from convkit.bench.machine import Rates, child_environment, unset_variables
 from convkit.bench.memory import NOTES as MEMORY_NOTES
 from convkit.bench.memory import run_memory
 from convkit.bench.process import ContenderError, Crew
-from convkit.bench.race import Race, race
+from convkit.bench.racing import Race, race
 from convkit.bench.report import Report, check_outputs
 from convkit.errors import did_you_mean
 
@@ -69,16 +68,16 @@ _COMMON = """\
 Contenders run in processes of their own with the same number of threads. Their outputs were \
 compared before anything was timed; then they took turns, sample by sample, the order turning from \
 round to round. A ratio is that of the medians, with the 95 % interval of a bootstrap over the \
-rounds; there is no verdict where it includes 1 or has fewer than five rounds. Peak, copy bandwidth \
-and clock were measured between the rounds, on the same threads, and shares of the peak are of the \
-median in the same seconds."""
+rounds; there is no verdict where it includes 1 or has fewer than five rounds. Peak, copy \
+bandwidth and clock were measured between the rounds, on the same threads, and shares of the peak \
+are of the median in the same seconds."""
 _STEPS = """\
-A step is forward, loss, backward and update on float32 data. Everybody starts from the same weights \
-and walks through the same arrays; compared were the outputs, the losses of the first steps and the \
-norm of the change of every weight. Dropout (AlexNet, VGG16) is off in what is compared, as no two \
-libraries draw the same masks, and on in what is timed. convkit runs its public `fit` without \
-shuffling, PyTorch the usual loop over slices of a tensor. Operations are those of direct \
-convolutions and of products of matrices."""
+A step is forward, loss, backward and update on float32 data. Everybody starts from the same \
+weights and walks through the same arrays; compared were the outputs, the losses of the first \
+steps and the norm of the change of every weight. Dropout (AlexNet, VGG16) is off in what is \
+compared, as no two libraries draw the same masks, and on in what is timed. convkit runs its \
+public `fit` without shuffling, PyTorch the usual loop over slices of a tensor. Operations are \
+those of direct convolutions and of products of matrices."""
 
 SUITES = {
     "models": Suite(
@@ -90,12 +89,12 @@ SUITES = {
     "layers": Suite(
         "Layers, pass by pass",
         lambda o: known.layers(o.quick, o.batch), 0.1, 10.0,
-        "A pass of a layer as a training step runs it: the kernel that convkit chooses, through its "
-        "executor; one operator of PyTorch, which allocates its outputs in each step. An update is "
-        "SGD with momentum 0.9, fused. GFLOP/s count the operations of direct convolution; the "
-        "bound is the larger of operations over peak and bytes over copy bandwidth, each operand "
-        "moved once (what is in a cache can be faster). classic.L1 to L5 are the layers of "
-        "soumith/convnet-benchmarks.",
+        "A pass of a layer as a training step runs it: the kernel that convkit chooses, through "
+        "its executor; one operator of PyTorch, which allocates its outputs in each step. An "
+        "update is SGD with momentum 0.9, fused. GFLOP/s count the operations of direct "
+        "convolution; the bound is the larger of operations over peak and bytes over copy "
+        "bandwidth, each operand moved once (what is in a cache can be faster). classic.L1 to L5 "
+        "are the layers of soumith/convnet-benchmarks.",
     ),
     "rnn": Suite("Recurrent networks", lambda o: known.rnn(o.quick), 0.15, 60.0, _STEPS),
     "small": Suite(

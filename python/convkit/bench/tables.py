@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convkit.bench.race import Race
+from convkit.bench.racing import Race
 
 __all__ = ["Table", "tables"]
+
+
+_Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class Table:
     """
 
     title: str
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    header: _Row
+    rows: list[_Row]
 
     def markdown(self) -> str:
         """As Markdown, without the title."""
@@ -110,7 +114,7 @@ def _summary(entries: Sequence[_Entry]) -> list[Table]:
         "case", "convkit, median ms (quartiles)", "of peak", "best peer",
         "its median ms (quartiles)", "ratio (95 %)", "target", "verdict", "peak GFLOP/s (range)",
     )  # fmt: skip
-    rows = []
+    rows: list[_Row] = []
     for case, r in entries:
         ours, peer = r.names[0], r.best_peer()
         theirs = ("-", "-") if peer is None else (peer, _spread(r, peer))
@@ -129,7 +133,7 @@ def _contenders(entries: Sequence[_Entry]) -> Table:
         "case", "contender", "median ms", "times convkit (95 %)", "of peak",
         "outputs differ by", "rounds",
     )  # fmt: skip
-    rows = []
+    rows: list[_Row] = []
     for _, r in entries:
         for name in r.names:
             ratio = "1" if name == r.names[0] else _ratio(r, name)[0]
@@ -145,7 +149,7 @@ def _layers(entries: Sequence[_Entry]) -> list[Table]:
         "layer", "pass", "kernel", "median ms", "GFLOP/s", "of peak", "bound ms", "of bound",
         "best peer", "its GFLOP/s", "ratio (95 %)", "verdict",
     )  # fmt: skip
-    rows = []
+    rows: list[_Row] = []
     for case, r in entries:
         ours, peer, labels = r.names[0], r.best_peer(), case["labels"]
         t, flops = r.median(ours), r.facts["flops"]
@@ -159,7 +163,10 @@ def _layers(entries: Sequence[_Entry]) -> list[Table]:
                 f"{_time(bound)} {which}", _percent(bound / t), peer or "-", rate, ratio, verdict,
             )
         )  # fmt: skip
-    return [Table("Layers; the bound is of compute (c) or memory (m)", header, rows), _contenders(entries)]
+    return [
+        Table("Layers; the bound is of compute (c) or memory (m)", header, rows),
+        _contenders(entries),
+    ]
 
 
 def _bound(r: Race) -> tuple[float, str]:
@@ -174,7 +181,7 @@ def _small(entries: Sequence[_Entry]) -> list[Table]:
     """Microseconds of a step, a column for each contender."""
     names = list(dict.fromkeys(name for _, r in entries for name in r.names))
     header = ("case", *(f"{name}, us" for name in names), "ratio to the best peer (95 %)")
-    rows = []
+    rows: list[_Row] = []
     for _, r in entries:
         cells = (f"{r.median(n) * 1e6:.0f}" if n in r.names else "-" for n in names)
         rows.append((r.case, *cells, _ratio(r, r.best_peer())[0]))
@@ -187,7 +194,7 @@ def _threads(entries: Sequence[_Entry]) -> list[Table]:
         "its speed-up", "ratio (95 %)", "verdict", "peak GFLOP/s (range)",
     )  # fmt: skip
     single = {case["labels"]["case"]: r for case, r in entries if case["labels"]["threads"] == 1}
-    rows = []
+    rows: list[_Row] = []
     for case, r in sorted(entries, key=lambda e: _first(entries, e[0]["labels"]["case"])):
         labels, peer = case["labels"], r.best_peer()
         base = single.get(labels["case"])
@@ -217,25 +224,19 @@ def _scaling(entries: Sequence[_Entry]) -> list[Table]:
         "axis", "value", "convkit, ms a step", "us a sample", "exponent", "of peak", "best peer",
         "its ms a step", "its exponent", "ratio (95 %)",
     )  # fmt: skip
-    rows = []
+    rows: list[_Row] = []
     last: dict[str, tuple[int, Race]] = {}
     for case, r in entries:
         axis, value = case["labels"]["axis"], case["labels"]["value"]
         ours, peer = r.names[0], r.best_peer()
-        before = last.get(axis)
-
-        def exponent(name: str | None, r: Race = r, value: int = value, before: Any = before) -> str:
-            if before is None or name is None or name not in before[1].names:
-                return "-"
-            grown = r.median(name) / before[1].median(name)
-            return f"{math.log(grown) / math.log(value / before[0]):.2f}"
+        grown = functools.partial(_exponent, last.get(axis), (value, r))
 
         theirs = ("-", "-") if peer is None else (peer, _time(r.median(peer)))
         samples = r.facts.get("samples", 1)
         rows.append(
             (
                 axis, str(value), _time(r.median(ours)), f"{r.median(ours) * 1e6 / samples:.1f}",
-                exponent(ours), _percent(r.share_of_peak(ours)), *theirs, exponent(peer),
+                grown(ours), _percent(r.share_of_peak(ours)), *theirs, grown(peer),
                 _ratio(r, peer)[0],
             )
         )  # fmt: skip
@@ -243,16 +244,24 @@ def _scaling(entries: Sequence[_Entry]) -> list[Table]:
     return [Table("How cost grows", header, rows), _contenders(entries)]
 
 
+def _exponent(before: tuple[int, Race] | None, now: tuple[int, Race], name: str | None) -> str:
+    """The b of ``time = a value^b`` through two points."""
+    if before is None or name is None or name not in before[1].names:
+        return "-"
+    grown = now[1].median(name) / before[1].median(name)
+    return f"{math.log(grown) / math.log(now[0] / before[0]):.2f}"
+
+
 def _memory(record: Mapping[str, Any]) -> list[Table]:
     header = (
         "case", "contender", "peak MB", "of the least of the others", "before the first step, MB",
         "allocations a step", "page faults a step",
     )  # fmt: skip
-    rows = []
+    rows: list[_Row] = []
     for case in record["cases"]:
         found = case["memory"]["contenders"]
-        first, *others = found
-        least = min((found[name]["peak_mb"] for name in others), default=math.nan)
+        peaks = [m["peak_mb"] for m in found.values()]
+        least = min(peaks[1:], default=math.nan)
         for name, m in found.items():
             count = m["allocations_per_step"]
             rows.append(
@@ -266,16 +275,19 @@ def _memory(record: Mapping[str, Any]) -> list[Table]:
     made = [Table("Peak memory of a process, and allocations", header, rows)]
     extra = record["extra"]
     if "import" in extra:
-        header = ("a fresh interpreter that imports", "ms (quartiles)", "more than", "by ms")
         rows = []
         for name, e in extra["import"].items():
             low, high = (1e3 * q for q in e["quartiles_s"])
             more = f"{e['more_s'] * 1e3:.1f}" if e["more_than"] else "-"
             cell = f"{e['median_s'] * 1e3:.1f} ({low:.1f}-{high:.1f})"
             rows.append((name, cell, e["more_than"] or "-", more))
-        made.append(Table("What importing costs", header, rows))
+        columns = ("a fresh interpreter that imports", "ms (quartiles)", "more than", "by ms")
+        made.append(Table("What importing costs", columns, rows))
     if "wheel" in extra:
-        rows = [(w["part"], f"{w['packed'] / 1e3:.0f}", f"{w['plain'] / 1e3:.0f}") for w in extra["wheel"]]
+        rows = [
+            (w["part"], *(f"{w[size] / 1e3:.0f}" for size in ("packed", "plain")))
+            for w in extra["wheel"]
+        ]
         made.append(Table("The wheel", ("part", "packed kB", "unpacked kB"), rows))
     return made
 

@@ -39,7 +39,12 @@ def add_parser(verbs: Any) -> None:
     )
     add = parser.add_argument
     add("suite", nargs="?", default=None, metavar="SUITE", help="see below")
-    add("--cases", action="append", metavar="TEXT", help="cases whose name contains TEXT; repeatable")
+    add(
+        "--cases",
+        action="append",
+        metavar="TEXT",
+        help="cases whose name contains TEXT; repeatable",
+    )
     add("--peers", action="append", metavar="TEXT", help="contenders whose name contains TEXT")
     add("--quick", action="store_true", help="fewer, smaller and shorter: under two minutes")
     add("--rounds", type=int, metavar="N", help="samples of each contender")

@@ -1,4 +1,4 @@
-"""Whole steps by PyTorch on the CPU: eager or compiled, with the layout and optimizer that suit it."""
+"""Whole steps by PyTorch on the CPU: eager or compiled, in either layout of images."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ class Steps:
         self.model: Any = self.workload.model()
         x, y = self.workload.data(self.model)
         image = x.ndim == 4
-        self.network: Any = twin(self.model)
+        network: Any = twin(self.model)
         self.x = images(x) if image else torch.from_numpy(x)
         self.y = torch.from_numpy(y)
         if channels_last:
-            self.network = self.network.to(memory_format=torch.channels_last)
+            network = network.to(memory_format=torch.channels_last)
         elif image:
             self.x = self.x.contiguous()
-        criterion, network = nn.CrossEntropyLoss(), self.network
+        criterion = nn.CrossEntropyLoss()
 
         def loss(x: Any, y: Any) -> Any:
             logits = network(x)
             return criterion(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))
 
-        self.loss, self.predict = loss, network
+        self.network, self.loss, self.predict = network, loss, network
         if compiled:
             torch._dynamo.reset()
             self.loss = torch.compile(loss, dynamic=False)

@@ -25,19 +25,11 @@ class _Outputs:
         return y if self.sequences else y[:, -1]
 
 
-class _RNN(_Outputs, nn.RNN):
-    pass
-
-
-class _LSTM(_Outputs, nn.LSTM):
-    pass
-
-
-class _GRU(_Outputs, nn.GRU):
-    pass
-
-
-KINDS: dict[type, Any] = {layers.SimpleRNN: _RNN, layers.LSTM: _LSTM, layers.GRU: _GRU}
+KINDS: dict[type, Any] = {
+    layers.SimpleRNN: type("RNN", (_Outputs, nn.RNN), {}),
+    layers.LSTM: type("LSTM", (_Outputs, nn.LSTM), {}),
+    layers.GRU: type("GRU", (_Outputs, nn.GRU), {}),
+}
 
 
 class OneHot(nn.Module):

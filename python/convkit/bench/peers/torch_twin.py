@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import skip_init
 
 from convkit import layers
 from convkit.bench.peers import torch_recurrent
@@ -17,6 +16,8 @@ from convkit.ops.registry import Array
 
 __all__ = ["gradients", "images", "trainable", "twin"]
 
+# The weights are copied in, so that PyTorch need not draw any.
+_without_weights: Any = torch.nn.utils.skip_init
 _ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
@@ -67,7 +68,7 @@ def twin(model: Sequential) -> nn.Sequential:
         elif isinstance(layer, layers.CategoryEncoding):
             made.append(torch_recurrent.OneHot(layer.num_tokens))
         elif isinstance(layer, layers.Reshape):
-            made.append(torch_recurrent.Rows(tuple(call.outputs[0].shape[1:])))
+            made.append(torch_recurrent.Rows(tuple(n or 0 for n in call.outputs[0].shape[1:])))
         elif not isinstance(layer, layers.Activation):
             raise TypeError(f"{layer.title} has no twin in PyTorch")
         function = getattr(layer, "activation", None) or getattr(layer, "function", None)
@@ -91,9 +92,7 @@ def trainable(network: nn.Sequential, model: Sequential) -> list[Array]:
     return _arrays(network, model, lambda p: p.detach().numpy())
 
 
-def _arrays(
-    network: nn.Sequential, model: Sequential, of: Callable[[Any], Array]
-) -> list[Array]:
+def _arrays(network: nn.Sequential, model: Sequential, of: Callable[[Any], Array]) -> list[Array]:
     found: list[Array] = []
     flattened: tuple[int, ...] = ()
     modules = iter(m for m in network if list(m.parameters(recurse=False)))
@@ -142,7 +141,7 @@ def _dense(layer: layers.Dense, flattened: tuple[int, ...]) -> nn.Module:
     if flattened:
         rows = kernel.reshape(*flattened, -1).transpose(2, 0, 1, 3)
         kernel = rows.reshape(kernel.shape)
-    made = skip_init(nn.Linear, kernel.shape[0], layer.units, bias=layer.use_bias)
+    made = _without_weights(nn.Linear, kernel.shape[0], layer.units, bias=layer.use_bias)
     return _set(made, weight=kernel.T, **({"bias": bias[0]} if bias else {}))
 
 
@@ -154,7 +153,7 @@ def _conv2d(layer: layers.Conv2D, shape: Any) -> list[nn.Module]:
     left, right, top, bottom = _padding(layer._params(shape))
     even = left == right and top == bottom
     kernel, *bias = layer.get_weights()
-    made = skip_init(
+    made = _without_weights(
         nn.Conv2d, int(shape[3]), layer.filters, layer.kernel_size, layer.strides,
         (top, left) if even else 0, layer.dilation_rate, layer.groups, layer.use_bias,
     )  # fmt: skip

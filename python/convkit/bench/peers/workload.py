@@ -90,7 +90,7 @@ def without_dropout(model: Any) -> Any:
 
 
 def changes(before: list[Array], after: list[Array]) -> dict[str, list[float]]:
-    """By how much each weight has changed: the norm, which unlike the weight's own tells steps apart.
+    """Norm of the change of each weight: unlike that of the weight it tells steps apart.
 
     Parameters
     ----------
