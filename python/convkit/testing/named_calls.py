@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
+from convkit.testing.conv2d_pool_calls import named_conv2d_pool
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
 from convkit.testing.named_layers import (
@@ -232,6 +233,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "concatenate": _concatenate,
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
+    "conv2d_pool": lambda small: named_conv2d_pool(small, batch_of, FLOPS),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "domain_distance": named_domain_distance,
     "dropout": _dropout,
