@@ -9,6 +9,7 @@
   X(conv2d)          \
   X(pool2d)          \
   X(dense)           \
+  X(dense_update)    \
   X(activation)      \
   X(softmax)         \
   X(batch_norm)      \

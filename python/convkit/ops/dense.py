@@ -18,7 +18,13 @@ from convkit.ops.activation import (
 from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 
-__all__ = ["OP", "dense", "dense_backward_input", "dense_backward_weight"]
+__all__ = [
+    "OP",
+    "dense",
+    "dense_backward_bias",
+    "dense_backward_input",
+    "dense_backward_weight",
+]
 
 
 def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
@@ -35,6 +41,10 @@ def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
 def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | None]:
     rows_dy, rows_x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     return rows_x.T @ rows_dy, None if ctx.out[1] is None else rows_dy.sum(axis=0)
+
+
+def _backward_bias(ctx: Context, dy: Array) -> tuple[Array]:
+    return (dy.reshape(-1, dy.shape[-1]).sum(axis=0),)
 
 
 # The sum of n products, in any order, is within n eps sum|x||w| (Higham 2002, eq. 3.5), with one
@@ -55,6 +65,10 @@ def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]
     return n * (rows_x.T @ rows_dy), n * rows_dy.sum(axis=0)
 
 
+def _backward_bias_bound(ctx: Context, dy: Array) -> tuple[Any]:
+    return (math.prod(dy.shape[:-1]) * np.abs(dy).reshape(-1, dy.shape[-1]).sum(axis=0),)
+
+
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     x, w, b = specs
     assert x is not None and w is not None
@@ -71,6 +85,12 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     if b is not None and b.shape != w.shape[1:]:
         raise ValueError(f"[dense] b has shape {b.shape}, expected {w.shape[1:]} (w is {w.shape})")
     return [Spec((*x.shape[:-1], w.shape[1]), x.dtype)]
+
+
+def _infer_bias(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    (dy,) = specs
+    assert dy is not None
+    return [Spec(dy.shape[-1:], dy.dtype)]
 
 
 def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
@@ -141,6 +161,14 @@ OP = define(
                 _backward_weight,
                 _backward_weight_bound,
                 flops=_flops_weight,
+            ),
+            Pass(
+                "backward_bias",
+                ("dy",),
+                ("db",),
+                _backward_bias,
+                _backward_bias_bound,
+                infer=_infer_bias,
             ),
         ),
         _gradient,
@@ -254,3 +282,29 @@ def dense_backward_weight(
         "dense", "backward_weight", [dya, xa], activation_params(), out=out, kernel=kernel
     )
     return dw, db
+
+
+def dense_backward_bias(dy: ArrayLike, *, kernel: str | None = None) -> Array:
+    """Gradient with respect to the bias alone: the sum of dy over the rows.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., K)
+    kernel : str, optional
+
+    Returns
+    -------
+    ndarray, shape (K,)
+
+    Raises
+    ------
+    TypeError
+        If dy is neither float32 nor float64.
+    ValueError
+        If dy is a single number.
+    """
+    dya = as_operand("dense", "dy", dy)
+    if dya.ndim < 1:
+        raise ValueError("[dense] expected dy (..., K), got a single number")
+    db: Array = apply("dense", "backward_bias", [dya], activation_params(), kernel=kernel)[0]
+    return db

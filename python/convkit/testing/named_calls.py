@@ -32,7 +32,7 @@ from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
 from convkit.testing.transfer_calls import named_domain_distance, named_gradient_scale
 from convkit.testing.transpose_calls import named_transpose
-from convkit.testing.update_calls import update_calls
+from convkit.testing.update_calls import dense_update_calls, update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
@@ -40,6 +40,8 @@ BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 
 # What keeps a NumPy reference well under a second: operations of a convolution, weights of a dense
 # layer, elements of a map.
 FLOPS, WEIGHTS, ELEMENTS = 80_000_000, 1 << 21, 1 << 18
+# Rules that keep up to three numbers of state for each weight leave no room for VGG's first layer.
+UPDATED_LAYERS = tuple(layer for layer in DENSE_LAYERS if layer.c * layer.k < 1 << 26)
 
 
 def batch_of(layer: str) -> int:
@@ -90,7 +92,11 @@ def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
     return found
 
 
-def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
+def dense(
+    layers: Iterable[Dense],
+    small: bool = False,
+    make: Callable[[str, tuple[int, ...], int, int], list[Call]] = calls.dense,
+) -> list[Call]:
     """All passes of fully connected layers."""
     found = []
     for layer in distinct(layers, _shapes):
@@ -99,7 +105,7 @@ def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
             c, k = (c + 1) // 2, (k + 1) // 2
         n = max(32, batch_of(layer.name))
         scaled = "" if c == layer.c else f", scaled to {c} x {k}"
-        found += calls.dense(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
+        found += make(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
     return found
 
 
@@ -233,6 +239,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
+    "dense_update": lambda small: dense(UPDATED_LAYERS, small, dense_update_calls),
     "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,
