@@ -64,6 +64,10 @@ class Convergence(Callback):
         self.patience = whole("Convergence", "patience", patience, least=1)
         self._reset()
 
+    @property
+    def needs_gradients(self) -> bool:
+        return self.on == "gradient"
+
     def _reset(self) -> None:
         self.wait = 0
         self.change: float | None = None
@@ -80,7 +84,7 @@ class Convergence(Callback):
             state[name] for name in ("wait", "change", "previous")
         )
         if self.on == "gradient":
-            self.model.store.gradients[...] = state["gradients"]
+            self.model.store.all_gradients()[...] = state["gradients"]
 
     def _subject(self, logs: Logs) -> Array:
         if self.on == "loss":

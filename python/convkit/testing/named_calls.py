@@ -96,17 +96,19 @@ def dense(
     layers: Iterable[Dense],
     small: bool = False,
     make: Callable[[str, tuple[int, ...], int, int], list[Call]] = calls.dense,
+    weights: int = WEIGHTS,
 ) -> list[Call]:
     """All passes of fully connected layers."""
     found = []
     for layer in distinct(layers, _shapes):
         c, k = layer.c, layer.k
-        while small and c * k > WEIGHTS:
+        while small and c * k > weights:
             c, k = (c + 1) // 2, (k + 1) // 2
         n = max(32, batch_of(layer.name))
         scaled = "" if c == layer.c else f", scaled to {c} x {k}"
         found += make(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
-    return found
+    # Of the gradients of biases some are of one shape.
+    return distinct(found, lambda c: (c.pass_name, c.specs, c.out, tuple(c.params.items())))
 
 
 def _shapes(layer: Any) -> Any:
@@ -239,7 +241,9 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "dense": lambda small: dense(DENSE_LAYERS, small),
-    "dense_update": lambda small: dense(UPDATED_LAYERS, small, dense_update_calls),
+    "dense_update": lambda small: dense(
+        UPDATED_LAYERS, small, dense_update_calls, WEIGHTS // 4
+    ),
     "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,
