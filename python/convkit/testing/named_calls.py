@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
+from convkit.testing.conv2d_pool_calls import named_conv2d_pool
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
 from convkit.testing.named_layers import (
@@ -99,16 +100,19 @@ def dense(
     weights: int = WEIGHTS,
 ) -> list[Call]:
     """All passes of fully connected layers."""
-    found = []
+    found: list[Call] = []
+    seen: set[tuple[int, int]] = set()
     for layer in distinct(layers, _shapes):
         c, k = layer.c, layer.k
         while small and c * k > weights:
             c, k = (c + 1) // 2, (k + 1) // 2
         n = max(32, batch_of(layer.name))
         scaled = "" if c == layer.c else f", scaled to {c} x {k}"
-        found += make(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
-    # Of the gradients of biases some are of one shape.
-    return distinct(found, lambda c: (c.pass_name, c.specs, c.out, tuple(c.params.items())))
+        made = make(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
+        # The gradient of the bias knows nothing of C.
+        found += [m for m in made if m.pass_name != "backward_bias" or (n, layer.k) not in seen]
+        seen.add((n, layer.k))
+    return found
 
 
 def _shapes(layer: Any) -> Any:
@@ -240,6 +244,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "concatenate": _concatenate,
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
+    "conv2d_pool": lambda small: named_conv2d_pool(small, batch_of, FLOPS),
     "dense": lambda small: dense(DENSE_LAYERS, small),
     "dense_update": lambda small: dense(
         UPDATED_LAYERS, small, dense_update_calls, WEIGHTS // 4
