@@ -334,9 +334,10 @@ py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffer
     const py::gil_scoped_release release;
     result = executor.run(request);
   }
-  // The steps before the interruption count, so its exception is handed over rather than thrown.
+  // The steps before the interruption count, so its exception is handed over rather than thrown;
+  // that of a signal which nobody has polled yet, too, or Python would raise it on our return.
   py::object error = py::none();
-  if (PyErr_Occurred()) error = py::error_already_set().value();
+  if (PyErr_Occurred() || PyErr_CheckSignals() != 0) error = py::error_already_set().value();
   static constexpr const char* kStatus[] = {"done", "time_up", "not_finite", "interrupted"};
   return py::make_tuple(result.steps, kStatus[static_cast<int>(result.status)],
                         from_block(result.block), error);
