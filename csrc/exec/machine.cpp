@@ -70,4 +70,16 @@ double copy_bandwidth(int64_t bytes, double seconds) {
   });
 }
 
+double clock_rate(double seconds) {
+  constexpr int64_t kChain = 100000, kLatency = 3;
+  uint64_t product = 3, factor = 0x9E3779B97F4A7C15;
+  asm volatile("" : "+r"(factor));  // not known to the compiler, which would join the steps
+  return best_rate(static_cast<double>(kChain * kLatency), seconds, [&] {
+    for (int64_t i = 0; i < kChain; ++i) {
+      product *= factor;
+      asm volatile("" : "+r"(product));
+    }
+  });
+}
+
 }  // namespace convkit
