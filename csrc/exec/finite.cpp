@@ -9,8 +9,8 @@
 namespace convkit {
 namespace {
 
-// Magnitudes are in the order of their bits, infinity and then NaN above all. Integer arithmetic, so
-// that the compiler may vectorise the reduction.
+// Magnitudes are in the order of their bits, infinity and then NaN above all. Integer arithmetic,
+// so that the compiler may vectorise the reduction.
 template <class T, class Bits>
 bool any_beyond(const std::byte* data, int64_t begin, int64_t end, double limit) {
   constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;

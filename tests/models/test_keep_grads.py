@@ -154,7 +154,9 @@ def test_with_penalties_neither():
 
 
 def test_native_and_eager_have_the_same_bits():
-    assert_same(*(trained(chain, OPTIMIZERS["adam"], False, executor=e) for e in ("native", "eager")))
+    assert_same(
+        *(trained(chain, OPTIMIZERS["adam"], False, executor=e) for e in ("native", "eager"))
+    )
 
 
 def test_the_reference_differs_by_rounding():
@@ -213,7 +215,7 @@ def dead_end(scale):
 def test_numbers_whose_products_overflow_are_refused(executor):
     model, x, y = dead_end(3e37)
     model.executor = executor
-    with pytest.raises(ck.NonFiniteError, match="x has numbers beyond .*keep_grads=True"):
+    with pytest.raises(ck.NonFiniteError, match=r"x has numbers beyond .*keep_grads=True"):
         model.fit(x, y, batch_size=3, verbose=0)
     assert not any(w.any() for w in model.get_weights())
     model, x, y = dead_end(1e17)

@@ -26,10 +26,9 @@ struct Part {
 template <class T>
 __attribute__((noinline)) void gradient_of(const Call& call, const Part& part, T* dw) {
   const int64_t R = call[0].rows(), C = call[1].last(), K = call[0].last();
-  transposed_product_here(TransposedProduct<T>{part.rows, part.columns, R,
-                                               call[1].as<T>() + part.row, C,
-                                               call[0].as<T>() + part.column, K, dw, part.columns,
-                                               nullptr});
+  transposed_product_here(
+      TransposedProduct<T>{part.rows, part.columns, R, call[1].as<T>() + part.row, C,
+                           call[0].as<T>() + part.column, K, dw, part.columns, nullptr});
 }
 
 struct Tiled {

@@ -15,10 +15,8 @@ int64_t tiled_workspace(const Call& call) {
 int64_t naive_workspace(const Call& call) { return call[call.count - 1].bytes(); }
 
 constexpr Kernel rows[] = {
-    {"sgd", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_sgd), nullptr,
-     tiled_workspace},
-    {"sgd", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_sgd), nullptr,
-     naive_workspace},
+    {"sgd", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_sgd), nullptr, tiled_workspace},
+    {"sgd", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_sgd), nullptr, naive_workspace},
     {"adagrad", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_adagrad), nullptr,
      tiled_workspace},
     {"adagrad", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_adagrad), nullptr,
@@ -31,22 +29,16 @@ constexpr Kernel rows[] = {
      tiled_workspace},
     {"rmsprop", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_rmsprop), nullptr,
      naive_workspace},
-    {"adam", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_adam), nullptr,
-     tiled_workspace},
-    {"adam", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_adam), nullptr,
-     naive_workspace},
-    {"nadam", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_nadam), nullptr,
-     tiled_workspace},
-    {"nadam", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_nadam), nullptr,
-     naive_workspace},
+    {"adam", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_adam), nullptr, tiled_workspace},
+    {"adam", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_adam), nullptr, naive_workspace},
+    {"nadam", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_nadam), nullptr, tiled_workspace},
+    {"nadam", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_nadam), nullptr, naive_workspace},
     {"adamax", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_adamax), nullptr,
      tiled_workspace},
     {"adamax", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_adamax), nullptr,
      naive_workspace},
-    {"lion", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_lion), nullptr,
-     tiled_workspace},
-    {"lion", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_lion), nullptr,
-     naive_workspace},
+    {"lion", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_lion), nullptr, tiled_workspace},
+    {"lion", "cpu_naive", kFloats, CK_PER_ISA(dense_update_naive_lion), nullptr, naive_workspace},
 };
 
 }  // namespace

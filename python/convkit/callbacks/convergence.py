@@ -60,13 +60,10 @@ class Convergence(Callback):
         if norm not in (2, np.inf):
             raise ValueError(f"Convergence: norm must be 2 or inf, not {norm!r}")
         self.on = on
+        self.needs_gradients = on == "gradient"
         self.norm = norm
         self.patience = whole("Convergence", "patience", patience, least=1)
         self._reset()
-
-    @property
-    def needs_gradients(self) -> bool:
-        return self.on == "gradient"
 
     def _reset(self) -> None:
         self.wait = 0

@@ -43,6 +43,11 @@ from convkit.ops.channel_scale import (
 from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.confusion import confusion
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
+from convkit.ops.conv2d_pool import (
+    conv2d_pool,
+    conv2d_pool_backward_input,
+    conv2d_pool_backward_weight,
+)
 from convkit.ops.dense import (
     dense,
     dense_backward_bias,
@@ -50,12 +55,6 @@ from convkit.ops.dense import (
     dense_backward_weight,
 )
 from convkit.ops.dense_update import dense_update
-from convkit.ops.conv2d_pool import (
-    conv2d_pool,
-    conv2d_pool_backward_input,
-    conv2d_pool_backward_weight,
-)
-from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
 from convkit.ops.domain_distance import domain_distance, domain_distance_backward
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.embedding import embedding, embedding_backward

@@ -172,10 +172,11 @@ def compile_program(
     _penalise(builder, model, regularizer)
     if mode == "train" and optimizer is None:
         program.deferred.clear()  # it changes nothing
-    trains = mode == "train" and optimizer is not None
-    unkept = without_gradients(program, optimizer) if trains and not keep_grads else []
+    if mode != "train":
+        optimizer = None
+    unkept = [] if optimizer is None or keep_grads else without_gradients(program, optimizer)
     _commit(program)
-    if trains:
+    if optimizer is not None:
         append_updates(builder, model, optimizer, unkept)
     _finish(program)
     return program

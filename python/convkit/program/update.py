@@ -53,7 +53,7 @@ def _plain(optimizer: Optimizer) -> bool:
 
 def _changed_later(program: Program, n: int) -> set[Value]:
     """What instructions behind the n-th change in place."""
-    changed = set()
+    changed: set[Value] = set()
     for i in program.instructions[n + 1 :]:
         updates = len(registry.get(i.op)[i.pass_name].updates)
         changed.update(v.root for v in i.inputs[len(i.inputs) - updates :] if v is not None)

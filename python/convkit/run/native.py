@@ -61,11 +61,12 @@ class NativeExecutor:
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
             instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
+        guards: list[Any] = [(reference(guard.value), guard.limit) for guard in program.guards]
         self._make = partial(
             _core.Executor,
             instructions,
             [reference(v) for v in program.readouts.values()],
-            [(reference(guard.value), guard.limit) for guard in program.guards],
+            guards,
             program.commit,
             program.batch,
         )

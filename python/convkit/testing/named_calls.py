@@ -246,9 +246,7 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
     "conv2d_pool": lambda small: named_conv2d_pool(small, batch_of, FLOPS),
     "dense": lambda small: dense(DENSE_LAYERS, small),
-    "dense_update": lambda small: dense(
-        UPDATED_LAYERS, small, dense_update_calls, WEIGHTS // 4
-    ),
+    "dense_update": lambda small: dense(UPDATED_LAYERS, small, dense_update_calls, WEIGHTS // 4),
     "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,
