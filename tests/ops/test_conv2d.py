@@ -125,6 +125,14 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (3, 2, 9, 33),
         {"groups": 3, "dilation": (1, 3), "stride": (2, 1), "padding": 1},
     ),
+    "1 to 6 channels, 3 x 3": ((3, 8, 9, 1), (3, 3, 1, 6), {"padding": ((0, 1), (2, 0))}),
+    "1 to 8 channels, 5 x 5": (
+        (2, 15, 12, 1),
+        (5, 5, 1, 8),
+        {"padding": 2, "stride": (2, 1), "dilation": (2, 1)},
+    ),
+    "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
+    "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
 }
 AWKWARD = [
@@ -144,6 +152,7 @@ SMALL = conv_cases("small", (2, 5, 4, 3), (3, 2, 3, 4), stride=(1, 2), padding=1
 MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
 DEPTHWISE = conv_cases("medium depthwise", (3, 20, 18, 72), (3, 3, 1, 72), padding=1, groups=72)
 BLOCKS = conv_cases("130 to 140 channels", (4, 9, 9, 130), (3, 3, 130, 140), padding=1)
+PAIRS = conv_cases("1 to 6 channels", (20, 28, 27, 1), (5, 5, 1, 6), padding=2)
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -229,7 +238,7 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, BLOCKS[2]], native=True)
+    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, *PAIRS, BLOCKS[2]], native=True)
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

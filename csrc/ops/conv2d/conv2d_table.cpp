@@ -65,9 +65,11 @@ bool implicit_gemm_supports(const Call& call) {
 }
 
 int64_t weight_gradient_workspace(const Call& call) {
-  return weight_gradient_plan(shape_of(Conv2dPass::backward_weight, call), call.as<Conv2dParams>(),
-                              call[0].dtype)
-      .workspace();
+  const Conv2dShape s = shape_of(Conv2dPass::backward_weight, call);
+  const Conv2dParams& params = call.as<Conv2dParams>();
+  const int64_t bytes = weight_gradient_plan(s, params, call[0].dtype).workspace();
+  if (!weight_pairs_fit(s, params, call[0].dtype)) return bytes;
+  return larger(bytes, weight_pairs_plan(s, params).workspace());
 }
 bool weight_gradient_supports(const Call& call) {
   return weight_gradient_fits(shape_of(Conv2dPass::backward_weight, call),
