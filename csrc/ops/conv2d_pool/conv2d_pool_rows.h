@@ -103,7 +103,7 @@ void through_activation(Activation kind, double alpha, const T* dy, const T* y, 
   });
 }
 
-// Makes rows of dz where conv2d would read rows of dy.
+// Makes rows of dz, of some channels, where conv2d would read rows of dy.
 template <class T>
 struct UnpoolRow {
   PoolGeometry geometry;
@@ -113,35 +113,40 @@ struct UnpoolRow {
   const T* y;
   const uint8_t* winner;
 
-  // Writes pixel q of row r of image n to `to` + q * pixel.
-  void operator()(int64_t n, int64_t r, T* to, int64_t pixel) const {
+  // Writes channels [k0, k1) of pixel q of row r of image n to `to` + q * pixel.
+  void operator()(int64_t n, int64_t r, int64_t k0, int64_t k1, T* to, int64_t pixel) const {
     const PoolGeometry g = geometry;
+    const int64_t K = k1 - k0;
     const Span windows = windows_of_rows(g, r, r + 1);
     // Where no windows overlap, the only one of a row of windows writes; what it leaves out is 0.
     const bool apart = g.k.stride_h >= g.k.window_h && g.k.stride_w >= g.k.window_w;
     const bool all = apart && windows.size() > 0 && g.k.stride_w == g.k.window_w &&
                      g.Q * g.k.window_w - g.k.pad_left >= g.W;
-    if (!all && pixel == g.C) clear_run(to, g.W * g.C);
-    for (int64_t q = 0; q < g.W && !all && pixel != g.C; ++q) clear_run(to + q * pixel, g.C);
+    if (!all && pixel == K) clear_run(to, g.W * K);
+    for (int64_t q = 0; q < g.W && !all && pixel != K; ++q) clear_run(to + q * pixel, K);
     constexpr int64_t kBuffer = 1024;
     T buffer[kBuffer];
+    // Some windows at a time, or some channels of one.
+    const int64_t together = K == g.C && K < kBuffer ? kBuffer / K : 1;
     for (int64_t p = windows.begin; p < windows.end; ++p) {
-      const int64_t begin = (n * g.P + p) * g.Q * g.C, first = (r - g.top(p)) * g.k.window_w;
-      // Some windows at a time, or some channels of one.
-      const int64_t together = g.C < kBuffer ? kBuffer / g.C : 1;
+      const int64_t begin = (n * g.P + p) * g.Q * g.C + k0, first = (r - g.top(p)) * g.k.window_w;
       for (int64_t q0 = 0; q0 < g.Q; q0 += together) {
         const int64_t q1 = q0 + together < g.Q ? q0 + together : g.Q;
-        for (int64_t c0 = 0; c0 < g.C; c0 += kBuffer) {
-          const int64_t channels = g.C - c0 < kBuffer ? g.C - c0 : kBuffer;
-          const int64_t at = begin + q0 * g.C + c0;
+        for (int64_t c = 0; c < K; c += kBuffer) {
+          const int64_t channels = K - c < kBuffer ? K - c : kBuffer, at = begin + q0 * g.C + c;
           through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
           for (int64_t q = q0; q < q1; ++q) {
-            spread(g, q, first, channels, buffer + (q - q0) * channels,
-                   winner + begin + q * g.C + c0, apart, to + c0, pixel);
+            spread(g, q, first, channels, buffer + (q - q0) * channels, winner + at + (q - q0) * g.C,
+                   apart, to + c, pixel);
           }
         }
       }
     }
+  }
+
+  // All channels.
+  CK_INLINE void operator()(int64_t n, int64_t r, T* to, int64_t pixel) const {
+    (*this)(n, r, 0, geometry.C, to, pixel);
   }
 
  private:

@@ -1,0 +1,72 @@
+// How the kernels of conv2d_pool cut their work, from shapes alone: as those of conv2d, but that a
+// task of the forward pass has whole windows. Used by the kernels and, for the size of the
+// workspace, by the table.
+#pragma once
+
+#include "ops/conv2d/conv2d_correlation_plan.h"
+#include "ops/conv2d_pool/conv2d_pool.h"
+
+namespace convkit {
+
+// A task has a chunk of images and a band of rows of windows. It goes through them a few rows of
+// windows at a time, which keep the rows of z that the next ones meet again: only where two bands
+// meet are rows of z computed twice.
+struct Conv2dPoolPlan {
+  Correlation c;
+  CorrelationPlan conv;  // its rows are the bands, of rows of windows
+  int64_t step;          // rows of windows at a time
+  int64_t rows;          // of z that there is room for
+  int64_t channels;      // of z, in a task
+  int64_t slot_bytes;    // of these, the rows of z come last
+
+  CK_INLINE int64_t z_values() const { return checked_product(rows, c.s.Q, channels); }  // per image
+};
+
+// Rows computed twice are at most this part of a band.
+constexpr int64_t kConv2dPoolTwice = 24;
+
+CK_INLINE Conv2dPoolPlan conv2d_pool_plan(const Conv2dShape& s, const Conv2dPoolParams& params,
+                                          int64_t PP, Dtype dtype) {
+  const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
+  Conv2dPoolPlan plan = {forward_correlation(s, conv2d_of(params)), {}, 1, 0, s.K, 0};
+  plan.conv = correlation_plan(plan.c, dtype);
+  CorrelationPlan& conv = plan.conv;
+  const int64_t stride = params.pool_stride_h, window = params.window_h;
+  plan.step = smaller(larger(conv.rows.size / stride, 1), larger(PP, 1));
+  int64_t band = plan.step;
+  if (window > stride) {
+    const int64_t least = larger(kConv2dPoolTwice * ceil_div(window - stride, stride), plan.step);
+    band = ceil_div(larger(PP, 1), larger(PP / least, 1));
+    // Bands are few: chunks of images must make up for it.
+    const int64_t few = ceil_div(checked_product(s.N, ceil_div(larger(PP, 1), band)), kConv2dSlots);
+    const int64_t images = smaller(larger(few, conv.interleaved > 0 ? 4 : 1), conv.images.size);
+    if (!conv.by_filters) conv.images.size = images;
+    if (conv.interleaved > 0) conv.interleaved = conv.images.size;
+  }
+  if (conv.by_filters) {
+    plan.step = band;  // its filters are packed for each step
+    plan.channels = smaller(conv.columns.size, plan.c.group_K());
+  }
+  plan.rows = smaller(checked_sum(checked_product(plan.step - 1, stride), window), s.P);
+  conv.rows = {s.P, plan.rows};
+  plan_scratch(plan.c, bytes, conv);
+  conv.rows = {PP, band};
+  const int64_t filters = conv.by_filters ? params.groups * conv.columns.count() : 1;
+  const int64_t tasks = checked_product(conv.pixel_tasks(), filters);
+  if (conv.slots > 1) conv.slots = larger(smaller(tasks, kConv2dSlots), 1);
+  const int64_t result =
+      round_up(checked_product(checked_product(conv.images.size, plan.z_values()), bytes), 64);
+  plan.slot_bytes = conv.slot_bytes = checked_sum(conv.slot_bytes, result);
+  return plan;
+}
+
+// The plan of a correlation whose source is made row by row, not read.
+CK_INLINE CorrelationPlan made_rows_plan(const Correlation& c, Dtype dtype) {
+  CorrelationPlan plan = correlation_plan(c, dtype);
+  if (plan.copied) return plan;
+  plan.copied = true;
+  plan_scratch(c, kDtypeBytes[static_cast<int>(dtype)], plan);
+  return plan;
+}
+
+}  // namespace convkit
