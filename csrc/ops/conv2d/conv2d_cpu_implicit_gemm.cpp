@@ -1,6 +1,6 @@
 // Convolution as a matrix product whose left operand is the image itself; see
 // conv2d_implicit_gemm.h. For one group and no horizontal dilation.
-#include "ops/activation/activation_apply.h"
+#include "ops/conv2d/conv2d_correlation.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
 #include "ops/conv2d/conv2d_pixel_pairs.h"
 
@@ -9,66 +9,28 @@ namespace convkit::CK_ISA {
 void conv2d_implicit_gemm_forward(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
   const Conv2dShape s = conv2d_shape(call[0], call[1], call[3]);
-  const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::forward, s, params, call[0].dtype);
+  const Correlation c = forward_correlation(s, params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
+    if (pixel_pairs_fit<T>(s, params)) return forward_by_pixel_pairs<T>(call);
     const T* const x = call[0].as<T>();
-    T* const y = call[3].as<T>();
-    const bool pairs = pixel_pairs_fit<T>(s, params);
-    const Panels<T> panels{s.KH * plan.run, s.K};
-    T* const packed = reinterpret_cast<T*>(call.workspace);
-    T* const bias = packed + panels.rows * round_up(s.K, Vec<T>::kLanes);
-    call.pool->parallel_for(
-        panels.count(),
-        [&](int64_t panel, int) {
-          if (pairs) return pack_pixel_pairs(call[1].as<T>(), panels.rows, s.K, packed);
-          panels.pack(panel, call[1].as<T>(), packed);
-        },
-        plan.max_threads());
-    clear_run(bias, round_up(s.K, Vec<T>::kLanes));
-    if (call[2].present() && !pairs) copy_run(call[2].as<T>(), s.K, bias);
-    if (call[2].present() && pairs) pack_pixel_pairs(call[2].as<T>(), 1, s.K, bias);
-
-    call.pool->parallel_for(
-        plan.tasks(),
-        [&](int64_t index, int thread) {
-          const ConvTask task(plan, index);
-          T* const scratch =
-              reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
-          const ConvView<T> view = view_of(s, params, plan, task, x, scratch);
-          for (int64_t panel = 0; panel < panels.count(); ++panel) {
-            with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-              const int64_t first = panels.first(panel), run = plan.run * panels.width(panel);
-              const int64_t sweep = pairs ? s.KH : rows_per_sweep<T>(s.KH, run);
-              for (int64_t i = 0; i < s.KH; i += sweep) {
-                const ConvTaps taps{smaller(sweep, s.KH - i), plan.run,
-                                    params.dilation_h * view.row, params.stride_w * s.C};
-                const T* const b = packed + panels.offset(panel) + i * run;
-                for_each_row(s, params, task, view, [&](const T* row, int64_t pixel) {
-                  const T* const a = row + i * taps.row;
-                  T* const to = y + pixel * s.K + first;
-                  if (pairs) return forward_pixel_pairs(taps, a, b, bias, to, s.Q, s.K);
-                  for_each_tile(s.Q, tile_rows<T>(NV), [&](int64_t q, int size) {
-                    with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-                      forward_tile<T, MR, NV>(taps, a + q * taps.pixel, b,
-                                              i == 0 ? bias + first : nullptr, to + q * s.K, s.K,
-                                              panels.last_lanes(panel));
-                    });
-                  });
-                });
-              }
-            });
-          }
-          const int64_t rows = (task.n1 - task.n0 - 1) * s.P + task.r1 - task.r0;
-          apply_activation(static_cast<Activation>(params.activation), params.alpha,
-                           y + (task.n0 * s.P + task.r0) * s.Q * s.K, rows * s.Q * s.K);
-        },
-        plan.max_threads());
+    run(correlation_pass(c, correlation_plan(c, call[0].dtype), x, call[1].as<T>(),
+                         static_cast<const T*>(call[2].as<T>()), call.workspace),
+        call.pool, LoadRow<T>{x, s.H, s.W, s.C}, call[3].as<T>());
   });
 }
 
 void conv2d_implicit_gemm_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
   const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  if (backward_input_correlates(s, params, call[0].dtype)) {
+    const Correlation c = backward_input_correlation(s, params);
+    return dispatch_float(call[0].dtype, [&]<class T>(T) {
+      const T* const dy = call[0].as<T>();
+      run(correlation_pass(c, correlation_plan(c, call[0].dtype), dy, call[1].as<T>(),
+                           static_cast<const T*>(nullptr), call.workspace),
+          call.pool, LoadRow<T>{dy, s.P, s.Q, s.K}, call[2].as<T>());
+    });
+  }
   const ImplicitGemmPlan plan =
       implicit_gemm_plan(Conv2dPass::backward_input, s, params, call[0].dtype);
   dispatch_float(call[0].dtype, [&]<class T>(T) {

@@ -85,29 +85,6 @@ struct ConvTaps {
   int64_t KH, run, row, pixel;
 };
 
-// MR neighbouring output pixels times one panel of channels. Without a bias, adds to y.
-template <class T, int MR, int NV>
-void forward_tile(const ConvTaps& taps, const T* a, const T* b, const T* bias, T* y, int64_t K,
-                  int last) {
-  using V = Vec<T>;
-  Tile<T, MR, NV> tile;
-  if (bias != nullptr) {
-    for (int v = 0; v < NV; ++v) {
-      const V start = V::loadu(bias + v * V::kLanes);
-      for (int m = 0; m < MR; ++m) tile.acc[m][v] = start;
-    }
-  } else {
-    tile.load(0, y, K, last);
-  }
-  const int64_t pixel = taps.pixel;
-  for (int64_t i = 0; i < taps.KH; ++i) {
-    tile.multiply(a, [pixel](int m) { return m * pixel; }, 1, b, NV * V::kLanes, taps.run);
-    a += taps.row;
-    b += taps.run * NV * V::kLanes;
-  }
-  tile.store(0, y, K, last);
-}
-
 // The row of dy that row h of dx, border included, meets through filter row i; -1: none.
 CK_INLINE int64_t row_of_dy(const Conv2dShape& s, const Conv2dParams& params, int64_t h,
                             int64_t i) {

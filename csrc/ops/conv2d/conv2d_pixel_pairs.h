@@ -4,6 +4,7 @@
 
 #include "gemm/runs.h"
 #include "gemm/tile.h"
+#include "ops/activation/activation_apply.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
 
@@ -81,5 +82,36 @@ CK_INLINE void forward_pixel_pairs(const ConvTaps& taps, const float* a, const f
 template <class T>
 CK_INLINE void forward_pixel_pairs(const ConvTaps&, const T*, const T*, const T*, T*, int64_t,
                                    int64_t) {}
+
+// The forward pass, where pixel pairs fit.
+template <class T>
+void forward_by_pixel_pairs(const Call& call) {
+  const Conv2dParams& params = call.as<Conv2dParams>();
+  const Conv2dShape s = conv2d_shape(call[0], call[1], call[3]);
+  const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::forward, s, params, call[0].dtype);
+  const int64_t terms = s.KH * plan.run;
+  T* const y = call[3].as<T>();
+  T* const packed = reinterpret_cast<T*>(call.workspace);
+  T* const bias = packed + terms * Vec<T>::kLanes;
+  pack_pixel_pairs(call[1].as<T>(), terms, s.K, packed);
+  clear_run(bias, Vec<T>::kLanes);
+  if (call[2].present()) pack_pixel_pairs(call[2].as<T>(), 1, s.K, bias);
+  call.pool->parallel_for(
+      plan.tasks(),
+      [&](int64_t index, int thread) {
+        const ConvTask task(plan, index);
+        T* const scratch =
+            reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
+        const ConvView<T> view = view_of(s, params, plan, task, call[0].as<T>(), scratch);
+        const ConvTaps taps{s.KH, plan.run, params.dilation_h * view.row, params.stride_w * s.C};
+        for_each_row(s, params, task, view, [&](const T* row, int64_t pixel) {
+          forward_pixel_pairs(taps, row, packed, bias, y + pixel * s.K, s.Q, s.K);
+        });
+        const int64_t rows = (task.n1 - task.n0 - 1) * s.P + task.r1 - task.r0;
+        apply_activation(static_cast<Activation>(params.activation), params.alpha,
+                         y + (task.n0 * s.P + task.r0) * s.Q * s.K, rows * s.Q * s.K);
+      },
+      plan.max_threads());
+}
 
 }  // namespace convkit::CK_ISA
