@@ -2,6 +2,8 @@
 // scratch memory and takes the maximum from there; one of a backward pass makes the rows of dz that
 // it needs when it needs them.
 #include "ops/conv2d/conv2d_correlation.h"
+#include "ops/conv2d/conv2d_input_runs.h"
+#include "ops/conv2d/conv2d_weight_gradient.h"
 #include "ops/conv2d_pool/conv2d_pool_plan.h"
 #include "ops/conv2d_pool/conv2d_pool_rows.h"
 
@@ -83,13 +85,53 @@ void conv2d_pool_implicit_gemm_forward(const Call& call) {
 }
 
 void conv2d_pool_implicit_gemm_backward_input(const Call& call) {
+  const auto& pooled = call.as<Conv2dPoolParams>();
+  const Conv2dParams params = conv2d_of(pooled);
+  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], pooled);
+  const Dtype dtype = call[0].dtype;
+  dispatch_float(dtype, [&]<class T>(T) {
+    const T* const w = call[1].as<T>();
+    T* const dx = call[4].as<T>();
+    const UnpoolRow<T> unpool = unpool_row<T>(s, pooled, call[0], call[2], call[3]);
+    if (backward_input_correlates(s, params, dtype)) {
+      const Correlation c = backward_input_correlation(s, params);
+      const T* const none = nullptr;
+      return run(correlation_pass(c, made_rows_plan(c, dtype), none, w, none, call.workspace),
+                 call.pool, unpool, dx);
+    }
+    const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::backward_input, s, params, dtype);
+    std::byte* const scratch = call.workspace + plan.workspace();
+    const int64_t bytes = made_rows_bytes(s, pooled, plan, dtype);
+    const auto rows = [&](int64_t n, int64_t begin, int64_t end, int thread) {
+      T* const dz = reinterpret_cast<T*>(scratch + thread * bytes);
+      for (int64_t r = begin; r < end; ++r) unpool(n, r, dz + (r - begin) * s.Q * s.K, s.K);
+      return dz - begin * s.Q * s.K;
+    };
+    backward_input_by_runs(s, params, plan, w, rows, call.workspace, call.pool, dx);
+  });
+}
+
+void conv2d_pool_implicit_gemm_backward_weight(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
-  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], params);
-  const Correlation c = backward_input_correlation(s, conv2d_of(params));
+  const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    run(correlation_pass(c, made_rows_plan(c, call[0].dtype), static_cast<const T*>(nullptr),
-                         call[1].as<const T>(), static_cast<const T*>(nullptr), call.workspace),
-        call.pool, unpool_row<T>(s, params, call[0], call[2], call[3]), call[4].as<T>());
+    const WeightGradient<T> wg(s, conv2d_of(params), call[0].dtype);
+    const UnpoolRow<T> unpool = unpool_row<T>(s, params, call[0], call[2], call[3]);
+    std::byte* const scratch = call.workspace + wg.plan.workspace();
+    const int64_t bytes = made_rows_bytes(s, wg.plan, call[0].dtype);
+    const auto rows = [&](const WeightBlock& block, const WeightTask& task, int thread) {
+      T* const dz = reinterpret_cast<T*>(scratch + thread * bytes);
+      const int64_t first = block.g * wg.plan.K, K = block.k1 - block.k0;
+      T* to = dz;
+      for (int64_t n = task.n0; n < task.n1; ++n) {
+        for (int64_t r = task.r0; r < task.r1; ++r, to += s.Q * K) {
+          unpool(n, r, first + block.k0, first + block.k1, to, K);
+        }
+      }
+      return Pixels<T>{dz, (task.r1 - task.r0) * s.Q * K, s.Q * K, K};
+    };
+    run_weight_gradient(wg, call.pool, call.workspace, call[1].as<const T>(), rows, call[4].as<T>(),
+                        call[5].as<T>());
   });
 }
 

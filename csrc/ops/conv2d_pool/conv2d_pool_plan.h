@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ops/conv2d/conv2d_correlation_plan.h"
+#include "ops/conv2d/conv2d_weight_plan.h"
 #include "ops/conv2d_pool/conv2d_pool.h"
 
 namespace convkit {
@@ -19,7 +20,9 @@ struct Conv2dPoolPlan {
   int64_t channels;      // of z, in a task
   int64_t slot_bytes;    // of these, the rows of z come last
 
-  CK_INLINE int64_t z_values() const { return checked_product(rows, c.s.Q, channels); }  // per image
+  CK_INLINE int64_t z_values() const {
+    return checked_product(rows, c.s.Q, channels);
+  }  // per image
 };
 
 // Rows computed twice are at most this part of a band.
@@ -67,6 +70,23 @@ CK_INLINE CorrelationPlan made_rows_plan(const Correlation& c, Dtype dtype) {
   plan.copied = true;
   plan_scratch(c, kDtypeBytes[static_cast<int>(dtype)], plan);
   return plan;
+}
+
+// backward_input in runs: for each slot, the rows of dz that the rows of a task meet.
+CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const Conv2dPoolParams& params,
+                                  const ImplicitGemmPlan& plan, Dtype dtype) {
+  const int64_t reach = checked_product(s.KH - 1, params.dilation_h);
+  const int64_t rows = checked_sum(plan.rows.size - 1, reach) / params.stride_h + 1;
+  const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
+  return round_up(checked_product(smaller(rows, s.P), s.Q, s.K, bytes), 64);
+}
+
+// backward_weight: for each slot, what a task has of dz, of the filters of a block.
+CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const WeightGradientPlan& plan,
+                                  Dtype dtype) {
+  const int64_t pixels = checked_product(plan.images.size, plan.rows.size, s.Q);
+  const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
+  return round_up(checked_product(pixels, smaller(plan.filters.size, plan.K), bytes), 64);
 }
 
 }  // namespace convkit

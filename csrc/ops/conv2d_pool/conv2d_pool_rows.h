@@ -136,8 +136,8 @@ struct UnpoolRow {
           const int64_t channels = K - c < kBuffer ? K - c : kBuffer, at = begin + q0 * g.C + c;
           through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
           for (int64_t q = q0; q < q1; ++q) {
-            spread(g, q, first, channels, buffer + (q - q0) * channels, winner + at + (q - q0) * g.C,
-                   apart, to + c, pixel);
+            spread(g, q, first, channels, buffer + (q - q0) * channels,
+                   winner + at + (q - q0) * g.C, apart, to + c, pixel);
           }
         }
       }
