@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.activation import KINDS, activation_params
+from convkit.ops.activation import KINDS
+from convkit.ops.dense import dense_params
 from convkit.ops.registry import Array, Spec
 from ops.cases import DENSE_LAYERS, Dense
 from ops.harness import (
@@ -40,12 +41,12 @@ def dense_cases(
     fill: Fill = normal,
 ) -> list[Case]:
     """The three passes of a layer from C to K features."""
-    params = activation_params(activation)
+    params = dense_params(activation)
     x, y, w = Spec((*rows, c), FLOAT), Spec((*rows, k), FLOAT), Spec((c, k), FLOAT)
     b = Spec((k,), FLOAT) if bias else None
     return [
         Case(name, "dense", "forward", (x, w, b), params, fill=fill),
-        Case(name, "dense", "backward_input", (y, w), params, (x,), fill=fill),
+        Case(name, "dense", "backward_input", (y, w, None), params, (x,), fill=fill),
         Case(name, "dense", "backward_weight", (y, x), params, (w, b), fill=fill),
     ]
 

@@ -7,7 +7,7 @@
 // of its rows (conv2d_correlation_plan.h).
 #pragma once
 
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d_correlation_rows.h"
 #include "ops/conv2d/conv2d_correlation_tile.h"
 
@@ -23,6 +23,7 @@ struct CorrelationPass {
   const T* bias;    // null: none
   T* shared;        // copies of the source and of the filters
   T* scratch;       // of all slots
+  Through<T> through;
 
   CK_INLINE FilterPanels<T> panels() const { return {c.terms(), c.group_K()}; }
   CK_INLINE T* slot(int thread) const {
@@ -51,14 +52,16 @@ struct CorrelationPass {
 template <class T>
 CK_INLINE CorrelationPass<T> correlation_pass(const Correlation& c, const CorrelationPlan& plan,
                                               const T* source, const T* w, const T* bias,
-                                              std::byte* workspace) {
+                                              std::byte* workspace,
+                                              const Through<T>& through = {}) {
   return {c,
           plan,
           source,
           w,
           bias,
           reinterpret_cast<T*>(workspace),
-          reinterpret_cast<T*>(workspace + plan.source_bytes + plan.filter_bytes)};
+          reinterpret_cast<T*>(workspace + plan.source_bytes + plan.filter_bytes),
+          through};
 }
 
 // The part of a shared copy that holds images [n0, ...).
@@ -236,20 +239,24 @@ void correlate(const CorrelationPass<T>& pass, const CorrelationTask& task,
   }
   // Here the rows are complete, and in the cache.
   const Activation kind = static_cast<Activation>(c.params.activation);
-  if (kind == Activation::linear || kind == Activation::relu) return;
+  const bool done = kind == Activation::linear || kind == Activation::relu;
+  if (done && !pass.through) return;
+  const auto finish = [&](T* at, int64_t n) {
+    if (!done) apply_activation(kind, c.params.alpha, at, n);
+    if (pass.through) pass.through(at - pass.through.dx, n);
+  };
   const bool whole =
       task.g1 - task.g0 == c.params.groups && task.k1 - task.k0 == c.group_K() && y.pixel == c.s.K;
   for (int64_t n = 0; n < task.n1 - task.n0; ++n) {
     for (int64_t p = 0; p < task.r1 - task.r0; ++p) {
       T* const row = y.data + n * y.image + p * y.row;
       if (whole) {
-        apply_activation(kind, c.params.alpha, row, c.s.Q * c.s.K);
+        finish(row, c.s.Q * c.s.K);
         continue;
       }
       for (int64_t q = 0; q < c.s.Q; ++q) {
         for (int64_t g = task.g0; g < task.g1; ++g) {
-          apply_activation(kind, c.params.alpha, row + q * y.pixel + g * c.group_K() + task.k0,
-                           task.k1 - task.k0);
+          finish(row + q * y.pixel + g * c.group_K() + task.k0, task.k1 - task.k0);
         }
       }
     }

@@ -22,14 +22,15 @@ void conv2d_implicit_gemm_forward(const Call& call) {
 
 void conv2d_implicit_gemm_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
   if (backward_input_correlates(s, params, call[0].dtype)) {
     const Correlation c = backward_input_correlation(s, params);
     return dispatch_float(call[0].dtype, [&]<class T>(T) {
       const T* const dy = call[0].as<T>();
       run(correlation_pass(c, correlation_plan(c, call[0].dtype), dy, call[1].as<T>(),
-                           static_cast<const T*>(nullptr), call.workspace),
-          call.pool, LoadRow<T>{dy, s.P, s.Q, s.K}, call[2].as<T>());
+                           static_cast<const T*>(nullptr), call.workspace,
+                           Through<T>(params, call[2], call[3])),
+          call.pool, LoadRow<T>{dy, s.P, s.Q, s.K}, call[3].as<T>());
     });
   }
   dispatch_float(call[0].dtype, [&]<class T>(T) {
@@ -38,7 +39,7 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
         s, params, implicit_gemm_plan(Conv2dPass::backward_input, s, params, call[0].dtype),
         call[1].as<const T>(),
         [&](int64_t n, int64_t, int64_t, int) { return dy + n * s.P * s.Q * s.K; }, call.workspace,
-        call.pool, call[2].as<T>());
+        call.pool, call[3].as<T>(), Through<T>(params, call[2], call[3]));
   });
 }
 

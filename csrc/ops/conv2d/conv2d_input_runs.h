@@ -2,6 +2,7 @@
 // row is a run of KW*C neighbours, and the runs are added up. For kernel sources only (core/isa.h).
 #pragma once
 
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
 
 namespace convkit::CK_ISA {
@@ -11,7 +12,8 @@ namespace convkit::CK_ISA {
 template <class T, class Rows>
 void backward_input_by_runs(const Conv2dShape& s, const Conv2dParams& params,
                             const ImplicitGemmPlan& plan, const T* w, const Rows& rows,
-                            std::byte* workspace, ThreadPool* pool, T* dx) {
+                            std::byte* workspace, ThreadPool* pool, T* dx,
+                            const Through<T>& through) {
   // Per filter row [K, KW*C]: the transpose of what w holds.
   const Panels<T> panels{s.KH * s.K, plan.run};
   T* const packed = reinterpret_cast<T*>(workspace);
@@ -60,6 +62,7 @@ void backward_input_by_runs(const Conv2dShape& s, const Conv2dParams& params,
           for (int64_t h = task.r0; h < task.r1; ++h) {
             copy_run(lines + (h - task.r0) * plan.row + params.pad_left * s.C, width,
                      dx + (n * s.H + h) * width);
+            through((n * s.H + h) * width, width);
           }
         }
       },

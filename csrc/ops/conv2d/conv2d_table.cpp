@@ -10,7 +10,7 @@ namespace {
 Conv2dShape shape_of(Conv2dPass pass, const Call& call) {
   switch (pass) {
     case Conv2dPass::backward_input:
-      return conv2d_shape(call[2], call[1], call[0]);
+      return conv2d_shape(call[3], call[1], call[0]);
     case Conv2dPass::backward_weight:
       return conv2d_shape(call[1], call[2], call[0]);
     case Conv2dPass::forward:
@@ -120,12 +120,13 @@ constexpr Kernel rows[] = {
 };
 
 constexpr ParamField fields[] = {
-    CK_FIELD(Conv2dParams, stride_h),   CK_FIELD(Conv2dParams, stride_w),
-    CK_FIELD(Conv2dParams, pad_top),    CK_FIELD(Conv2dParams, pad_bottom),
-    CK_FIELD(Conv2dParams, pad_left),   CK_FIELD(Conv2dParams, pad_right),
-    CK_FIELD(Conv2dParams, dilation_h), CK_FIELD(Conv2dParams, dilation_w),
-    CK_FIELD(Conv2dParams, groups),     CK_CHOICE(Conv2dParams, activation, kActivationNames),
-    CK_FIELD(Conv2dParams, alpha),
+    CK_FIELD(Conv2dParams, stride_h),      CK_FIELD(Conv2dParams, stride_w),
+    CK_FIELD(Conv2dParams, pad_top),       CK_FIELD(Conv2dParams, pad_bottom),
+    CK_FIELD(Conv2dParams, pad_left),      CK_FIELD(Conv2dParams, pad_right),
+    CK_FIELD(Conv2dParams, dilation_h),    CK_FIELD(Conv2dParams, dilation_w),
+    CK_FIELD(Conv2dParams, groups),        CK_CHOICE(Conv2dParams, activation, kActivationNames),
+    CK_FIELD(Conv2dParams, alpha),         CK_CHOICE(Conv2dParams, through, kActivationNames),
+    CK_FIELD(Conv2dParams, through_alpha),
 };
 
 }  // namespace

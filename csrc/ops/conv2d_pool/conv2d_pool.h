@@ -3,8 +3,8 @@
 //
 //   forward          x [N,H,W,C], w [KH,KW,C/groups,K], b [K] or absent
 //                      -> y [N,PP,PQ,K], winner uint8 [N,PP,PQ,K] or absent
-//   backward_input   dy [N,PP,PQ,K], w [KH,KW,C/groups,K], y [N,PP,PQ,K], winner [N,PP,PQ,K]
-//                      -> dx [N,H,W,C]
+//   backward_input   dy [N,PP,PQ,K], w [KH,KW,C/groups,K], y [N,PP,PQ,K], winner [N,PP,PQ,K],
+//                      x [N,H,W,C] or absent -> dx [N,H,W,C]
 //   backward_weight  dy [N,PP,PQ,K], x [N,H,W,C], y [N,PP,PQ,K], winner [N,PP,PQ,K]
 //                      -> dw [KH,KW,C/groups,K], db [K] or absent
 //
@@ -13,8 +13,9 @@
 //   winner is i*window_w + j, for windows of at most 256 positions.
 //
 // backward: dz is, at each pixel of z, the sum of dy f'(y) over the windows that it won, in window
-// order, and 0 elsewhere; dx, dw and db are those of conv2d for it. f' comes from y, so f is one of
-// the kinds of from_output. Whether an infinite x or w meets the zeros of dz is left open.
+// order, and 0 elsewhere; dx (with `through`), dw and db are those of conv2d for it. f' comes from
+// y, so f is one of the kinds of from_output. Whether an infinite x or w meets the zeros of dz is
+// left open.
 #pragma once
 
 #include "core/kernel.h"
@@ -30,6 +31,8 @@ struct Conv2dPoolParams {
   int64_t groups;
   int64_t activation;  // an Activation
   double alpha;
+  int64_t through;  // an Activation
+  double through_alpha;
   int64_t window_h, window_w;
   int64_t pool_stride_h, pool_stride_w;
   int64_t pool_pad_top, pool_pad_bottom, pool_pad_left, pool_pad_right;
@@ -39,13 +42,22 @@ constexpr int64_t kConv2dPoolMaxPositions = 256;  // of a window: winner is a by
 
 // The parameters of the two ops that it is made of.
 CK_INLINE Conv2dParams conv2d_of(const Conv2dPoolParams& p) {
-  return {p.stride_h,   p.stride_w,   p.pad_top, p.pad_bottom, p.pad_left, p.pad_right,
-          p.dilation_h, p.dilation_w, p.groups,  p.activation, p.alpha};
+  return {p.stride_h,  p.stride_w,   p.pad_top,      p.pad_bottom, p.pad_left,
+          p.pad_right, p.dilation_h, p.dilation_w,   p.groups,     p.activation,
+          p.alpha,     p.through,    p.through_alpha};
 }
 CK_INLINE Pool2dParams pool2d_of(const Conv2dPoolParams& p) {
-  return {p.window_h,      p.window_w,       p.pool_stride_h,
-          p.pool_stride_w, p.pool_pad_top,   p.pool_pad_bottom,
-          p.pool_pad_left, p.pool_pad_right, 0};
+  return {p.window_h,
+          p.window_w,
+          p.pool_stride_h,
+          p.pool_stride_w,
+          p.pool_pad_top,
+          p.pool_pad_bottom,
+          p.pool_pad_left,
+          p.pool_pad_right,
+          0,
+          static_cast<int64_t>(Activation::linear),
+          0};
 }
 
 // The shape of the convolution; P and Q are of no operand.

@@ -87,17 +87,19 @@ void conv2d_pool_implicit_gemm_forward(const Call& call) {
 void conv2d_pool_implicit_gemm_backward_input(const Call& call) {
   const auto& pooled = call.as<Conv2dPoolParams>();
   const Conv2dParams params = conv2d_of(pooled);
-  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], pooled);
+  const Conv2dShape s = conv2d_pool_shape(call[5], call[1], pooled);
   const Dtype dtype = call[0].dtype;
   dispatch_float(dtype, [&]<class T>(T) {
     const T* const w = call[1].as<T>();
-    T* const dx = call[4].as<T>();
+    T* const dx = call[5].as<T>();
+    const Through<T> through(params, call[4], call[5]);
     const UnpoolRow<T> unpool = unpool_row<T>(s, pooled, call[0], call[2], call[3]);
     if (backward_input_correlates(s, params, dtype)) {
       const Correlation c = backward_input_correlation(s, params);
       const T* const none = nullptr;
-      return run(correlation_pass(c, made_rows_plan(c, dtype), none, w, none, call.workspace),
-                 call.pool, unpool, dx);
+      return run(
+          correlation_pass(c, made_rows_plan(c, dtype), none, w, none, call.workspace, through),
+          call.pool, unpool, dx);
     }
     const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::backward_input, s, params, dtype);
     std::byte* const scratch = call.workspace + plan.workspace();
@@ -107,7 +109,7 @@ void conv2d_pool_implicit_gemm_backward_input(const Call& call) {
       for (int64_t r = begin; r < end; ++r) unpool(n, r, dz + (r - begin) * s.Q * s.K, s.K);
       return dz - begin * s.Q * s.K;
     };
-    backward_input_by_runs(s, params, plan, w, rows, call.workspace, call.pool, dx);
+    backward_input_by_runs(s, params, plan, w, rows, call.workspace, call.pool, dx, through);
   });
 }
 

@@ -1,5 +1,5 @@
 // conv2d_pool, the obvious loops. z is computed anew for every window that it is in.
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d_pool/conv2d_pool_rows.h"
 
 namespace convkit::CK_ISA {
@@ -90,17 +90,18 @@ void conv2d_pool_naive_forward(const Call& call) {
 
 void conv2d_pool_naive_backward_input(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
-  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], params);
+  const Conv2dShape s = conv2d_pool_shape(call[5], call[1], params);
   const PoolGeometry g = conv2d_pool_geometry(s, call[0], params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const w = call[1].as<T>();
-    T* const dx = call[4].as<T>();
-    clear<T>(call[4]);
+    T* const dx = call[5].as<T>();
+    clear<T>(call[5]);
     for_winners(g, params, call[0].as<T>(), call[2].as<T>(), call[3].as<uint8_t>(),
                 [&](T dz, int64_t n, int64_t p, int64_t q, int64_t k) {
                   for_products(s, params, n, p, q, k,
                                [&](int64_t to, int64_t at) { dx[to] += dz * w[at]; });
                 });
+    Through<T>(params, call[4], call[5])(0, call[5].size());
   });
 }
 

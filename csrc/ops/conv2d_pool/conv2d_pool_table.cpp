@@ -24,7 +24,7 @@ bool forward_supports(const Call& call) {
 int64_t backward_input_workspace(const Call& call) {
   const auto& pooled = call.as<Conv2dPoolParams>();
   const Conv2dParams params = conv2d_of(pooled);
-  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], pooled);
+  const Conv2dShape s = conv2d_pool_shape(call[5], call[1], pooled);
   const Dtype dtype = call[0].dtype;
   if (backward_input_correlates(s, params, dtype)) {
     return made_rows_plan(backward_input_correlation(s, params), dtype).workspace();
@@ -36,7 +36,7 @@ int64_t backward_input_workspace(const Call& call) {
 bool backward_input_supports(const Call& call) {
   const auto& pooled = call.as<Conv2dPoolParams>();
   const Conv2dParams params = conv2d_of(pooled);
-  const Conv2dShape s = conv2d_pool_shape(call[4], call[1], pooled);
+  const Conv2dShape s = conv2d_pool_shape(call[5], call[1], pooled);
   const bool fits = backward_input_correlates(s, params, call[0].dtype)
                         ? correlation_fits(backward_input_correlation(s, params))
                         : implicit_gemm_fits(s, params);
@@ -83,6 +83,8 @@ constexpr ParamField fields[] = {
     CK_FIELD(Conv2dPoolParams, groups),
     CK_CHOICE(Conv2dPoolParams, activation, kActivationNames),
     CK_FIELD(Conv2dPoolParams, alpha),
+    CK_CHOICE(Conv2dPoolParams, through, kActivationNames),
+    CK_FIELD(Conv2dPoolParams, through_alpha),
     CK_FIELD(Conv2dPoolParams, window_h),
     CK_FIELD(Conv2dPoolParams, window_w),
     CK_FIELD(Conv2dPoolParams, pool_stride_h),

@@ -1,10 +1,12 @@
 // dense: y = f(x w + b) on the last axis; the leading axes are rows (R of them).
 //
 //   forward          x [...,C], w [C,K], b [K] or absent -> y [...,K]
-//   backward_input   dy [...,K], w [C,K]                 -> dx [...,C] = dy w^T
+//   backward_input   dy [...,K], w [C,K], x [...,C] or absent -> dx [...,C] = dy w^T * f'
 //   backward_weight  dy [...,K], x [...,C]               -> dw [C,K] = x^T dy, db [K] or absent
 //
 // The backward passes take dy before the activation: they ignore it. With R = 0, dw and db are 0.
+// f' is the derivative of the activation that gave x, from x (ops/activation/activation_through.h);
+// where `through` is linear it is 1, and x is absent.
 #pragma once
 
 #include "core/kernel.h"
@@ -15,6 +17,8 @@ namespace convkit {
 struct DenseParams {
   int64_t activation;  // an Activation
   double alpha;
+  int64_t through;  // an Activation
+  double through_alpha;
 };
 
 CK_DECLARE_KERNEL(dense_naive_forward)

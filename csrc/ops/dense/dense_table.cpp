@@ -37,6 +37,8 @@ constexpr Kernel rows[] = {
 constexpr ParamField fields[] = {
     CK_CHOICE(DenseParams, activation, kActivationNames),
     CK_FIELD(DenseParams, alpha),
+    CK_CHOICE(DenseParams, through, kActivationNames),
+    CK_FIELD(DenseParams, through_alpha),
 };
 
 }  // namespace

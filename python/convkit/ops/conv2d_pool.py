@@ -31,6 +31,7 @@ from convkit.ops.geometry import Padding, Pair, image_shape, integer
 from convkit.ops.pool2d import OP as POOL2D
 from convkit.ops.pool2d import check_winners, pool2d_params
 from convkit.ops.registry import Array, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_operand
 
 __all__ = [
     "OP", "conv2d_pool", "conv2d_pool_backward_input", "conv2d_pool_backward_weight",
@@ -83,7 +84,7 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
         dw, db = tape.emit("conv2d_pool", "backward_weight", [dy, x, y, winner], out=out,
                            params=instruction.params, for_inputs=[1, 2])
     if tape.needs(0):
-        (dx,) = tape.emit("conv2d_pool", "backward_input", [dy, w, y, winner], out=[x.spec],
+        (dx,) = tape.emit("conv2d_pool", "backward_input", [dy, w, y, winner, None], out=[x.spec],
                           params=instruction.params, for_inputs=[0])
     return [dx, dw, db]
 
@@ -94,7 +95,7 @@ OP = define(
         (
             Pass("forward", ("x", "w", "b?"), ("y", "winner?"), forward, forward_bound,
                  infer=_infer, flops=_flops),
-            Pass("backward_input", ("dy", "w", "y", "winner"), ("dx",), backward_input,
+            Pass("backward_input", ("dy", "w", "y", "winner", "x?"), ("dx",), backward_input,
                  backward_input_bound, flops=_flops_backward),
             Pass("backward_weight", ("dy", "x", "y", "winner"), ("dw", "db?"), backward_weight,
                  backward_weight_bound, flops=_flops_backward),
@@ -183,6 +184,7 @@ def _backward(
     pool: tuple[Pair, Pair | None, Padding],
     kernel: str | None,
     convolution: dict[str, Any],
+    before: tuple[ArrayLike | None, str | None, float | None] = (None, None, None),
 ) -> list[Any]:
     """Check the operands of a backward pass and run it."""
     name, wanted = ("w", "x") if pass_name == "backward_input" else ("x", "w")
@@ -216,10 +218,14 @@ def _backward(
             )
     with named():
         check_winners(winners, image_spec(params, *specs), pooling_params(params))
-    out = [Spec(other, dtype)] if wanted == "x" else [Spec(other, dtype), Spec(other[3:], dtype)]
-    return apply(
-        "conv2d_pool", pass_name, [dya, given, ya, winners], params, out=out, kernel=kernel
-    )
+    inputs: list[Array | None] = [dya, given, ya, winners]
+    out = [Spec(other, dtype)]
+    if wanted == "x":
+        x, passed = through_operand("conv2d_pool", before[0], out[0], *before[1:])
+        inputs, params = [*inputs, x], params | passed
+    else:
+        out.append(Spec(other[3:], dtype))
+    return apply("conv2d_pool", pass_name, inputs, params, out=out, kernel=kernel)
 
 
 def conv2d_pool_backward_input(
@@ -232,6 +238,9 @@ def conv2d_pool_backward_input(
     pool_stride: Pair | None = None,
     pool_padding: Padding = 0,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
     **convolution: Any,
 ) -> Array:
@@ -246,7 +255,11 @@ def conv2d_pool_backward_input(
         From `conv2d_pool`.
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    size, pool_stride, pool_padding, kernel
+    size, pool_stride, pool_padding
+        As in `conv2d_pool`.
+    x, through, through_alpha
+        As in `dense_backward_input`.
+    kernel
         As in `conv2d_pool`.
     **convolution
         stride, padding, dilation, groups, activation and alpha, as in `conv2d_pool`.
@@ -262,10 +275,11 @@ def conv2d_pool_backward_input(
         `winner` does not point into the image, or the activation is gelu or silu, whose derivative
         `y` does not tell.
     """
-    pool = size, pool_stride, pool_padding
-    return np.asarray(
-        _backward("backward_input", dy, w, y, winner, x_shape, pool, kernel, convolution)[0]
+    pool, before = (size, pool_stride, pool_padding), (x, through, through_alpha)
+    found = _backward(
+        "backward_input", dy, w, y, winner, x_shape, pool, kernel, convolution, before
     )
+    return np.asarray(found[0])
 
 
 def conv2d_pool_backward_weight(

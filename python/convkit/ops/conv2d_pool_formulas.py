@@ -17,6 +17,7 @@ from convkit.ops.conv2d import OP as CONV2D
 from convkit.ops.geometry import pad_image, window_slices
 from convkit.ops.pool2d import OP as POOL2D
 from convkit.ops.registry import Array, Context, Params, Spec
+from convkit.ops.through import through_bound, through_params
 
 __all__ = [
     "backward_input", "backward_input_bound", "backward_weight", "backward_weight_bound",
@@ -42,7 +43,8 @@ def convolution_params(params: Params) -> dict[str, Any]:
 def pooling_params(params: Params) -> dict[str, Any]:
     """The parameters of pool2d among those of the op."""
     window = {name: params[name] for name in ("window_h", "window_w")}
-    return {**window, **{n: params[f"pool_{n}"] for n in _POOLED}, "count_include_pad": 0}
+    sides = {n: params[f"pool_{n}"] for n in _POOLED}
+    return {**window, **sides, "count_include_pad": 0, **through_params()}
 
 
 @contextmanager
@@ -74,20 +76,20 @@ def _gradient_of_image(ctx: Context, dy: Array, z: Spec, y: Array, winner: Array
     """dz, before the activation."""
     d = derivative_from_output(y, ctx["activation"], ctx["alpha"])
     context = Context(pooling_params(ctx.params), [z])
-    dz = POOL2D["max_backward"].reference(context, dy * d, winner)[0]
+    dz = POOL2D["max_backward"].reference(context, dy * d, winner, None)[0]
     assert dz is not None
     return dz
 
 
 def backward_input(
-    ctx: Context, dy: Array, w: Array, y: Array, winner: Array
+    ctx: Context, dy: Array, w: Array, y: Array, winner: Array, x: Array | None
 ) -> tuple[Array | None]:
     dx = ctx.out[0]
     assert dx is not None
     z = image_spec(ctx.params, dx, Spec(w.shape))
     dz = _gradient_of_image(ctx, dy, z, y, winner)
     context = Context(convolution_params(ctx.params), ctx.out)
-    return (CONV2D["backward_input"].reference(context, dz, w)[0],)
+    return (CONV2D["backward_input"].reference(context, dz, w, x)[0],)
 
 
 def backward_weight(
@@ -136,8 +138,8 @@ def _gradient_bound(ctx: Context, dy: Array, z: Spec, y: Array, winner: Array) -
     bound = ACTIVATION["backward_from_output"].bound(Context(params, out), dy, y)[0]
     d = derivative_from_output(y, ctx["activation"], ctx["alpha"])
     pooling = Context(pooling_params(ctx.params), [z])
-    spread = POOL2D["max_backward"].reference(pooling, np.asarray(bound), winner)[0]
-    return np.asarray(spread + POOL2D["max_backward"].bound(pooling, dy * d, winner)[0])
+    spread = POOL2D["max_backward"].reference(pooling, np.asarray(bound), winner, None)[0]
+    return np.asarray(spread + POOL2D["max_backward"].bound(pooling, dy * d, winner, None)[0])
 
 
 def _overlap(params: Params) -> int:
@@ -147,15 +149,20 @@ def _overlap(params: Params) -> int:
 
 
 # A kernel may add the windows' shares one by one: so many terms more, where they overlap.
-def backward_input_bound(ctx: Context, dy: Array, w: Array, y: Array, winner: Array) -> tuple[Any]:
+def backward_input_bound(
+    ctx: Context, dy: Array, w: Array, y: Array, winner: Array, x: Array | None
+) -> tuple[Any]:
     dx = ctx.out[0]
     assert dx is not None
     z = image_spec(ctx.params, dx, Spec(w.shape))
-    context = Context(convolution_params(ctx.params), ctx.out)
+    context = Context({**convolution_params(ctx.params), **through_params()}, ctx.out)
     dz = np.abs(_gradient_of_image(ctx, np.abs(dy), z, y, winner))
     terms = w.shape[0] * w.shape[1] * w.shape[3] // ctx["groups"] * _overlap(ctx.params) + 2
     error = terms * dz + _gradient_bound(ctx, dy, z, y, winner)
-    return (CONV2D["backward_input"].reference(context, error, np.abs(w))[0],)
+    back = CONV2D["backward_input"].reference
+    bound, largest = back(context, error, np.abs(w), None)[0], back(context, dz, np.abs(w), None)[0]
+    assert bound is not None and largest is not None
+    return (through_bound(ctx, largest, bound, x),)
 
 
 def backward_weight_bound(

@@ -17,8 +17,14 @@ from convkit.ops.activation import (
 )
 from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
-__all__ = ["OP", "dense", "dense_backward_input", "dense_backward_weight"]
+__all__ = ["OP", "dense", "dense_backward_input", "dense_backward_weight", "dense_params"]
+
+
+def dense_params(activation: str | None = None, alpha: float | None = None) -> dict[str, Any]:
+    """Parameters of the op from the arguments of `dense`, checked."""
+    return {**activation_params(activation, alpha), **through_params()}
 
 
 def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
@@ -28,8 +34,8 @@ def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
     return (activate(y, ctx["activation"], ctx["alpha"]),)
 
 
-def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
-    return (dy @ w.T,)
+def _backward_input(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Array]:
+    return (through_input(ctx, dy @ w.T, x),)
 
 
 def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | None]:
@@ -45,8 +51,9 @@ def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[A
     return (fused_bound(ctx, total, (w.shape[0] + 1) * magnitude),)
 
 
-def _backward_input_bound(ctx: Context, dy: Array, w: Array) -> tuple[Any]:
-    return ((w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T),)
+def _backward_input_bound(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Any]:
+    bound = (w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T)
+    return (through_bound(ctx, dy @ w.T, bound, x),)
 
 
 def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]:
@@ -105,7 +112,7 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
         (dx,) = tape.emit(
             "dense",
             "backward_input",
-            [dy, w],
+            [dy, w, None],
             out=[x.spec],
             params=instruction.params,
             for_inputs=[0],
@@ -128,7 +135,7 @@ OP = define(
             ),
             Pass(
                 "backward_input",
-                ("dy", "w"),
+                ("dy", "w", "x?"),
                 ("dx",),
                 _backward_input,
                 _backward_input_bound,
@@ -185,18 +192,34 @@ def dense(
     xa, wa = as_operand("dense", "x", x), as_operand("dense", "w", w)
     ba = None if b is None else as_operand("dense", "b", b)
     same_dtype("dense", x=xa, w=wa, b=ba)
-    params = activation_params(activation, alpha)
+    params = dense_params(activation, alpha)
     y: Array = apply("dense", "forward", [xa, wa, ba], params, kernel=kernel)[0]
     return y
 
 
-def dense_backward_input(dy: ArrayLike, w: ArrayLike, *, kernel: str | None = None) -> Array:
+def dense_backward_input(
+    dy: ArrayLike,
+    w: ArrayLike,
+    *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
+    kernel: str | None = None,
+) -> Array:
     """Gradient with respect to the input: ``dy w^T``.
 
     Parameters
     ----------
     dy : array_like, shape (..., K)
     w : array_like, shape (C, K)
+    x : array_like, optional
+        The layer's own input, in the shape of the result, where an activation gave it and the
+        gradient of what that was applied to is wanted: the result is then multiplied by the
+        activation's derivative.
+    through : str, optional
+        Name of that activation; not gelu or silu, whose derivative is no function of x.
+    through_alpha : float, optional
+        Its parameter (leaky_relu, elu).
     kernel : str, optional
 
     Returns
@@ -214,10 +237,10 @@ def dense_backward_input(dy: ArrayLike, w: ArrayLike, *, kernel: str | None = No
         raise ValueError(
             f"[dense] expected dy (..., K) and w (C, K), got dy {dya.shape} and w {wa.shape}"
         )
-    out = [Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)]
-    dx: Array = apply(
-        "dense", "backward_input", [dya, wa], activation_params(), out=out, kernel=kernel
-    )[0]
+    out = Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)
+    xa, passed = through_operand("dense", x, out, through, through_alpha)
+    params = {**dense_params(), **passed}
+    dx: Array = apply("dense", "backward_input", [dya, wa, xa], params, out=[out], kernel=kernel)[0]
     return dx
 
 
@@ -250,7 +273,5 @@ def dense_backward_weight(
         )
     c, k = xa.shape[-1], dya.shape[-1]
     out = [Spec((c, k), dya.dtype.name), Spec((k,), dya.dtype.name)]
-    dw, db = apply(
-        "dense", "backward_weight", [dya, xa], activation_params(), out=out, kernel=kernel
-    )
+    dw, db = apply("dense", "backward_weight", [dya, xa], dense_params(), out=out, kernel=kernel)
     return dw, db

@@ -1,4 +1,4 @@
-"""The five passes in a row: from a model to a program that an executor can run."""
+"""The six passes in a row: from a model to a program that an executor can run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convkit.ops.registry import Spec
+from convkit.program.absorb import absorb
 from convkit.program.allocate import allocate
 from convkit.program.builder import Builder
 from convkit.program.choose import choose
@@ -190,6 +191,7 @@ def compile_program(
     fuse(program)
     if mode == "train":
         differentiate(builder, list(program.instructions), _seeds(builder))
+        absorb(program)
     _penalise(builder, model, regularizer)
     if mode == "train" and optimizer is None:
         program.deferred.clear()  # it changes nothing

@@ -39,7 +39,9 @@ def listed(op: str, pass_name: str, params: Params) -> str:
             sides = [str(left.pop(name)) for name in names]
             words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
     words |= left
-    if op != "activation":  # stands beside the row's name, and backward passes ignore it
+    words.pop("through", None)  # stands beside the row's name, as what follows
+    words.pop("through_alpha", None)
+    if op != "activation":  # backward passes ignore it
         words.pop("activation", None)
         if op != "loss" or words.get("alpha") == 1.0:
             words.pop("alpha", None)

@@ -60,6 +60,6 @@ def pooled_params(
             return None
         if not _is_fast("backward_weight", [y, x, y, winner, w, b], params):
             return None
-        if not _is_fast("backward_input", [y, w, y, winner, x], params):
+        if not _is_fast("backward_input", [y, w, y, winner, None, x], params):
             return None
     return params

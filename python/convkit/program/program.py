@@ -98,6 +98,18 @@ class Instruction:
         """Bytes of all operands: the least that the instruction moves."""
         return sum(v.spec.nbytes for v in self.operands if v is not None)
 
+    @property
+    def fused(self) -> str:
+        """What the kernel does besides: an activation, or in a backward pass the derivative of one.
+
+        Begins with a blank; empty where it does nothing.
+        """
+        activation = self.params.get("activation", "linear")
+        if self.op != "activation" and self.pass_name == "forward" and activation != "linear":
+            return f" +{activation}"
+        through = self.params.get("through", "linear")
+        return f" *{through}'" if through != "linear" else ""
+
     def __str__(self) -> str:
         return " ".join(self.columns()).rstrip()
 
@@ -111,11 +123,7 @@ class Instruction:
         names = ", ".join("-" if v is None else v.name for v in self.inputs)
         params = listed(self.op, self.pass_name, self.params)
         call = f"{self.op}.{self.pass_name}({names}{'; ' + params if params else ''})"
-        activation = self.params.get("activation", "linear")
-        fused = f" +{activation}" if self.op != "activation" and activation != "linear" else ""
-        if self.pass_name != "forward":
-            fused = ""
-        row = (self.row.name if self.row else "") + fused
+        row = (self.row.name if self.row else "") + self.fused
         work = f"{self.flops / 1e6:.3g} MFLOP" if self.flops else ""
         return left, call, row, work
 

@@ -75,7 +75,8 @@ def _fill(params: Mapping[str, Any], specs: tuple[Spec | None, ...], second: str
         forward = registry.get("conv2d_pool")["forward"].reference
         made = forward(Context(params, [y, winner]), *values)
         other = values[0] if second == "x" else values[1]
-        return [dy(rng, y), other, None if made[0] is None else made[0].astype("f4"), made[1]]
+        given = [dy(rng, y), other, None if made[0] is None else made[0].astype("f4"), made[1]]
+        return [*given, None] if second == "w" else given
 
     return fill
 
@@ -99,7 +100,7 @@ def conv2d_pool(
     calls, specs = [forward], (xs, ws, b, y, winner)
     if params["activation"] in FROM_OUTPUT:
         calls += [
-            Call(name, "conv2d_pool", "backward_input", (y, ws, y, winner), params, (xs,),
+            Call(name, "conv2d_pool", "backward_input", (y, ws, y, winner, None), params, (xs,),
                  fill=_fill(params, specs, "w", dy)),
             Call(name, "conv2d_pool", "backward_weight", (y, xs, y, winner), params, (ws, b),
                  fill=_fill(params, specs, "x", dy)),
