@@ -7,6 +7,7 @@
 
 #include "gemm/panels.h"
 #include "gemm/runs.h"
+#include "gemm/tree_sum.h"
 #include "ops/conv2d/conv2d_weight_tiles.h"
 
 namespace convkit::CK_ISA {
@@ -130,8 +131,8 @@ CK_INLINE T* pack_pixels(const T* dy, int64_t pixel, int64_t n, int last, T* to)
 
 // db[k] (+)= the sum of all pixels of a panel, of `fold` times as many.
 template <class T, int NV>
-CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t K, int64_t fold, bool add,
-                                 T* db) {
+CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t K, int64_t fold,
+                                 bool add, T* db) {
   using V = Vec<T>;
   constexpr int kWidth = NV * V::kLanes;
   V even[NV], odd[NV];
@@ -238,7 +239,8 @@ void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T*
         const int64_t width = panels.width(0);
         for (int64_t k = 0; k < K; ++k) {
           T sum = 0;
-          for (int64_t f = 0; f < fold; ++f) sum += sums[(i * run + j + f * step) * width + f * K + k];
+          for (int64_t f = 0; f < fold; ++f)
+            sum += sums[(i * run + j + f * step) * width + f * K + k];
           to[k] = sum;
         }
         continue;
@@ -250,6 +252,41 @@ void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T*
       }
     }
   }
+}
+
+// All of dw and db. rows(block, task, thread) says where the rows of dy of a task are, of the
+// filters of a block.
+template <class T, class Rows>
+void run_weight_gradient(const WeightGradient<T>& wg, ThreadPool* pool, std::byte* workspace,
+                         const T* x, const Rows& rows, T* dw, T* db) {
+  const Conv2dShape& s = wg.s;
+  const WeightGradientPlan& plan = wg.plan;
+  const int64_t weights = s.KH * s.KW * plan.C * s.K;
+  const int64_t part_values = plan.part_bytes / int64_t{sizeof(T)};
+  T* const part_sums = reinterpret_cast<T*>(workspace + plan.slots * plan.slot_bytes);
+  const bool shared = plan.parts == 1;  // a part that is the whole writes where that belongs
+  pool->parallel_for(
+      plan.parts * plan.blocks,
+      [&](int64_t unit, int thread) {
+        const int64_t part = unit / plan.blocks;
+        const WeightBlock block(plan, unit % plan.blocks);
+        const WeightScratch<T> scratch(plan, workspace + thread * plan.slot_bytes);
+        T* const to = shared ? dw : part_sums + part * part_values;
+        T* bias = shared ? db : to + weights;
+        bias = db == nullptr || block.c0 > 0 ? nullptr : bias + block.g * plan.K + block.k0;
+        const int64_t first = plan.first_task(part);
+        for (int64_t index = first; index < plan.first_task(part + 1); ++index) {
+          const WeightTask task(plan, index);
+          const Pixels<T> image = weight_image(wg, block, task, x, scratch.image);
+          add_weight_gradient(wg, block, task, image, rows(block, task, thread), index > first,
+                              scratch.sums, bias, scratch.dy);
+        }
+        write_block(wg, block, scratch.sums, to);
+      },
+      plan.max_threads());
+  if (shared) return;
+  if (db != nullptr) tree_sum(pool, part_sums + weights, plan.parts, part_values, s.K, db);
+  tree_sum(pool, part_sums, plan.parts, part_values, weights, dw);
 }
 
 }  // namespace convkit::CK_ISA
