@@ -137,7 +137,7 @@ def data(n: int = 24) -> tuple[Any, Any]:
 def test_training_is_the_same(kind: Any, pool: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained() -> tuple[Any, Any, Any]:
         model = network(kind, pool)
-        model.compile(ck.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
+        model.compile(ck.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
         x, y = data()
         losses = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
         return model, losses, model.predict(x, verbose=0)

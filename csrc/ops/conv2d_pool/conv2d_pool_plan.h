@@ -18,30 +18,31 @@ struct Conv2dPoolPlan {
   int64_t step;          // rows of windows at a time
   int64_t rows;          // of z that there is room for
   int64_t channels;      // of z, in a task
-  int64_t slot_bytes;    // of these, the rows of z come last
+  int64_t tasks;
+  int64_t slot_bytes;  // of these, the rows of z come last
 
-  CK_INLINE int64_t z_values() const {
-    return checked_product(rows, c.s.Q, channels);
-  }  // per image
+  // Of z, for each image of a task.
+  CK_INLINE int64_t z_values() const { return checked_product(rows, c.s.Q, channels); }
 };
 
-// Rows computed twice are at most this part of a band.
-constexpr int64_t kConv2dPoolTwice = 24;
+// At most one in so many rows is computed twice.
+constexpr int64_t kConv2dPoolTwice = 20;
 
 CK_INLINE Conv2dPoolPlan conv2d_pool_plan(const Conv2dShape& s, const Conv2dPoolParams& params,
                                           int64_t PP, Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
-  Conv2dPoolPlan plan = {forward_correlation(s, conv2d_of(params)), {}, 1, 0, s.K, 0};
+  Conv2dPoolPlan plan = {forward_correlation(s, conv2d_of(params)), {}, 1, 0, s.K, 0, 0};
   plan.conv = correlation_plan(plan.c, dtype);
   CorrelationPlan& conv = plan.conv;
   const int64_t stride = params.pool_stride_h, window = params.window_h;
   plan.step = smaller(larger(conv.rows.size / stride, 1), larger(PP, 1));
   int64_t band = plan.step;
   if (window > stride) {
-    const int64_t least = larger(kConv2dPoolTwice * ceil_div(window - stride, stride), plan.step);
-    band = ceil_div(larger(PP, 1), larger(PP / least, 1));
-    // Bands are few: chunks of images must make up for it.
-    const int64_t few = ceil_div(checked_product(s.N, ceil_div(larger(PP, 1), band)), kConv2dSlots);
+    const int64_t twice = checked_product(window - stride, kConv2dPoolTwice);
+    const int64_t bands = smaller(1 + s.P / twice, larger(PP / plan.step, 1));
+    band = ceil_div(larger(PP, 1), bands);
+    // These are few: smaller chunks of images make up for it.
+    const int64_t few = ceil_div(checked_product(s.N, bands), kConv2dSlots);
     const int64_t images = smaller(larger(few, conv.interleaved > 0 ? 4 : 1), conv.images.size);
     if (!conv.by_filters) conv.images.size = images;
     if (conv.interleaved > 0) conv.interleaved = conv.images.size;
@@ -55,12 +56,17 @@ CK_INLINE Conv2dPoolPlan conv2d_pool_plan(const Conv2dShape& s, const Conv2dPool
   plan_scratch(plan.c, bytes, conv);
   conv.rows = {PP, band};
   const int64_t filters = conv.by_filters ? params.groups * conv.columns.count() : 1;
-  const int64_t tasks = checked_product(conv.pixel_tasks(), filters);
-  if (conv.slots > 1) conv.slots = larger(smaller(tasks, kConv2dSlots), 1);
+  plan.tasks = checked_product(conv.pixel_tasks(), filters);
+  if (conv.slots > 1) conv.slots = larger(smaller(plan.tasks, kConv2dSlots), 1);
   const int64_t result =
       round_up(checked_product(checked_product(conv.images.size, plan.z_values()), bytes), 64);
   plan.slot_bytes = conv.slot_bytes = checked_sum(conv.slot_bytes, result);
   return plan;
+}
+
+// Whether it has tasks for as many threads, or at least for some, as the convolution alone.
+CK_INLINE bool conv2d_pool_divides(const Conv2dPoolPlan& plan, Dtype dtype) {
+  return plan.tasks >= smaller(correlation_plan(plan.c, dtype).slots, 8);
 }
 
 // The plan of a correlation whose source is made row by row, not read.

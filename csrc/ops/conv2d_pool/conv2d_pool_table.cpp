@@ -16,9 +16,12 @@ Conv2dPoolPlan forward_plan(const Call& call) {
 }
 int64_t forward_workspace(const Call& call) { return forward_plan(call).conv.workspace(); }
 bool forward_supports(const Call& call) {
-  const auto& params = call.as<Conv2dPoolParams>();
-  return correlation_fits(forward_plan(call).c) && positions_fit(params) &&
-         forward_workspace(call) <= kConv2dMaxWorkspace;
+  const Conv2dPoolPlan plan = forward_plan(call);
+  // One channel and few filters: conv2d has tiles for these.
+  const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
+  if (plan.c.s.C == 1 && checked_product(2, plan.c.s.K, bytes) <= 64) return false;
+  return correlation_fits(plan.c) && positions_fit(call.as<Conv2dPoolParams>()) &&
+         conv2d_pool_divides(plan, call[0].dtype) && plan.conv.workspace() <= kConv2dMaxWorkspace;
 }
 
 int64_t backward_input_workspace(const Call& call) {
