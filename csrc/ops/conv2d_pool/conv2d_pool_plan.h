@@ -64,9 +64,12 @@ CK_INLINE Conv2dPoolPlan conv2d_pool_plan(const Conv2dShape& s, const Conv2dPool
   return plan;
 }
 
-// Whether it has tasks for as many threads, or at least for some, as the convolution alone.
+// Whether it has tasks for as many threads as the convolution alone, or at least for some, as far as
+// there is work for them.
 CK_INLINE bool conv2d_pool_divides(const Conv2dPoolPlan& plan, Dtype dtype) {
-  return plan.tasks >= smaller(correlation_plan(plan.c, dtype).slots, 8);
+  const double flops = conv2d_flops(plan.c.s, plan.c.params);
+  const int64_t few = flops < 8e6 ? static_cast<int64_t>(flops / 1e6) : 8;
+  return plan.tasks >= smaller(correlation_plan(plan.c, dtype).slots, few);
 }
 
 // The plan of a correlation whose source is made row by row, not read.
