@@ -106,7 +106,6 @@ struct ImplicitGemmPlan {
   }
 };
 
-
 CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape& s,
                                               const Conv2dParams& params, Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];

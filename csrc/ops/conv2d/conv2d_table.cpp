@@ -115,8 +115,8 @@ constexpr Kernel rows[] = {
      implicit_gemm_supports<Conv2dPass::backward_input>,
      implicit_gemm_workspace<Conv2dPass::backward_input>},
     {"backward_weight", "cpu_implicit_gemm", kFloats,
-     CK_PER_ISA(conv2d_implicit_gemm_backward_weight),
-     weight_gradient_supports, weight_gradient_workspace},
+     CK_PER_ISA(conv2d_implicit_gemm_backward_weight), weight_gradient_supports,
+     weight_gradient_workspace},
 #if CK_HAVE_BLAS
     {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward),
      im2col_supports<Conv2dPass::forward>, im2col_workspace<Conv2dPass::forward>},

@@ -30,7 +30,7 @@ struct WeightGradient {
 
   CK_INLINE WeightGradient(const Conv2dShape& shape, const Conv2dParams& p, Dtype dtype)
       : s(shape), params(p), plan(weight_gradient_plan(shape, p, dtype)) {
-    fold = choose_fold<T>(s, params);
+    fold = plan.interleaved ? 1 : choose_fold<T>(s, params);
   }
 };
 
@@ -129,10 +129,10 @@ CK_INLINE T* pack_pixels(const T* dy, int64_t pixel, int64_t n, int last, T* to)
   return to;
 }
 
-// db[k] (+)= the sum of all pixels of a panel, of `fold` times as many.
+// Adds the sum of all pixels of a panel, whose first column is `first` of fold*K, to db.
 template <class T, int NV>
-CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t K, int64_t fold,
-                                 bool add, T* db) {
+CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t first, int64_t columns,
+                                 int64_t K, T* db) {
   using V = Vec<T>;
   constexpr int kWidth = NV * V::kLanes;
   V even[NV], odd[NV];
@@ -150,16 +150,12 @@ CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t K, in
   }
   T sums[kWidth];
   for (int v = 0; v < NV; ++v) (even[v] + odd[v]).storeu(sums + v * V::kLanes);
-  for (int64_t k = 0; k < K; ++k) {
-    T sum = add ? db[k] : T(0);
-    for (int64_t f = 0; f < fold; ++f) sum += sums[f * K + k];
-    db[k] = sum;
-  }
+  for (int64_t j = 0; j < columns; ++j) db[(first + j) % K] += sums[j];
 }
 
 // Adds the pixels of a task to the sums of a block, which `add` says are there already, and to db,
-// of the block's filters, unless that is null. Pixel (0, 0, 0) of x and dy is the task's first;
-// `packed` has room for kWeightPixels pixels.
+// which is that of the block's filters, unless that is null. Pixel (0, 0, 0) of x and dy is the
+// task's first; `packed` has room for kWeightPixels pixels.
 template <class T>
 void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
                          const WeightTask& task, const Pixels<T>& x, const Pixels<T>& dy, bool add,
@@ -171,12 +167,12 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
   const int64_t run = s.KW * C + (fold - 1) * params.stride_w * C;
   const bool joined = params.dilation_w == 1 && x.pixel == C;
   const Panels<T> panels{s.KH * run, fold * K};
-  const bool packs = panels.count() > 1 || panels.last_lanes(0) < Vec<T>::kLanes || dy.pixel != K;
+  const bool across = wg.plan.interleaved;  // lines: of one place in the images, not along the rows
+  const bool packs =
+      across || panels.count() > 1 || panels.last_lanes(0) < Vec<T>::kLanes || dy.pixel != K;
 
   WeightTile t;
   t.row = params.dilation_h * x.row, t.columns = run;
-  // Lines are along the rows, or, of small images, across them.
-  const bool across = wg.plan.interleaved;
   const int64_t length = across ? images : s.Q / fold;
   t.pixel = across ? x.image : fold * params.stride_w * x.pixel;
   const int64_t lines = across ? rows * s.Q : images * rows;
@@ -195,6 +191,9 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
         from[l] = across ? p * dy.row + q * dy.pixel + i0 * dy.image
                          : n * dy.image + r * dy.row + i0 * fold * dy.pixel;
       }
+      const T* const next = dy.data + from[count - 1] + depth * fold * dy.pixel;
+      t.ahead = t.ahead_end = reinterpret_cast<const char*>(next);
+      if (!packs) t.ahead_end += count * depth * fold * K * int64_t{sizeof(T)};
       for (int64_t panel = 0; panel < panels.count(); ++panel) {
         with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
           constexpr int64_t kWidth = NV * Vec<T>::kLanes;
@@ -209,8 +208,8 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
           }
           if (packs) at = packed;
           if (db != nullptr) {
-            const int64_t first = panels.first(panel) / fold;
-            add_bias_gradient<T, NV>(t, at, smaller(K - first, kWidth), fold, t.add, db + first);
+            const int64_t first = panels.first(panel);
+            add_bias_gradient<T, NV>(t, at, first, smaller(kWidth, fold * K - first), K, db);
           }
           T* const panel_sums = sums + panels.offset(panel);
           if (joined) return weight_tiles<T, NV>(t, s.KH, run, x.data, at, panel_sums);
@@ -236,11 +235,13 @@ void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T*
       T* const to = dw + ((i * s.KW + j / C) * wg.plan.C + block.c0 + j % C) * s.K +
                     block.g * wg.plan.K + block.k0;
       if (fold > 1) {
-        const int64_t width = panels.width(0);
         for (int64_t k = 0; k < K; ++k) {
           T sum = 0;
-          for (int64_t f = 0; f < fold; ++f)
-            sum += sums[(i * run + j + f * step) * width + f * K + k];
+          for (int64_t f = 0; f < fold; ++f) {
+            const int64_t row = i * run + j + f * step, column = f * K + k;
+            const int64_t panel = column / panels.kWidth;
+            sum += sums[panels.offset(panel) + row * panels.width(panel) + column % panels.kWidth];
+          }
           to[k] = sum;
         }
         continue;
@@ -274,6 +275,7 @@ void run_weight_gradient(const WeightGradient<T>& wg, ThreadPool* pool, std::byt
         T* const to = shared ? dw : part_sums + part * part_values;
         T* bias = shared ? db : to + weights;
         bias = db == nullptr || block.c0 > 0 ? nullptr : bias + block.g * plan.K + block.k0;
+        if (bias != nullptr) clear_run(bias, block.k1 - block.k0);
         const int64_t first = plan.first_task(part);
         for (int64_t index = first; index < plan.first_task(part + 1); ++index) {
           const WeightTask task(plan, index);

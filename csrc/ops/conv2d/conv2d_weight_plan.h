@@ -34,9 +34,10 @@ struct WeightGradientPlan {
   }
 };
 
-constexpr int64_t kWeightPanelBytes = 256;              // a pixel's widest panel of filters
-constexpr int64_t kWeightPixels = 112;                  // of dy that stay in the first cache
-constexpr int64_t kWeightSumsBytes = int64_t{224} << 10;  // a block and the piece of x shall stay
+constexpr int64_t kWeightPanelBytes = 256;                 // a pixel's widest panel of filters
+constexpr int64_t kWeightChannels = 112;                   // in a block: neighbours do not collide
+constexpr int64_t kWeightPixels = 112;                     // of dy that stay in the first cache
+constexpr int64_t kWeightSumsBytes = int64_t{224} << 10;   // a block and the piece of x shall stay
 constexpr int64_t kWeightImageBytes = int64_t{192} << 10;  // in the second cache
 
 // Up to this many pixels are treated as one where K is less than a widest vector.
@@ -64,8 +65,9 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
   const int64_t panel = kWeightPanelBytes / bytes;
   WeightGradientPlan plan = {};
   plan.C = s.C / params.groups, plan.K = s.K / params.groups;
-  plan.channels =
-      even_chunks(plan.C, kWeightSumsBytes / checked_product(taps, kWeightPanelBytes), 16);
+  plan.channels = even_chunks(
+      plan.C, smaller(kWeightSumsBytes / checked_product(taps, kWeightPanelBytes), kWeightChannels),
+      16);
   const int64_t channels = plan.channels.size;
   const int64_t more = kWeightSumsBytes / 2 / checked_product(taps, channels, kWeightPanelBytes);
   plan.filters = even_chunks(plan.K, smaller(larger(more, 1), 4) * panel, panel);
@@ -79,7 +81,7 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
   const int64_t per_image = checked_product(s.P, s.Q), pixels = checked_product(s.N, per_image);
   const double flops = conv2d_flops(s, params);
   const int64_t wanted = plan.blocks >= kConv2dSlots ? 1 : ceil_div(kConv2dSlots, plan.blocks);
-  const int64_t worth = flops < 16e5 ? static_cast<int64_t>(flops / 1e5) : kConv2dSlots;
+  const int64_t worth = flops < 64e5 ? static_cast<int64_t>(flops / 4e5) : kConv2dSlots;
   const int64_t parts = larger(smaller(wanted, worth), 1);
   const int64_t share = ceil_div(larger(pixels, 1), parts);
   const int64_t row_bytes = checked_product(checked_sum(s.W, plan.border), channels, bytes);
@@ -96,26 +98,25 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
     plan.images = {s.N, 1};
     plan.rows = even_chunks(s.P, larger(most, 1), 1);
   }
-  plan.interleaved = plan.copied && plan.rows.size == s.P && s.Q < 8 && plan.images.size > s.Q;
+  plan.interleaved = plan.rows.size == s.P && s.Q < 8 && plan.images.size > s.Q;
+  plan.copied = plan.copied || plan.interleaved;
   plan.parts = smaller(parts, plan.tasks());
 
   const int64_t fold = conv2d_may_fold(s, params, bytes) ? kConv2dMaxFold : 1;
-  const int64_t columns = checked_sum(checked_product(s.KW, channels),
-                                      checked_product(fold - 1, params.stride_w, s.C));
+  const int64_t columns =
+      checked_sum(checked_product(s.KW, channels), checked_product(fold - 1, params.stride_w, s.C));
   const int64_t width = round_up(checked_product(fold, plan.filters.size), 64 / bytes);
   plan.sums_bytes = round_up(checked_product(s.KH, columns, width, bytes), 64);
-  const int64_t rows_in =
-      checked_sum(checked_product(plan.rows.size - 1, params.stride_h), reach);
+  const int64_t rows_in = checked_sum(checked_product(plan.rows.size - 1, params.stride_h), reach);
   plan.image_bytes =
       plan.copied ? round_up(checked_product(plan.images.size, rows_in, row_bytes), 64) : 0;
   plan.slot_bytes =
       checked_sum(plan.sums_bytes, plan.image_bytes, kWeightPixels * kWeightPanelBytes);
-  plan.part_bytes = round_up(
-      checked_product(checked_sum(checked_product(taps, plan.C), 1), s.K, bytes), 64);
+  plan.part_bytes =
+      round_up(checked_product(checked_sum(checked_product(taps, plan.C), 1), s.K, bytes), 64);
   plan.parts = smaller(plan.parts, larger(kConv2dScratchBytes / larger(plan.part_bytes, 1), 1));
-  plan.slots = flops < kConv2dSerialFlops
-                   ? 1
-                   : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
+  plan.slots =
+      flops < kConv2dSerialFlops ? 1 : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
   return plan;
 }
 

@@ -18,20 +18,29 @@ struct WeightTile {
   bool add;                 // to the sums that are there
   int64_t x_at[kMaxLines];  // where the lines begin
   int64_t dy_at[kMaxLines];
+  // dy of the next lines, where it is read in place: the tiles fetch it into the cache.
+  const char *ahead, *ahead_end;
 };
 
 // KR filter rows times MR neighbouring columns of x times one panel of filters, NV vectors wide.
 template <class T, int KR, int MR, int NV>
-void weight_tile(const WeightTile& t, const T* x, const T* dy, T* sums) {
+void weight_tile(WeightTile& t, const T* x, const T* dy, T* sums) {
   constexpr int kLanes = Vec<T>::kLanes, kWidth = NV * kLanes;
   Tile<T, KR * MR, NV> tile;
   tile.clear();
   const int64_t row = t.row;
+  const char* ahead = t.ahead;
+  const int64_t fetched = ahead < t.ahead_end ? 64 : 0;  // bytes for each pixel
   for (int l = 0; l < t.lines; ++l) {
-    tile.multiply(
-        x + t.x_at[l], [row](int m) { return (m / MR) * row + m % MR; }, t.pixel, dy + t.dy_at[l],
-        kWidth, t.depth);
+    const T* a = x + t.x_at[l];
+    const T* b = dy + t.dy_at[l];
+    for (int64_t i = 0; i < t.depth; ++i, a += t.pixel, b += kWidth) {
+      __builtin_prefetch(ahead);
+      ahead += fetched;
+      tile.multiply(a, [row](int m) { return (m / MR) * row + m % MR; }, 0, b, 0, 1);
+    }
   }
+  t.ahead = ahead;
 #pragma GCC unroll 5
   for (int r = 0; r < KR; ++r) {
     T* const to = sums + r * t.columns * kWidth;
@@ -51,11 +60,11 @@ constexpr int weight_rows(int vectors) {
 
 // All filter rows times `run` columns of x.
 template <class T, int NV>
-void weight_tiles(const WeightTile& t, int64_t KH, int64_t run, const T* x, const T* dy, T* sums) {
+void weight_tiles(WeightTile& t, int64_t KH, int64_t run, const T* x, const T* dy, T* sums) {
   constexpr int kRows = weight_rows<T>(NV), kWidth = NV * Vec<T>::kLanes;
   int64_t i = 0;
   const auto filter_rows = [&]<int KR>(Int<KR>) {
-    constexpr int kMost = kRows / KR < 15 ? kRows / KR : 15;
+    constexpr int kMost = kRows / KR;
     for_each_tile(run, kMost, [&](int64_t j, int size) {
       with_int<kMost>(size, [&]<int MR>(Int<MR>) {
         weight_tile<T, KR, MR, NV>(t, x + i * t.row + j, dy, sums + (i * t.columns + j) * kWidth);
