@@ -13,8 +13,8 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
       const T* const dy = call[0].as<T>() + (task.n0 * s.P + task.r0) * s.Q * s.K;
       return Pixels<T>{dy + block.g * wg.plan.K + block.k0, s.P * s.Q * s.K, s.Q * s.K, s.K};
     };
-    run_weight_gradient(wg, call.pool, call.workspace, call[1].as<const T>(), rows,
-                        call[2].as<T>(), call[3].as<T>());
+    run_weight_gradient(wg, call.pool, call.workspace, call[1].as<const T>(), rows, call[2].as<T>(),
+                        call[3].as<T>());
   });
 }
 

@@ -64,8 +64,8 @@ CK_INLINE Conv2dPoolPlan conv2d_pool_plan(const Conv2dShape& s, const Conv2dPool
   return plan;
 }
 
-// Whether it has tasks for as many threads as the convolution alone, or at least for some, as far as
-// there is work for them.
+// Whether it has tasks for as many threads as the convolution alone, or at least for some, as far
+// as there is work for them.
 CK_INLINE bool conv2d_pool_divides(const Conv2dPoolPlan& plan, Dtype dtype) {
   const double flops = conv2d_flops(plan.c.s, plan.c.params);
   const int64_t few = flops < 8e6 ? static_cast<int64_t>(flops / 1e6) : 8;
