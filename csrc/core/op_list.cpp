@@ -10,6 +10,7 @@
   X(pool2d)          \
   X(conv2d_pool)     \
   X(dense)           \
+  X(dense_update)    \
   X(activation)      \
   X(softmax)         \
   X(batch_norm)      \

@@ -231,4 +231,13 @@ void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
       max_threads(t.M, t.N, t.depth));
 }
 
+// The whole product on the calling thread.
+template <class T>
+void transposed_product_here(const TransposedProduct<T>& t) {
+  const TransposedBlocks<T> blocks(t);
+  for (int64_t index = 0; index < blocks.count(); ++index) {
+    transposed_product_block(t, blocks, index);
+  }
+}
+
 }  // namespace convkit::CK_ISA

@@ -101,6 +101,7 @@ def test_dropout_is_off_in_what_is_compared():
     ("name", "options", "message"),
     [
         ("modles", {}, "unknown suite 'modles'; did you mean 'models'"),
+        ("kernels", {}, "rows of a table race in one process"),
         ("models", {"cases": "lenet6"}, r"\[models\] no case contains 'lenet6'"),
         ("models", {"peers": "tensorflow"}, r"\[models\] no peer contains 'tensorflow'; known: "),
         (
@@ -293,7 +294,7 @@ def test_a_record_of_another_format_is_refused():
 def fake_suite(monkeypatch, fakes_on_the_path):
     """A suite of three cases, the second of which fails."""
     monkeypatch.setitem(PEERS, "convkit", Peer("fakes:Counts"))
-    monkeypatch.setitem(PEERS, "slow", Peer("fakes:Sleeper", {"seconds": 0.003}))
+    monkeypatch.setitem(PEERS, "slow", Peer("fakes:Sleeper", {"seconds": 0.03}))
     monkeypatch.setitem(PEERS, "dies", Peer("fakes:Dies"))
     monkeypatch.setattr(cases, "_FACTORIES", "")
 

@@ -3,6 +3,7 @@
 //   forward          x [...,C], w [C,K], b [K] or absent -> y [...,K]
 //   backward_input   dy [...,K], w [C,K], x [...,C] or absent -> dx [...,C] = dy w^T * f'
 //   backward_weight  dy [...,K], x [...,C]               -> dw [C,K] = x^T dy, db [K] or absent
+//   backward_bias    dy [...,K]                          -> db [K], where dense_update makes dw
 //
 // The backward passes take dy before the activation: they ignore it. With R = 0, dw and db are 0.
 // f' is the derivative of the activation that gave x, from x (ops/activation/activation_through.h);
@@ -24,11 +25,13 @@ struct DenseParams {
 CK_DECLARE_KERNEL(dense_naive_forward)
 CK_DECLARE_KERNEL(dense_naive_backward_input)
 CK_DECLARE_KERNEL(dense_naive_backward_weight)
+CK_DECLARE_KERNEL(dense_naive_backward_bias)
 CK_DECLARE_KERNEL(dense_blas_forward)
 CK_DECLARE_KERNEL(dense_blas_backward_input)
 CK_DECLARE_KERNEL(dense_blas_backward_weight)
 CK_DECLARE_KERNEL(dense_tiled_forward)
 CK_DECLARE_KERNEL(dense_tiled_backward_input)
 CK_DECLARE_KERNEL(dense_tiled_backward_weight)
+CK_DECLARE_KERNEL(dense_tiled_backward_bias)
 
 }  // namespace convkit

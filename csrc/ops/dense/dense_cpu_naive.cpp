@@ -57,4 +57,16 @@ void dense_naive_backward_weight(const Call& call) {
   });
 }
 
+void dense_naive_backward_bias(const Call& call) {
+  const int64_t R = call[0].rows(), K = call[0].last();
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    T* const db = call[1].as<T>();
+    for (int64_t k = 0; k < K; ++k) {
+      T sum = 0;
+      for (int64_t r = 0; r < R; ++r) sum += call[0].as<T>()[r * K + k];
+      db[k] = sum;
+    }
+  });
+}
+
 }  // namespace convkit::CK_ISA

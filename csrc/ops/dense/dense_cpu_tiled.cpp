@@ -96,4 +96,24 @@ void dense_tiled_backward_weight(const Call& call) {
   });
 }
 
+// The rows in their order, as backward_weight adds them up while it packs them.
+void dense_tiled_backward_bias(const Call& call) {
+  const int64_t R = call[0].rows(), K = call[0].last();
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    T* const db = call[1].as<T>();
+    const Chunks columns{K, 512};
+    call.pool->parallel_for(
+        columns.count(),
+        [&](int64_t chunk, int) {
+          const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
+          for (int64_t k = begin; k < end; ++k) db[k] = 0;
+          for (int64_t r = 0; r < R; ++r) {
+            const T* const dy = call[0].as<T>() + r * K;
+            for (int64_t k = begin; k < end; ++k) db[k] += dy[k];
+          }
+        },
+        max_threads(R, K, 1));
+  });
+}
+
 }  // namespace convkit::CK_ISA

@@ -161,10 +161,15 @@ def _mlp(sizes: Sequence[int], batch: int, target: float | None = 2.5, **options
     )  # fmt: skip
 
 
-def _large(network: str, batch: int, target: float, **options: Any) -> Case:
+def _large(
+    network: str, batch: int, target: float, side: int | None = None, **options: Any
+) -> Case:
     """A network whose dropout is off while outputs are compared, and on in what is timed."""
-    build = {"variant": "one-tower"} if network == "alexnet" else {}
+    build: dict[str, Any] = {"variant": "one-tower"} if network == "alexnet" else {}
     title = "alexnet one-tower" if network == "alexnet" else network
+    if side is not None:
+        build["input_shape"] = [side, side, 3]
+        title += f" of {side} x {side}"
     name = f"{title}, batch {batch}"
     options = {"rate": 0.001, "compared": 2, "samples": 2 * batch, **options}
     return _case(name, LARGE, target, network=network, batch=batch, options=build, **options)
@@ -178,15 +183,15 @@ def _inference(case: Case, peers: tuple[str, ...], target: float) -> Case:
 
 def models(quick: bool) -> list[Case]:
     """Whole training steps, and inference of one image; --quick has smaller large batches."""
-    alexnet, vgg = (4, 1) if quick else (32, 8)
     peers = ("convkit", _EAGER, _CHANNELS_LAST, _COMPILED)
+    vgg = _large("vgg16", 1, 1.2, side=64) if quick else _large("vgg16", 8, 1.2)
     return [
         *(_lenet(n) for n in (1, 32, 128, 512)),
         *(_mlp((784, 128, 10), n) for n in (32, 128)),
         _mlp((784, 512, 512, 10), 128),
-        _large("alexnet", alexnet, 1.5),
+        _large("alexnet", 2 if quick else 32, 1.5),
         _large("alexnet", 128, 1.5, long=True),
-        _large("vgg16", vgg, 1.2),
+        vgg,
         _inference(_lenet(1), peers, 4.0),
         _inference(_large("alexnet", 1, 1.5), peers, 1.5),
     ]
@@ -241,7 +246,7 @@ def threads(quick: bool, most: int) -> list[Case]:
     """The same steps on 1 to `most` threads: all numbers to 8, then doublings."""
     counts = [n for n in range(1, most + 1) if n <= 8 or n & (n - 1) == 0 or n == most]
     counts = sorted({1, most}) if quick else counts
-    alexnet = _large("alexnet", 4 if quick else 32, 1.5)
+    alexnet = _large("alexnet", 2 if quick else 32, 1.5)
     bases = [_lenet(1), _lenet(128), _mlp((784, 512, 512, 10), 128), rnn(quick)[1], alexnet]
     # One peer is enough here; the race of all is that of the suite models.
     peers = ("convkit", _FUSED_EAGER)
@@ -258,13 +263,13 @@ def threads(quick: bool, most: int) -> list[Case]:
 def memory(quick: bool) -> list[Case]:
     """Whose peak is measured: small networks for what a library itself takes, and large ones."""
     images, flat = ("convkit", _FUSED_EAGER, _CHANNELS_LAST), ("convkit", _FUSED_EAGER)
-    alexnet, vgg = (2, 1) if quick else (32, 8)
+    alexnet = 2 if quick else 32
     bases = [
         (_lenet(128), images),
         (_mlp((784, 512, 512, 10), 128), (*flat, "numpy", "scikit-learn")),
         (rnn(quick)[3], flat),
         (_large("alexnet", alexnet, 1.5), images),
-        (_large("vgg16", vgg, 1.2, long=True), images),
+        (_large("vgg16", 8, 1.2, long=True), images),
         (_inference(_large("alexnet", 1, 1.5), images, 1.5), images),
     ]
     return [Case(base.name, base.arguments, peers, long=base.long) for base, peers in bases]
@@ -281,8 +286,8 @@ CLASSIC = (
 _BATCH = {"lenet": 128, "alexnet": 32, "vgg16": 4, "classic": 128}
 _QUICK_BATCH = {"lenet": 128, "alexnet": 4, "vgg16": 1, "classic": 4}
 _QUICK_LAYERS = (
-    "lenet.conv1", "lenet.conv2", "lenet.fc1", "alexnet.conv2", "alexnet.conv3", "alexnet.fc7",
-    "vgg16.conv1_2", "vgg16.conv3_2", "vgg16.conv5_1", "classic.L1", "classic.L3", "classic.L5",
+    "lenet.conv1", "lenet.conv2", "alexnet.conv2", "alexnet.fc7", "vgg16.conv1_2", "vgg16.conv4_2",
+    "classic.L3", "classic.L5",
 )  # fmt: skip
 # No training step needs the gradient of the images.
 _FIRST = ("lenet.conv1", "alexnet.conv1", "vgg16.conv1_1")

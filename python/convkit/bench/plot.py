@@ -46,9 +46,8 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
             colour = _COLOURS["none" if not clear else "faster" if ratio > 1 else "slower"]
             axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot([ratio], [y], "o", color=colour, markersize=5)
-            text = f" {ratio:.2f}x {peer}"
-            axes.annotate(text, (max(high, ratio), y), va="center", fontsize=7, xytext=(4, 0),
-                          textcoords="offset points")  # fmt: skip
+            at = axes.get_yaxis_transform()  # at the right edge, at this case's height
+            axes.text(1.01, y, f"{ratio:.2f}x {peer}", va="center", fontsize=7, transform=at)
             if case["target"] is not None:
                 axes.plot([case["target"]], [y], "|", color="black", markersize=14)
         axes.axvline(1.0, color="black", linewidth=0.8)
@@ -56,8 +55,6 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
         ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if _within(t, lines)]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xticks([], minor=True)
-        left, right = axes.get_xlim()
-        axes.set_xlim(left, right * (right / left) ** 0.35)  # room for the names of the peers
         axes.set_yticks(range(len(lines)), [r.case for _, r, _ in lines], fontsize=8)
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.grid(axis="x", linewidth=0.3)

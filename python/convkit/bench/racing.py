@@ -197,6 +197,8 @@ class _Field:
 def _steps_per_sample(worker: Worker, sample_seconds: float) -> int:
     """Warm up, and find how many steps a sample has: one where a step takes longer than that."""
     once = worker.seconds(1)
+    if once >= sample_seconds:  # the first step also prepares what the others find
+        once = worker.seconds(1)
     if once < sample_seconds:
         worker.seconds(3)
         once = worker.seconds(3) / 3

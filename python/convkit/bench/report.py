@@ -128,6 +128,8 @@ class Report:
                 f"The machine was busy with other work (load {self.machine.load:.1f} on "
                 f"{self.machine.cpus} cpus): threads that wait for each other suffer most."
             )
+        if self.options.get("quick"):
+            lines.append("--quick: short samples, smaller large cases, no torch.compile.")
         if self.unset:
             lines.append(
                 f"Unset in every contender: {', '.join(self.unset)}, which would hold OpenBLAS to "

@@ -14,7 +14,7 @@ from convkit.bench.machine import Rates, child_environment, unset_variables
 from convkit.bench.memory import NOTES as MEMORY_NOTES
 from convkit.bench.memory import run_memory
 from convkit.bench.process import ContenderError, Crew
-from convkit.bench.racing import Race, race
+from convkit.bench.racing import FEWEST, Race, race
 from convkit.bench.report import Report, check_outputs
 from convkit.errors import did_you_mean
 
@@ -128,6 +128,11 @@ def find(name: str) -> Suite:
     ValueError
         If there is none.
     """
+    if name == "kernels":
+        raise ValueError(
+            "rows of a table race in one process, without other libraries: `convkit bench kernels "
+            "--op OP`, or convkit.bench.kernels.time_rows"
+        )
     if name not in SUITES:
         raise ValueError(f"unknown suite {name!r}{did_you_mean(name, [*SUITES, 'kernels'])}")
     return SUITES[name]
@@ -198,7 +203,7 @@ def run_suite(
         Only those contenders, beside convkit, whose name contains one of these texts. Libraries of
         the others need not be installed.
     rounds : int, optional
-        Samples of each contender; by default 21, or 7 if `quick`. Where steps take long there are
+        Samples of each contender; by default 21, or 5 if `quick`. Where steps take long there are
         fewer, but five at least.
     quick : bool
         Fewer, smaller and shorter: under two minutes. `torch.compile` does not take part.
@@ -285,7 +290,7 @@ def _run_case(case: Case, suite: Suite, options: Options, crew: Crew) -> Race:
     return race(
         case.name,
         contenders(case, quick=quick, only=options.peers),
-        rounds=options.rounds or (7 if quick else 21),
+        rounds=options.rounds or (FEWEST if quick else 21),
         sample_seconds=suite.sample_seconds / (5 if quick else 1),
         time_limit=min(suite.time_limit, 3.0) if quick else suite.time_limit,
         crew=crew,

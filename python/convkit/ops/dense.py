@@ -19,7 +19,14 @@ from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
-__all__ = ["OP", "dense", "dense_backward_input", "dense_backward_weight", "dense_params"]
+__all__ = [
+    "OP",
+    "dense",
+    "dense_backward_bias",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "dense_params",
+]
 
 
 def dense_params(activation: str | None = None, alpha: float | None = None) -> dict[str, Any]:
@@ -43,6 +50,10 @@ def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | 
     return rows_x.T @ rows_dy, None if ctx.out[1] is None else rows_dy.sum(axis=0)
 
 
+def _backward_bias(ctx: Context, dy: Array) -> tuple[Array]:
+    return (dy.reshape(-1, dy.shape[-1]).sum(axis=0),)
+
+
 # The sum of n products, in any order, is within n eps sum|x||w| (Higham 2002, eq. 3.5), with one
 # term more for the bias.
 def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any]:
@@ -62,6 +73,10 @@ def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]
     return n * (rows_x.T @ rows_dy), n * rows_dy.sum(axis=0)
 
 
+def _backward_bias_bound(ctx: Context, dy: Array) -> tuple[Any]:
+    return (math.prod(dy.shape[:-1]) * np.abs(dy).reshape(-1, dy.shape[-1]).sum(axis=0),)
+
+
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     x, w, b = specs
     assert x is not None and w is not None
@@ -78,6 +93,12 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     if b is not None and b.shape != w.shape[1:]:
         raise ValueError(f"[dense] b has shape {b.shape}, expected {w.shape[1:]} (w is {w.shape})")
     return [Spec((*x.shape[:-1], w.shape[1]), x.dtype)]
+
+
+def _infer_bias(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    (dy,) = specs
+    assert dy is not None
+    return [Spec(dy.shape[-1:], dy.dtype)]
 
 
 def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
@@ -148,6 +169,14 @@ OP = define(
                 _backward_weight,
                 _backward_weight_bound,
                 flops=_flops_weight,
+            ),
+            Pass(
+                "backward_bias",
+                ("dy",),
+                ("db",),
+                _backward_bias,
+                _backward_bias_bound,
+                infer=_infer_bias,
             ),
         ),
         _gradient,
@@ -275,3 +304,29 @@ def dense_backward_weight(
     out = [Spec((c, k), dya.dtype.name), Spec((k,), dya.dtype.name)]
     dw, db = apply("dense", "backward_weight", [dya, xa], dense_params(), out=out, kernel=kernel)
     return dw, db
+
+
+def dense_backward_bias(dy: ArrayLike, *, kernel: str | None = None) -> Array:
+    """Gradient with respect to the bias alone: the sum of dy over the rows.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., K)
+    kernel : str, optional
+
+    Returns
+    -------
+    ndarray, shape (K,)
+
+    Raises
+    ------
+    TypeError
+        If dy is neither float32 nor float64.
+    ValueError
+        If dy is a single number.
+    """
+    dya = as_operand("dense", "dy", dy)
+    if dya.ndim < 1:
+        raise ValueError("[dense] expected dy (..., K), got a single number")
+    db: Array = apply("dense", "backward_bias", [dya], dense_params(), kernel=kernel)[0]
+    return db

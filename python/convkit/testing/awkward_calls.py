@@ -28,7 +28,7 @@ from convkit.testing.rnn_calls import awkward_rnn
 from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
 from convkit.testing.transfer_calls import awkward_domain_distance, awkward_gradient_scale
 from convkit.testing.transpose_calls import awkward_transpose
-from convkit.testing.update_calls import update_calls
+from convkit.testing.update_calls import dense_update_calls, update_calls
 from convkit.testing.upsample2d_calls import awkward_upsample2d
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -195,6 +195,7 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "conv2d": _conv2d,
     "conv2d_pool": lambda: _with_through(awkward_conv2d_pool()),
     "dense": _dense,
+    "dense_update": lambda: [dense_update_calls(name, *shape) for name, shape in DENSE.items()],
     "domain_distance": awkward_domain_distance,
     "dropout": lambda: [
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)

@@ -158,6 +158,7 @@ def dense(
         Call(name, "dense", "forward", (x, w, b), params),
         Call(name, "dense", "backward_input", (y, w, None), params, (x,)),
         Call(name, "dense", "backward_weight", (y, x), params, (w, b)),
+        Call(name, "dense", "backward_bias", (y,), params),
     ]
 
 
