@@ -54,6 +54,15 @@ CK_INLINE void store_winners_at(RestVector<T> at, uint8_t* p, typename Vec<T>::I
   __builtin_memcpy(p + at.j, bytes, static_cast<unsigned>(at.lanes));
 }
 
+// f(at) for the vectors of n channels, of which some may come twice: where there are enough, the
+// last vector reaches back to end with the channels.
+template <class T, class F>
+CK_INLINE void each_channels(int64_t n, const F& f) {
+  constexpr int64_t lanes = Vec<T>::kLanes;
+  if (n < lanes) return each_vector<T>(n, f);
+  for (int64_t j = 0; j < n; j += lanes) f(WholeVector<T>{j + lanes <= n ? j : n - lanes});
+}
+
 // Row p of windows for `channels` of the channels, whose values of row r, pixel q of the image lie
 // at z + r * row + q * pixel. They go to y and, unless it is null, winner: where those of window 0
 // of the row do, of all channels.
@@ -69,7 +78,7 @@ void pool_row(const PoolGeometry& geometry, const T* z, int64_t row, int64_t pix
       const T* const window = z + rows.begin * row + columns.begin * pixel;
       const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - g.left(q);
       const auto maximum = [&](int64_t height, int64_t width) {
-        each_vector<T>(channels, [&](auto at) {
+        each_channels<T>(channels, [&](auto at) {
           V best = at.load(window), won = V(static_cast<T>(first));
           for (int64_t i = 0; i < height; ++i) {
             for (int64_t j = 0; j < width; ++j) {
@@ -134,10 +143,14 @@ struct UnpoolRow {
         const int64_t q1 = q0 + together < g.Q ? q0 + together : g.Q;
         for (int64_t c = 0; c < K; c += kBuffer) {
           const int64_t channels = K - c < kBuffer ? K - c : kBuffer, at = begin + q0 * g.C + c;
-          through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
+          const bool linear = activation == Activation::linear;
+          if (!linear) {
+            through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
+          }
           for (int64_t q = q0; q < q1; ++q) {
-            spread(g, q, first, channels, buffer + (q - q0) * channels,
-                   winner + at + (q - q0) * g.C, apart, to + c, pixel);
+            const int64_t from = (q - q0) * g.C;
+            const T* const values = linear ? dy + at + from : buffer + (q - q0) * channels;
+            spread(g, q, first, channels, values, winner + at + from, apart, to + c, pixel);
           }
         }
       }
@@ -158,16 +171,20 @@ struct UnpoolRow {
     const Span columns = g.columns(q);
     T* const begin = to + columns.begin * pixel;
     first += columns.begin - g.left(q);
-    each_vector<T>(channels, [&](auto at) {
+    const auto write = [&](auto at, int64_t width, bool add) {
       const V value = at.load(values);
       const auto won = load_winners_at(at, winners);
-      for (int64_t j = 0; j < columns.size(); ++j) {
-        const auto here = static_cast<IntOf<T>>(first + j);
-        const V share = select(Mask<T>{(typename V::Int)(won == here)}, value, V::zero());
-        T* const into = begin + j * pixel;
-        at.store(into, apart ? share : at.load(into) + share);
+      for (int64_t j = 0; j < width; ++j) {
+        T* const to_pixel = begin + j * pixel;
+        const Mask<T> here = {(typename V::Int)(won == static_cast<IntOf<T>>(first + j))};
+        const V share = select(here, value, V::zero());
+        at.store(to_pixel, add ? at.load(to_pixel) + share : share);
       }
-    });
+    };
+    const int64_t width = columns.size();
+    if (!apart) return each_vector<T>(channels, [&](auto at) { write(at, width, true); });
+    if (width == 2) return each_channels<T>(channels, [&](auto at) { write(at, 2, false); });
+    each_channels<T>(channels, [&](auto at) { write(at, width, false); });
   }
 };
 
