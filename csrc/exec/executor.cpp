@@ -91,7 +91,7 @@ std::atomic<int64_t>& run_count(const Kernel& kernel) {
 }
 
 Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-                   std::vector<OperandRef> guards, int commit, int64_t batch)
+                   std::vector<Guard> guards, int commit, int64_t batch)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
       guards_(std::move(guards)),
@@ -120,8 +120,8 @@ void Executor::bind(const std::vector<void*>& buffers) {
   for (const Readout& readout : readouts_)
     readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
   guard_tensors_.clear();
-  for (const OperandRef& guard : guards_)
-    guard_tensors_.push_back(view(guard, locate(guard, buffers)));
+  for (const Guard& guard : guards_)
+    guard_tensors_.push_back(view(guard.value, locate(guard.value, buffers)));
 }
 
 bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
@@ -129,8 +129,8 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
   block_ = block;
   for (int i = 0; i < size(); ++i) {
     if (i == commit_) {
-      for (const Tensor& guard : guard_tensors_) {
-        *finite = all_finite(guard, pool);
+      for (std::size_t g = 0; g < guards_.size(); ++g) {
+        *finite = all_within(guard_tensors_[g], guards_[g].limit, pool);
         if (!*finite || pool.cancelled()) return false;
       }
       t_poll.request = nullptr;

@@ -32,6 +32,13 @@ struct Readout {
   int64_t width = 0;
 };
 
+// What must hold before a step changes parameters: every |value| is at most the limit, and none is
+// NaN or infinite.
+struct Guard {
+  OperandRef value;
+  double limit = 0;
+};
+
 enum class RunStatus { done, time_up, not_finite, interrupted };
 
 struct RunRequest {
@@ -53,10 +60,11 @@ struct RunResult {
 class Executor {
  public:
   // `batch` is the number of samples a step consumes; instructions from `commit` on change
-  // parameters: they run only if all `guards` (the loss, the gradients) are finite, and once begun
-  // they are not interrupted, so that a step is taken whole or not at all.
+  // parameters: they run only if all `guards` hold (of the loss, the gradients, and what gradients
+  // are made of behind `commit`), and once begun they are not interrupted, so that a step is taken
+  // whole or not at all.
   Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-           std::vector<OperandRef> guards, int commit, int64_t batch);
+           std::vector<Guard> guards, int commit, int64_t batch);
 
   void bind(const std::vector<void*>& buffers);
   RunResult run(const RunRequest& request);
@@ -76,7 +84,7 @@ class Executor {
 
   std::vector<Instruction> instructions_;
   std::vector<Readout> readouts_;
-  std::vector<OperandRef> guards_;
+  std::vector<Guard> guards_;
   int commit_;
   int64_t batch_;
   std::vector<std::vector<Tensor>> tensors_;

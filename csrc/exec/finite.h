@@ -1,4 +1,4 @@
-// Whether an array holds neither NaN nor infinity.
+// Whether the numbers of an array are within bounds.
 #pragma once
 
 #include "core/tensor.h"
@@ -6,7 +6,8 @@
 
 namespace convkit {
 
-// float32 and float64; an empty array is finite. Gives up, with true, when the pool is cancelled.
-bool all_finite(const Tensor& tensor, ThreadPool& pool);
+// Whether every |x| <= limit, infinity for: neither NaN nor infinite. float32 and float64; nothing
+// is wrong with an empty array. Gives up, with true, when the pool is cancelled.
+bool all_within(const Tensor& tensor, double limit, ThreadPool& pool);
 
 }  // namespace convkit

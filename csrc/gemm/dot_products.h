@@ -111,13 +111,19 @@ CK_INLINE int64_t dot_product_workspace(int64_t N, int64_t depth, int64_t bytes)
   return N <= kDotRows ? 0 : checked_product(round_up(N, 64 / bytes), depth, bytes);
 }
 
-template <class T>
-void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed) {
+// The whole product. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
+template <class T, class Done>
+void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {
   const int threads = max_threads(p.M, p.N, p.depth);
   if (p.N <= kDotRows) {
     const Chunks rows{p.M, 64};
     return pool->parallel_for(
-        rows.count(), [&](int64_t chunk, int) { dot_rows(p, rows.begin(chunk), rows.end(chunk)); },
+        rows.count(),
+        [&](int64_t chunk, int) {
+          const int64_t begin = rows.begin(chunk), end = rows.end(chunk);
+          dot_rows(p, begin, end);
+          done(0, p.N, begin, end - begin);
+        },
         threads);
   }
   const Panels<T> all{p.depth, p.N};
@@ -138,8 +144,10 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed) {
         const int64_t n = columns.begin(index / rows.count());
         const int64_t end = columns.end(index / rows.count());
         const int64_t row = index % rows.count();
-        transposed_dot_rows(p, rows.begin(row), rows.end(row), Panels<T>{p.depth, end - n},
-                            packed + n * p.depth, n, scratch);
+        const int64_t m = rows.begin(row), last = rows.end(row);
+        transposed_dot_rows(p, m, last, Panels<T>{p.depth, end - n}, packed + n * p.depth, n,
+                            scratch);
+        done(n, end - n, m, last - m);
       },
       threads);
 }

@@ -179,12 +179,19 @@ struct ProductBlocks {
     rows.size = even(M, most.rows, parts < fit ? parts : fit);
   }
   CK_INLINE int64_t count() const { return rows.count() * columns.count(); }
-  CK_INLINE int64_t first_row(int64_t index) const { return rows.begin(index / columns.count()); }
-  CK_INLINE int64_t end_row(int64_t index) const { return rows.end(index / columns.count()); }
-  CK_INLINE int64_t first_panel(int64_t index) const {
-    return columns.begin(index % columns.count());
+
+  // The part of C that a block computes.
+  struct Part {
+    int64_t m, rows, j, columns;
+    int64_t first_panel, end_panel;
+  };
+  CK_INLINE Part part(int64_t index) const {
+    const int64_t column = index % columns.count(), row = index / columns.count();
+    const int64_t first = columns.begin(column), end = columns.end(column);
+    const int64_t m = rows.begin(row), j = panels.first(first), next = panels.first(end);
+    const int64_t N = panels.columns;
+    return {m, rows.end(row) - m, j, (next < N ? next : N) - j, first, end};
   }
-  CK_INLINE int64_t end_panel(int64_t index) const { return columns.end(index % columns.count()); }
 
   static constexpr int64_t kLeastRows = 16;
 
@@ -210,18 +217,20 @@ CK_INLINE void copy_matrix(const T* from, int64_t from_ld, int64_t rows, int64_t
   }
 }
 
-// Rows [begin, end) of some panels of a product with B where it is, `terms` terms at a time.
+// Computes one block of a product with B where it is.
 template <class T, bool kByRow>
-void product_rows(const Product<T>& p, const Panels<T>& panels, int64_t terms, int64_t begin,
-                  int64_t end, int64_t first_panel, int64_t end_panel) {
+void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index) {
+  const Panels<T>& panels = blocks.panels;
+  const auto at = blocks.part(index);
   alignas(kVecBytes) T packed_b[kMostTerms * Panels<T>::kWidth];
   alignas(kVecBytes) T packed_a[kMostTerms * kMostRows];
   // Parts of equal size, at least one: without terms, C is the bias.
-  const int64_t parts = p.depth > 0 ? ceil_div(p.depth, terms) : 1, size = ceil_div(p.depth, parts);
+  const int64_t parts = p.depth > 0 ? ceil_div(p.depth, blocks.terms) : 1,
+                size = ceil_div(p.depth, parts);
   Product<T> block = p;
-  block.M = end - begin;
-  block.a += kByRow ? begin * p.a_step : begin;
-  block.c += begin * p.ldc;
+  block.M = at.rows;
+  block.a += kByRow ? at.m * p.a_step : at.m;
+  block.c += at.m * p.ldc;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * size, left = p.depth - first;
     Product<T> now = block.terms(kByRow, first, left < size ? left : size);
@@ -231,20 +240,13 @@ void product_rows(const Product<T>& p, const Panels<T>& panels, int64_t terms, i
                   packed_a, width);
       now.a = packed_a, now.a_step = width;
     }
-    for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+    for (int64_t panel = at.first_panel; panel < at.end_panel; ++panel) {
       const T* next = now.b + panels.first(panel + 1);
-      if (panel + 1 == end_panel) next = now.b + now.depth * p.ldb + panels.first(first_panel);
+      if (panel + 1 == at.end_panel)
+        next = now.b + now.depth * p.ldb + panels.first(at.first_panel);
       packing_rows<T, kByRow>(now, panels, panel, 0, now.M, packed_b, next);
     }
   }
-}
-
-// Computes block `index` of a product with B where it is.
-template <class T, bool kByRow>
-CK_INLINE void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index) {
-  product_rows<T, kByRow>(p, blocks.panels, blocks.terms, blocks.first_row(index),
-                          blocks.end_row(index), blocks.first_panel(index),
-                          blocks.end_panel(index));
 }
 
 // About what one thread does in the time that it takes to wake another.
@@ -264,9 +266,9 @@ void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
   pool->parallel_for(
       blocks.count(),
       [&](int64_t index, int) {
-        const int64_t panel = blocks.first_panel(index);
-        packed_rows<T, true>(p, blocks.panels, panel, blocks.first_row(index),
-                             blocks.end_row(index), packed + blocks.panels.offset(panel));
+        const auto at = blocks.part(index);
+        packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
+                             packed + blocks.panels.offset(at.first_panel));
       },
       max_threads(p.M, p.N, p.depth));
 }
@@ -295,25 +297,46 @@ struct TransposedProduct {
 
 constexpr BlockSizes kTransposedBlocks = {96, 8, 128};
 
+// Computes one block. The sums are the product with a row of ones.
+template <class T>
+void transposed_product_block(const TransposedProduct<T>& t, const ProductBlocks<T>& blocks,
+                              int64_t index) {
+  if (index < blocks.columns.count() && t.sums != nullptr) {
+    const T one = 1;
+    const auto at = blocks.part(index);
+    const Product<T> sums{1,          at.columns, t.depth,       &one,      0,
+                          t.b + at.j, t.ldb,      t.sums + at.j, at.columns};
+    const ProductBlocks<T> row(1, at.columns, t.depth, {1, kTransposedBlocks.panels, blocks.terms});
+    for (int64_t i = 0; i < row.count(); ++i) product_block<T, false>(sums, row, i);
+  }
+  if (t.M == 0) return;
+  const Product<T> p{t.M, t.N, t.depth, t.a, t.lda, t.b, t.ldb, t.c, t.ldc};
+  product_block<T, false>(p, blocks, index);
+}
+
+template <class T>
+CK_INLINE int64_t transposed_count(const TransposedProduct<T>& t, const ProductBlocks<T>& blocks) {
+  // The sums are wanted even where C has no rows.
+  return t.M > 0 ? blocks.count() : blocks.columns.count();
+}
+
 // The terms of every sum are added in their order, whatever the number of threads.
 template <class T>
 void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
-  const Product<T> p{t.M, t.N, t.depth, t.a, t.lda, t.b, t.ldb, t.c, t.ldc};
   const ProductBlocks<T> blocks(t.M, t.N, t.depth, kTransposedBlocks);
-  // The sums are wanted even where C has no rows.
-  const int64_t count = t.M > 0 ? blocks.count() : blocks.columns.count();
   pool->parallel_for(
-      count,
-      [&](int64_t index, int) {
-        if (index < blocks.columns.count() && t.sums != nullptr) {
-          const T one = 1;  // the sums are the product with a column of ones
-          const Product<T> sums{1, t.N, t.depth, &one, 0, t.b, t.ldb, t.sums, t.N};
-          product_rows<T, false>(sums, blocks.panels, blocks.terms, 0, 1, blocks.first_panel(index),
-                                 blocks.end_panel(index));
-        }
-        if (t.M > 0) product_block<T, false>(p, blocks, index);
-      },
+      transposed_count(t, blocks),
+      [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
       max_threads(t.M, t.N, t.depth));
+}
+
+// The whole product on the calling thread.
+template <class T>
+void transposed_product_here(const TransposedProduct<T>& t) {
+  const ProductBlocks<T> blocks(t.M, t.N, t.depth, kTransposedBlocks);
+  for (int64_t index = 0; index < transposed_count(t, blocks); ++index) {
+    transposed_product_block(t, blocks, index);
+  }
 }
 
 }  // namespace convkit::CK_ISA

@@ -2,7 +2,7 @@
 // pieces that stay in the cache.
 #include "gemm/dot_products.h"
 #include "gemm/product.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
 
 namespace convkit::CK_ISA {
@@ -29,12 +29,9 @@ void dense_tiled_forward(const Call& call) {
         blocks.count(),
         [&](int64_t index, int) {
           product_block<T, true>(p, blocks, index);
-          const int64_t r = blocks.first_row(index);
-          const int64_t j = blocks.panels.first(blocks.first_panel(index));
-          const int64_t end = blocks.panels.first(blocks.end_panel(index));
+          const auto at = blocks.part(index);
           apply_bias_activation<T>(nullptr, static_cast<Activation>(params.activation),
-                                   params.alpha, y + r * K + j, blocks.end_row(index) - r,
-                                   (end < K ? end : K) - j, K);
+                                   params.alpha, y + at.m * K + at.j, at.rows, at.columns, K);
         },
         max_threads(R, K, C));
   });
@@ -43,8 +40,12 @@ void dense_tiled_forward(const Call& call) {
 void dense_tiled_backward_input(const Call& call) {
   const int64_t R = call[0].rows(), C = call[1].shape[0], K = call[1].shape[1];
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const DotProduct<T> p{C, R, K, call[1].as<T>(), K, call[0].as<T>(), K, call[2].as<T>(), C};
-    dot_product(call.pool, p, reinterpret_cast<T*>(call.workspace));
+    const Through<T> through(call.as<DenseParams>(), call[2], call[3]);
+    const DotProduct<T> p{C, R, K, call[1].as<T>(), K, call[0].as<T>(), K, call[3].as<T>(), C};
+    dot_product(call.pool, p, reinterpret_cast<T*>(call.workspace),
+                [&](int64_t r, int64_t rows, int64_t c, int64_t columns) {
+                  through(r * C + c, rows, columns, C);
+                });
   });
 }
 
@@ -54,6 +55,26 @@ void dense_tiled_backward_weight(const Call& call) {
     const TransposedProduct<T> product{
         C, K, R, call[1].as<T>(), C, call[0].as<T>(), K, call[2].as<T>(), K, call[3].as<T>()};
     transposed_product(call.pool, product);
+  });
+}
+
+// The rows in their order, as backward_weight adds them up while it packs them.
+void dense_tiled_backward_bias(const Call& call) {
+  const int64_t R = call[0].rows(), K = call[0].last();
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    T* const db = call[1].as<T>();
+    const Chunks columns{K, 512};
+    call.pool->parallel_for(
+        columns.count(),
+        [&](int64_t chunk, int) {
+          const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
+          for (int64_t k = begin; k < end; ++k) db[k] = 0;
+          for (int64_t r = 0; r < R; ++r) {
+            const T* const dy = call[0].as<T>() + r * K;
+            for (int64_t k = begin; k < end; ++k) db[k] += dy[k];
+          }
+        },
+        max_threads(R, K, 1));
   });
 }
 

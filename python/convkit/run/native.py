@@ -61,11 +61,12 @@ class NativeExecutor:
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
             instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
+        guards: list[Any] = [(reference(guard.value), guard.limit) for guard in program.guards]
         self._make = partial(
             _core.Executor,
             instructions,
             [reference(v) for v in program.readouts.values()],
-            [reference(v) for v in program.guards],
+            guards,
             program.commit,
             program.batch,
         )
@@ -96,7 +97,7 @@ class NativeExecutor:
         owned = {
             ARENA: self._thread.arena,
             PARAMETERS: self.store.parameters,
-            GRADIENTS: self.store.gradients,
+            GRADIENTS: self.store.gradient_buffer,
             SLOTS: self.store.slots,
             CONSTANTS: self._constants,
         }
@@ -122,6 +123,8 @@ class NativeExecutor:
         with self.store.running(alone=self._carries):
             native = self._mine()
             buffers, calls = self._bind(data)
+            if self.program.mode == "train":
+                self.store.unkept = self.program.unkept
             done, status, after, error = native.run(
                 buffers,
                 steps,
