@@ -136,7 +136,7 @@ void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, i
   const int last = panels.last_lanes(panel);
   int64_t safe = p.depth;
   if (last < lanes) {
-    const int64_t room = p.depth * p.ldb - j - panels.width(panel);
+    const int64_t room = (p.depth - 1) * p.ldb + p.N - j - panels.width(panel);
     safe = room < 0 ? 0 : room / p.ldb + 1;
   }
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
