@@ -46,6 +46,7 @@ def named(flops: int) -> list[Case]:
 
 NAMED = named(6_000_000)
 SHAPES = [as_case(call) for found in awkward_conv2d_pool() for call in found]
+CONVOLUTION = ("padding", "stride", "dilation", "groups")
 MEDIUM = [
     *cases("medium", (5, 19, 18, 24), (3, 3, 24, 40), padding=1, activation="tanh"),
     *cases("medium, overlapping", (9, 19, 18, 3), (3, 3, 3, 70), size=3, pool_stride=2),
@@ -150,7 +151,7 @@ def test_the_same_bits_as_conv2d_and_pool2d(shape: str, kind: str) -> None:
         return
     size = options.get("size", 2)
     pool = size, options.get("pool_stride"), options.get("pool_padding", 0)
-    rest = {k: v for k, v in options.items() if k in ("padding", "stride", "dilation")}
+    rest = {k: v for k, v in options.items() if k in CONVOLUTION}
     rng = np.random.default_rng(1)
     x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[3:]))
     for isa in _core.available_isas():
