@@ -2,8 +2,8 @@
 // For kernel sources only (core/isa.h).
 //
 // With up to 8 output channels, a vector of AVX-512 holds two neighbouring output pixels, lane 2k+u
-// channel k of pixel u. The taps of the pair are then the pair x[j], x[j+1], broadcast as one 8-byte
-// value: no lane multiplies what it does not need.
+// channel k of pixel u. The taps of the pair are then the pair x[j], x[j+1], broadcast as one
+// 8-byte value: no lane multiplies what it does not need.
 #pragma once
 
 #include "gemm/runs.h"
@@ -212,15 +212,17 @@ CK_INLINE void backward_weight_by_pixel_pairs(const Call& call) {
           const int64_t n = task / plan.rows.count(), chunk = task % plan.rows.count();
           const int64_t r0 = plan.rows.begin(chunk), r1 = plan.rows.end(chunk);
           const int64_t top = r0 * params.stride_h - params.pad_top;
-          const int64_t rows =
-              (r1 - r0 - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
+          const int64_t rows = (r1 - r0 - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
           // Whole images leave the border as it is.
           if (task == first || plan.rows.count() > 1) clear_run(image, rows * plan.line);
           for (int64_t h = larger(-top, 0); h < smaller(rows, s.H - top); ++h) {
             copy_run(call[1].as<float>() + (n * s.H + top + h) * s.W, s.W,
                      image + h * plan.line + params.pad_left);
           }
-          PairRows t = {r1 - r0, s.Q, image, params.stride_h * plan.line,
+          PairRows t = {r1 - r0,
+                        s.Q,
+                        image,
+                        params.stride_h * plan.line,
                         params.dilation_h * plan.line,
                         call[0].as<float>() + (n * s.P + r0) * s.Q * s.K};
           float* const bias = to + taps * kLanes;

@@ -119,15 +119,17 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
   plan.part_bytes =
       round_up(checked_product(checked_sum(checked_product(taps, plan.C), 1), s.K, bytes), 64);
   plan.parts = smaller(plan.parts, larger(kConv2dScratchBytes / larger(plan.part_bytes, 1), 1));
-  plan.slots = conv2d_flops(s, params) < kConv2dSerialFlops ? 1 : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
+  plan.slots = conv2d_flops(s, params) < kConv2dSerialFlops
+                   ? 1
+                   : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
   return plan;
 }
 
 // One input channel and up to 8 filters of 3x3, 5x5 or 7x7: two pixels fill a vector
 // (conv2d_pixel_pairs.h). The unit of work is a part of the rows of dy, of all images.
 struct WeightPairsPlan {
-  int64_t line;   // values in a row of x with its border and one more
-  Chunks rows;    // of an image, in a task
+  int64_t line;  // values in a row of x with its border and one more
+  Chunks rows;   // of an image, in a task
   int64_t tasks;
   int64_t parts;  // of the tasks: each gives a dw and a db
   int64_t slots, slot_bytes;
