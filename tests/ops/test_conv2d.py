@@ -116,6 +116,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
     "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
     "many small images": ((11, 3, 4, 20), (3, 3, 20, 18), {"padding": 1}),
+    "two images of one pixel, groups": ((2, 2, 4, 2), (2, 4, 1, 4), {"groups": 2}),
     "many images of one pixel": ((130, 2, 2, 5), (2, 2, 5, 7), {}),
     "130 to 70 channels": ((2, 5, 6, 130), (2, 3, 130, 70), {"padding": ((1, 0), (1, 1))}),
     "1 x 1, 230 channels": ((1, 5, 6, 230), (1, 1, 230, 130), {}),
@@ -132,6 +133,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         {"padding": 2, "stride": (2, 1), "dilation": (2, 1)},
     ),
     "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
+    "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
     "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
 }
@@ -238,7 +240,8 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, *PAIRS, BLOCKS[2]], native=True)
+    ("row", "case", "dtype"),
+    row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, *PAIRS, BLOCKS[2]], native=True),
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

@@ -137,7 +137,8 @@ struct WeightPairsPlan {
 
   CK_INLINE int64_t first_task(int64_t part) const { return part * tasks / parts; }
   CK_INLINE int64_t workspace() const {
-    return checked_sum(checked_product(slots, slot_bytes), checked_product(parts, part_bytes));
+    return checked_sum(checked_product(slots, slot_bytes),
+                       checked_product(larger(parts, 1), part_bytes));
   }
 };
 
