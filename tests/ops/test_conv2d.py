@@ -126,9 +126,19 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         {"padding": ((4, 0), (1, 5)), "dilation": (3, 2)},
     ),
     "images interleaved, groups": ((4, 7, 9, 32), (3, 3, 16, 70), {"padding": 1, "groups": 2}),
-    "many small images": ((37, 3, 2, 5), (3, 2, 5, 18), {"padding": ((2, 1), (3, 0))}),
+    "many tiny images": ((37, 3, 2, 5), (3, 2, 5, 18), {"padding": ((2, 1), (3, 0))}),
     "dilation over the image": ((2, 9, 4, 3), (3, 3, 3, 4), {"padding": 5, "dilation": (2, 5)}),
     "64 channels, one image": ((1, 5, 15, 64), (3, 3, 64, 33), {"padding": 1}),
+    "many small images": ((11, 3, 4, 20), (3, 3, 20, 18), {"padding": 1}),
+    "many images of one pixel": ((130, 2, 2, 5), (2, 2, 5, 7), {}),
+    "130 to 70 channels": ((2, 5, 6, 130), (2, 3, 130, 70), {"padding": ((1, 0), (1, 1))}),
+    "1 x 1, 230 channels": ((1, 5, 6, 230), (1, 1, 230, 130), {}),
+    "dilation, 17 to 33 channels": ((2, 9, 8, 17), (3, 3, 17, 33), {"dilation": 2, "padding": 2}),
+    "groups of 9 to 11, dilation": (
+        (2, 7, 9, 27),
+        (3, 2, 9, 33),
+        {"groups": 3, "dilation": (1, 3), "stride": (2, 1), "padding": 1},
+    ),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
 }
 AWKWARD = [
@@ -149,6 +159,7 @@ MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
 DEPTHWISE = conv_cases("medium depthwise", (3, 20, 18, 72), (3, 3, 1, 72), padding=1, groups=72)
 INTERLEAVED = conv_cases("medium interleaved", (9, 13, 11, 64), (3, 3, 64, 96), padding=1)
 FEW = conv_cases("few pixels", (1, 13, 13, 64), (3, 3, 64, 160), padding=1)
+BLOCKS = conv_cases("130 to 140 channels", (4, 9, 9, 130), (3, 3, 130, 140), padding=1)
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -235,7 +246,7 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
 
 @pytest.mark.parametrize(
     ("row", "case", "dtype"),
-    row_cases([*MEDIUM, *INTERLEAVED, *FEW, *GROUPED, *DEPTHWISE], native=True),
+    row_cases([*MEDIUM, *INTERLEAVED, *FEW, *GROUPED, *DEPTHWISE, BLOCKS[2]], native=True),
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
