@@ -126,6 +126,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         {"padding": ((4, 0), (1, 5)), "dilation": (3, 2)},
     ),
     "images interleaved, groups": ((4, 7, 9, 32), (3, 3, 16, 70), {"padding": 1, "groups": 2}),
+    "as many groups as images": ((3, 3, 2, 3), (2, 1, 1, 3), {"groups": 3}),
     "many tiny images": ((37, 3, 2, 5), (3, 2, 5, 18), {"padding": ((2, 1), (3, 0))}),
     "dilation over the image": ((2, 9, 4, 3), (3, 3, 3, 4), {"padding": 5, "dilation": (2, 5)}),
     "64 channels, one image": ((1, 5, 15, 64), (3, 3, 64, 33), {"padding": 1}),
