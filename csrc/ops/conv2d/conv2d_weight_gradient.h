@@ -104,7 +104,7 @@ CK_INLINE Pixels<T> weight_image(const WeightGradient<T>& wg, const WeightBlock&
       clear(0, params.pad_left);
       const T* const from = x + ((task.n0 + n) * s.H + top + h) * s.W * s.C;
       T* const at = line + params.pad_left * to.pixel;
-      if (C == s.C && to.pixel == C) {
+      if (to.pixel == C && C == s.C) {
         copy_run(from, s.W * s.C, at);
       } else {
         for (int64_t w = 0; w < s.W; ++w) copy_run(from + w * s.C, C, at + w * to.pixel);
