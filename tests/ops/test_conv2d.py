@@ -115,9 +115,10 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
     "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
     "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
-    "few pixels": ((1, 4, 5, 40), (3, 3, 40, 64), {"padding": 1}),
-    "few pixels, groups": ((2, 3, 3, 32), (3, 3, 16, 64), {"padding": 1, "groups": 2}),
-    "few pixels, two panels and a part": ((1, 3, 3, 24), (3, 3, 24, 90), {"padding": 1}),
+    "few pixels": ((1, 2, 5, 40), (3, 3, 40, 64), {"padding": 1}),
+    "few pixels, groups": ((1, 2, 3, 32), (3, 3, 16, 64), {"padding": 1, "groups": 2}),
+    "one pixel of several images": ((5, 3, 3, 32), (3, 3, 32, 64), {}),
+    "few pixels, two panels and a part": ((1, 1, 3, 24), (3, 3, 24, 90), {"padding": 1}),
     "images interleaved": ((5, 6, 7, 64), (3, 3, 64, 40), {"padding": 1}),
     "images interleaved, stride": ((6, 9, 11, 65), (3, 5, 65, 17), {"padding": 2, "stride": 2}),
     "images interleaved, dilation": (

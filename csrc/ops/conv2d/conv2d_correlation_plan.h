@@ -53,7 +53,7 @@ struct CorrelationPlan {
   int64_t interleaved;  // 0: not
   int64_t left, right;  // columns of zeros
   // Few pixels, large filters: the copy is made beforehand, and each task packs its filters; with
-  // so few that packing would not pay, it reads w as it is.
+  // so few that they are read but once or twice, it reads w as it is.
   bool by_filters, unpacked;
   Chunks images, rows;                 // of the result
   Chunks columns;                      // of the channels of a group
@@ -125,7 +125,11 @@ CK_INLINE CorrelationPlan correlation_plan(const Correlation& c, Dtype dtype, bo
   // matter, yet 32 tasks if there are pixels for them.
   const int64_t all = checked_product(s.N, s.P, s.Q), per_image = checked_product(s.P, s.Q);
   const int64_t work = checked_product(c.terms(), s.K);
-  plan.unpacked = plan.by_filters && !c.transposed && all <= 28 && c.group_K() % (64 / bytes) == 0;
+  const int64_t images_at_once = larger(plan.interleaved, 1);
+  const int64_t readings = checked_product(ceil_div(s.N, images_at_once), s.P,
+                                           ceil_div(checked_product(s.Q, images_at_once), 14));
+  plan.unpacked =
+      plan.by_filters && !c.transposed && readings <= 2 && c.group_K() % (64 / bytes) == 0;
   int64_t pixels = larger(smaller(all / 32, 1024), 28);
   plan.columns = {c.group_K(), larger(c.group_K(), 1)};
   if (plan.by_filters) {
