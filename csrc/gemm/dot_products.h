@@ -106,12 +106,8 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   }
 }
 
-// Where the transpose of B is packed: in parts of kDotColumns rows.
-CK_INLINE int64_t dot_product_workspace(int64_t N, int64_t depth, int64_t bytes) {
-  return N <= kDotRows ? 0 : checked_product(round_up(N, 64 / bytes), depth, bytes);
-}
-
-// The whole product. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
+// The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
+// vectors. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
 template <class T, class Done>
 void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {
   const int threads = max_threads(p.M, p.N, p.depth);
