@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 #include "core/cpu_features.h"
-#include "exec/finite.h"
 
 namespace convkit {
 namespace {
@@ -29,6 +28,17 @@ Tensor view(const OperandRef& ref, void* data) {
   t.rank = static_cast<int>(ref.shape.size());
   for (int i = 0; i < t.rank; ++i) t.shape[i] = ref.shape[static_cast<std::size_t>(i)];
   return t;
+}
+
+constexpr int64_t kGuardChunk = 65536;       // numbers
+constexpr double kGuardBytesPerSecond = 60e9;  // from a cache
+
+bool all_finite(const NumberRun& run) {
+#if CK_ISA_COUNT == 3
+  if (active_isa() == Isa::avx512) return avx512::all_finite(run);
+  if (active_isa() == Isa::avx2) return avx2::all_finite(run);
+#endif
+  return baseline::all_finite(run);
 }
 
 // What the run on this thread wants polled; null while a step may not be broken off.
@@ -114,14 +124,42 @@ void Executor::bind(const std::vector<void*>& buffers) {
     call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
     call.step = &block_;
     call.pool = &ThreadPool::instance();
-    bound_.push_back({instruction.kernel->run[isa], call, &run_count(*instruction.kernel)});
+    bound_.push_back({instruction.kernel->run[isa], call, &run_count(*instruction.kernel),
+                      instruction.seconds});
   }
   readout_data_.clear();
   for (const Readout& readout : readouts_)
     readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
-  guard_tensors_.clear();
-  for (const OperandRef& guard : guards_)
-    guard_tensors_.push_back(view(guard, locate(guard, buffers)));
+  guard_runs_.clear();
+  double bytes = 0;
+  for (const OperandRef& guard : guards_) {
+    const Tensor tensor = view(guard, locate(guard, buffers));
+    const int64_t size = kDtypeBytes[static_cast<int>(tensor.dtype)];
+    const Chunks chunks{tensor.size(), kGuardChunk};
+    for (int64_t i = 0; i < chunks.count(); ++i) {
+      const int64_t begin = chunks.begin(i);
+      guard_runs_.push_back(
+          {tensor.as<const std::byte>() + begin * size, chunks.end(i) - begin, tensor.dtype});
+    }
+    bytes += static_cast<double>(tensor.size() * size);
+  }
+  guard_seconds_ = bytes / kGuardBytesPerSecond;
+}
+
+void Executor::run_one(const Bound& bound) {
+  const ExpectedWork expected(bound.seconds);
+  bound.run(bound.call);
+}
+
+bool Executor::guards_finite() const {
+  const ExpectedWork expected(guard_seconds_);
+  std::atomic<bool> finite = true;
+  ThreadPool::instance().parallel_for(
+      static_cast<int64_t>(guard_runs_.size()), [&](int64_t i, int) {
+        if (!all_finite(guard_runs_[static_cast<std::size_t>(i)]))
+          finite.store(false, std::memory_order_relaxed);
+      });
+  return finite;
 }
 
 bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
@@ -129,14 +167,12 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
   block_ = block;
   for (int i = 0; i < size(); ++i) {
     if (i == commit_) {
-      for (const Tensor& guard : guard_tensors_) {
-        *finite = all_finite(guard, pool);
-        if (!*finite || pool.cancelled()) return false;
-      }
+      *finite = guards_finite();
+      if (!*finite || pool.cancelled()) return false;
       t_poll.request = nullptr;
     }
     const Bound& bound = bound_[static_cast<std::size_t>(i)];
-    bound.run(bound.call);
+    run_one(bound);
     bound.count->fetch_add(1, std::memory_order_relaxed);
     if (pool.cancelled()) return false;
   }
@@ -193,7 +229,7 @@ std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
   for (int r = 0; r < repeats; ++r) {
     for (const Bound& bound : bound_) {
       const double start = now();
-      bound.run(bound.call);
+      run_one(bound);
       seconds.push_back(now() - start);
       if (pool.cancelled()) return seconds;
     }

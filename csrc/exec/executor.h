@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/kernel.h"
+#include "simd/finite.h"
 
 namespace convkit {
 
@@ -23,6 +24,7 @@ struct Instruction {
   std::vector<std::byte> params;
   std::vector<OperandRef> operands;
   OperandRef workspace;
+  double seconds = -1;  // about, on one thread (ExpectedWork); negative: nobody knows
 };
 
 // A small float64 vector that an instruction leaves behind in every step (the total of a loss, the
@@ -71,7 +73,10 @@ class Executor {
     RunFn run;
     Call call;
     std::atomic<int64_t>* count;
+    double seconds;
   };
+  void run_one(const Bound& bound);
+  bool guards_finite() const;
   bool step(const StepBlock& block, const RunRequest& request, bool* finite);
 
   std::vector<Instruction> instructions_;
@@ -82,7 +87,8 @@ class Executor {
   std::vector<std::vector<Tensor>> tensors_;
   std::vector<Bound> bound_;
   std::vector<const double*> readout_data_;
-  std::vector<Tensor> guard_tensors_;
+  std::vector<NumberRun> guard_runs_;  // the guards in chunks
+  double guard_seconds_ = 0;
   StepBlock block_;
 };
 

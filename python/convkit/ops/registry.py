@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convkit import _core
 from convkit.errors import did_you_mean
+from convkit.ops import cost
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
 
@@ -346,6 +347,18 @@ def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
     raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
 
 
+def flops(
+    op: str,
+    pass_name: str,
+    params: Params,
+    inputs: Sequence[Spec | None],
+    outputs: Sequence[Spec | None],
+) -> int:
+    """Floating-point operations of a call by the pass's rule, 0 where it has none."""
+    rule = get(op)[pass_name].flops
+    return 0 if rule is None else rule(params, inputs, outputs)
+
+
 def choose(
     op: str, pass_name: str, specs: Sequence[Spec | None], params: Params, kernel: str | None = None
 ) -> Row:
@@ -378,7 +391,10 @@ def run(
 ) -> None:
     """Run one kernel on checked arrays; `inputs` are the inputs and the updates."""
     step = step or Step()
+    out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     if row.native:
+        specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]
+        nbytes = sum(a.nbytes for a in (*inputs, *outputs) if a is not None)
         _core.call(
             row.op,
             row.pass_name,
@@ -386,10 +402,10 @@ def run(
             [*inputs, *outputs],
             dict(params),
             (step.step, step.sample, step.learning_rate, step.seed),
+            cost.seconds(flops(row.op, row.pass_name, params, specs, out), nbytes),
         )
         return
     assert row.function is not None
-    out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     given = [None if x is None else _read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]

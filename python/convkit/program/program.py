@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.ops import registry
+from convkit.ops import cost, registry
 from convkit.ops.registry import Array, Params, Row, Spec
 from convkit.program.listing import listed
 
@@ -87,16 +87,19 @@ class Instruction:
 
     @property
     def flops(self) -> int:
-        rule = registry.get(self.op)[self.pass_name].flops
-        if rule is None:
-            return 0
         inputs = [None if v is None else v.spec for v in self.inputs]
-        return rule(self.params, inputs, [None if v is None else v.spec for v in self.outputs])
+        outputs = [None if v is None else v.spec for v in self.outputs]
+        return registry.flops(self.op, self.pass_name, self.params, inputs, outputs)
 
     @property
     def bytes(self) -> int:
         """Bytes of all operands: the least that the instruction moves."""
         return sum(v.spec.nbytes for v in self.operands if v is not None)
+
+    @property
+    def seconds(self) -> float:
+        """About what it takes on one thread, for how many to let it run on."""
+        return cost.seconds(self.flops, self.bytes)
 
     def __str__(self) -> str:
         return " ".join(self.columns()).rstrip()

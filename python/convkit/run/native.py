@@ -60,7 +60,9 @@ class NativeExecutor:
                 continue
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
-            instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
+            instructions.append(
+                (i.op, i.pass_name, i.row.name, dict(i.params), operands, work, i.seconds)
+            )
         self._make = partial(
             _core.Executor,
             instructions,
