@@ -104,46 +104,46 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
                    std::vector<OperandRef> guards, int commit, int64_t batch)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
-      guards_(std::move(guards)),
       commit_(commit),
-      batch_(batch) {}
+      batch_(batch),
+      readout_data_(readouts_.size()) {
+  for (const Instruction& instruction : instructions_) {
+    std::vector<Tensor>& tensors = tensors_.emplace_back();
+    for (const OperandRef& ref : instruction.operands) tensors.push_back(view(ref, nullptr));
+    Call call;
+    call.operands = tensors.data();
+    call.count = static_cast<int>(tensors.size());
+    call.params = instruction.params.data();
+    call.step = &block_;
+    call.pool = &ThreadPool::instance();
+    bound_.push_back({nullptr, call, &run_count(*instruction.kernel), instruction.seconds});
+  }
+  for (const OperandRef& guard : guards) {
+    const Tensor whole = view(guard, nullptr);
+    const int64_t size = kDtypeBytes[static_cast<int>(guard.dtype)];
+    const Chunks chunks{whole.size(), kGuardChunk};
+    for (int64_t i = 0; i < chunks.count(); ++i) {
+      const int64_t begin = chunks.begin(i);
+      guards_.push_back({guard.buffer, guard.offset + begin * size, guard.dtype, {}});
+      guard_runs_.push_back({nullptr, chunks.end(i) - begin, guard.dtype});
+    }
+    guard_seconds_ += static_cast<double>(whole.size() * size) / kGuardBytesPerSecond;
+  }
+}
 
 void Executor::bind(const std::vector<void*>& buffers) {
   const auto isa = static_cast<std::size_t>(active_isa());
-  tensors_.resize(instructions_.size());
-  bound_.clear();
   for (std::size_t i = 0; i < instructions_.size(); ++i) {
     const Instruction& instruction = instructions_[i];
-    tensors_[i].clear();
-    for (const OperandRef& ref : instruction.operands)
-      tensors_[i].push_back(view(ref, locate(ref, buffers)));
-    Call call;
-    call.operands = tensors_[i].data();
-    call.count = static_cast<int>(tensors_[i].size());
-    call.params = instruction.params.data();
-    call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
-    call.step = &block_;
-    call.pool = &ThreadPool::instance();
-    bound_.push_back({instruction.kernel->run[isa], call, &run_count(*instruction.kernel),
-                      instruction.seconds});
+    for (std::size_t k = 0; k < instruction.operands.size(); ++k)
+      tensors_[i][k].data = locate(instruction.operands[k], buffers);
+    bound_[i].call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
+    bound_[i].run = instruction.kernel->run[isa];
   }
-  readout_data_.clear();
-  for (const Readout& readout : readouts_)
-    readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
-  guard_runs_.clear();
-  double bytes = 0;
-  for (const OperandRef& guard : guards_) {
-    const Tensor tensor = view(guard, locate(guard, buffers));
-    const int64_t size = kDtypeBytes[static_cast<int>(tensor.dtype)];
-    const Chunks chunks{tensor.size(), kGuardChunk};
-    for (int64_t i = 0; i < chunks.count(); ++i) {
-      const int64_t begin = chunks.begin(i);
-      guard_runs_.push_back(
-          {tensor.as<const std::byte>() + begin * size, chunks.end(i) - begin, tensor.dtype});
-    }
-    bytes += static_cast<double>(tensor.size() * size);
-  }
-  guard_seconds_ = bytes / kGuardBytesPerSecond;
+  for (std::size_t i = 0; i < readouts_.size(); ++i)
+    readout_data_[i] = static_cast<const double*>(locate(readouts_[i].source, buffers));
+  for (std::size_t i = 0; i < guards_.size(); ++i)
+    guard_runs_[i].data = locate(guards_[i], buffers);
 }
 
 void Executor::run_one(const Bound& bound) {

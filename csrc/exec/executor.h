@@ -60,6 +60,7 @@ class Executor {
   Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
            std::vector<OperandRef> guards, int commit, int64_t batch);
 
+  // Says where the buffers are; cheap, so that a run of one step may begin with it.
   void bind(const std::vector<void*>& buffers);
   RunResult run(const RunRequest& request);
 
@@ -81,13 +82,13 @@ class Executor {
 
   std::vector<Instruction> instructions_;
   std::vector<Readout> readouts_;
-  std::vector<OperandRef> guards_;
+  std::vector<OperandRef> guards_;  // in chunks
   int commit_;
   int64_t batch_;
   std::vector<std::vector<Tensor>> tensors_;
   std::vector<Bound> bound_;
   std::vector<const double*> readout_data_;
-  std::vector<NumberRun> guard_runs_;  // the guards in chunks
+  std::vector<NumberRun> guard_runs_;
   double guard_seconds_ = 0;
   StepBlock block_;
 };

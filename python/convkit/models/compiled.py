@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ class Compiled:
     metrics: list[Metric]
     weighted_metrics: list[Metric]
     regularizer: Regularizer | None = None
+    _resolved: dict[int, list[Metric]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def make(
@@ -103,9 +104,13 @@ class Compiled:
         )
 
     def resolve(self, model: Any) -> list[Metric]:
-        """The metrics for the output of a model, with unique names."""
+        """The metrics for the output of a model, with unique names; the same ones each time."""
         width = model.outputs[0].shape[-1]
-        return resolve(self.metrics, self.weighted_metrics, self.loss.sparse, width)
+        if width not in self._resolved:
+            self._resolved[width] = resolve(
+                self.metrics, self.weighted_metrics, self.loss.sparse, width
+            )
+        return list(self._resolved[width])
 
 
 class Totals:

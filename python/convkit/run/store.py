@@ -116,6 +116,13 @@ class Store:
         size = math.prod(parameter.shape)
         return flat[parameter.offset : parameter.offset + size].reshape(parameter.shape)
 
+    def changes(self) -> list[float]:
+        """The learning rate's factor of each parameter, 0 where training does not change it.
+
+        The stretches follow from it.
+        """
+        return [p.multiplier if p.trainable else 0.0 for p in self.members]
+
     def stretches(self, decays: Callable[[Parameter], bool] = lambda p: True) -> list[Stretch]:
         """Maximal runs of elements that training changes alike.
 
