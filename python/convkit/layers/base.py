@@ -171,8 +171,7 @@ class Layer(Configured):
         """
 
     @property
-    def looks_at_data(self) -> bool:
-        """Whether `check_data` does anything."""
+    def looks_at_data(self) -> bool:  # whether `check_data` does anything
         return type(self).check_data is not Layer.check_data
 
     def _undefined(self, method: str) -> NotImplementedError:

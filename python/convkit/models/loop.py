@@ -18,6 +18,7 @@ from convkit.models.feeds import Feed, Segment
 from convkit.ops import registry
 from convkit.ops.registry import Array, Spec, Step
 from convkit.program import compile_program
+from convkit.program.memory import require_memory
 from convkit.run import make_executor
 from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
@@ -80,6 +81,7 @@ class Loop:
                 program = compile_program(
                     self.model, mode, batch, inputs=samples.inputs, indexed=indexed, **options
                 )
+                require_memory(program, self.store.arena_bytes)
                 self._executors[key] = make_executor(self.kind, program, self.store)
                 if len(self._executors) > CACHE:
                     self._executors.popitem(last=False)

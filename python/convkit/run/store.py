@@ -175,6 +175,11 @@ class Store:
             self._arena.memory = flat(nbytes, "uint8")
         return self._arena.memory
 
+    @property
+    def arena_bytes(self) -> int:
+        """Of this thread's block."""
+        return int(self._arena.memory.size)
+
     @contextmanager
     def running(self, *, alone: bool = False) -> Iterator[None]:
         """Hold this thread's arena for a run.
