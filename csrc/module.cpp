@@ -272,12 +272,15 @@ Instruction to_instruction(int64_t number) {
   return instruction;
 }
 
+// (value, limit)
+using GuardTuple = std::pair<RefTuple, double>;
+
 // A number stands for a call to Python.
 using AnyInstruction = std::variant<int64_t, InstructionTuple>;
 
 std::unique_ptr<Executor> make_executor(const std::vector<AnyInstruction>& given,
                                         const std::vector<RefTuple>& readouts,
-                                        const std::vector<RefTuple>& guards, int commit,
+                                        const std::vector<GuardTuple>& guards, int commit,
                                         int64_t batch) {
   std::vector<Instruction> instructions;
   for (const AnyInstruction& each : given)
@@ -288,9 +291,9 @@ std::unique_ptr<Executor> make_executor(const std::vector<AnyInstruction>& given
     for (int64_t n : out.source.shape) out.width *= n;
     outs.push_back(std::move(out));
   }
-  std::vector<OperandRef> refs;
-  for (const RefTuple& guard : guards) refs.push_back(to_ref(guard));
-  return std::make_unique<Executor>(std::move(instructions), std::move(outs), std::move(refs),
+  std::vector<Guard> held;
+  for (const auto& [value, limit] : guards) held.push_back({to_ref(value), limit});
+  return std::make_unique<Executor>(std::move(instructions), std::move(outs), std::move(held),
                                     commit, batch);
 }
 
@@ -334,9 +337,10 @@ py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffer
     const py::gil_scoped_release release;
     result = executor.run(request);
   }
-  // The steps before the interruption count, so its exception is handed over rather than thrown.
+  // The steps before the interruption count, so its exception is handed over rather than thrown;
+  // that of a signal which nobody has polled yet, too, or Python would raise it on our return.
   py::object error = py::none();
-  if (PyErr_Occurred()) error = py::error_already_set().value();
+  if (PyErr_Occurred() || PyErr_CheckSignals() != 0) error = py::error_already_set().value();
   static constexpr const char* kStatus[] = {"done", "time_up", "not_finite", "interrupted"};
   return py::make_tuple(result.steps, kStatus[static_cast<int>(result.status)],
                         from_block(result.block), error);
@@ -395,6 +399,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("peak_flops", &peak_flops, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
   m.def("copy_bandwidth", &copy_bandwidth, py::call_guard<py::gil_scoped_release>(),
         py::arg("bytes"), py::arg("seconds"));
+  m.def("clock_rate", &clock_rate, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
 
   py::class_<Buffer>(m, "Buffer", py::buffer_protocol())
       .def(py::init<int64_t>(), py::arg("bytes"))

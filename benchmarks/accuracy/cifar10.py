@@ -18,7 +18,7 @@ import numpy as np
 import reports
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 # Mean and deviation of each channel over the training images.
 MEAN = np.array([125.3, 123.0, 113.9], np.float32)

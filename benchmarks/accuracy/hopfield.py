@@ -16,7 +16,7 @@ import numpy as np
 from reports import head, outcome, table, write_report
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 QUEENS = {4: 2, 5: 10, 6: 4, 7: 40, 8: 92}  # solutions that there are
 

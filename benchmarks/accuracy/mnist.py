@@ -18,7 +18,7 @@ import numpy as np
 import reports
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 Data = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 

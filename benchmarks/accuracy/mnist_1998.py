@@ -17,7 +17,7 @@ import reports
 from numpy.typing import NDArray
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 HELD_OUT = 10_000
 GOAL = 0.988

@@ -14,7 +14,7 @@ import numpy as np
 import reports
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 from convkit.models import KMeans, RBFNetwork
 
 GOAL = 0.036

@@ -16,7 +16,7 @@ import numpy as np
 from curves import Curve, Report, Run
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 EPOCHS, BATCH, RATE = 10, 128, 1e-3
 

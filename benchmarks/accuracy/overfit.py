@@ -12,8 +12,8 @@ import numpy as np
 import reports
 
 import convkit as ck
+from convkit.bench.machine import without_blas_limits
 from convkit.bench.memory import NETWORKS
-from convkit.bench.suites import without_blas_limits
 
 BATCH, MOST, ENOUGH, RATE, CELLS = 8, 100, 0.05, 1e-4, 8
 

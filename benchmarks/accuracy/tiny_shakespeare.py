@@ -18,7 +18,7 @@ import numpy as np
 from curves import Curve, Report, Run
 
 import convkit as ck
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 STEPS, BATCH, RATE, CLIP = 100, 64, 1e-3, 5.0
 # Arguments of models.char_rnn, a description, epochs, and the test loss to reach.

@@ -18,7 +18,7 @@ import reports
 
 import convkit as ck
 from convkit import layers, models
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import without_blas_limits
 
 SEEDS = (0, 1, 2, 3, 4)
 PER_CLASS = (2, 5, 10)

@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 import convkit as ck
-from convkit.bench.machine import measure
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import measure, without_blas_limits
 
 IMAGES = 5_480_000  # of 784 bytes: 4.3 GB
 PART = 200_000  # what the rates are measured on, 0.16 GB

@@ -8,7 +8,9 @@
   X(augment)         \
   X(conv2d)          \
   X(pool2d)          \
+  X(conv2d_pool)     \
   X(dense)           \
+  X(dense_update)    \
   X(activation)      \
   X(softmax)         \
   X(batch_norm)      \

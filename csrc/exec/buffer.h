@@ -1,5 +1,7 @@
 // Zeroed memory for parameters and activations: 64-byte aligned, on huge pages where it is large
 // and the system offers them (a first touch of 64 MB takes 28 ms with small pages, 4 with huge).
+// What is large takes up memory only where it has been written to: gradients that nothing makes
+// are there for the asking.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +22,7 @@ class Buffer {
  private:
   void* data_ = nullptr;
   int64_t bytes_ = 0;
+  std::size_t mapped_ = 0;  // bytes, of pages that are not of the heap
 };
 
 }  // namespace convkit

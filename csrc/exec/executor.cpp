@@ -33,12 +33,12 @@ Tensor view(const OperandRef& ref, void* data) {
 constexpr int64_t kGuardChunk = 65536;       // numbers
 constexpr double kGuardBytesPerSecond = 60e9;  // from a cache
 
-bool all_finite(const NumberRun& run) {
+bool all_within(const NumberRun& run) {
 #if CK_ISA_COUNT == 3
-  if (active_isa() == Isa::avx512) return avx512::all_finite(run);
-  if (active_isa() == Isa::avx2) return avx2::all_finite(run);
+  if (active_isa() == Isa::avx512) return avx512::all_within(run);
+  if (active_isa() == Isa::avx2) return avx2::all_within(run);
 #endif
-  return baseline::all_finite(run);
+  return baseline::all_within(run);
 }
 
 // What the run on this thread wants polled; null while a step may not be broken off.
@@ -101,7 +101,7 @@ std::atomic<int64_t>& run_count(const Kernel& kernel) {
 }
 
 Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-                   std::vector<OperandRef> guards, int commit, int64_t batch)
+                   std::vector<Guard> guards, int commit, int64_t batch)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
       commit_(commit),
@@ -118,14 +118,14 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
     call.pool = &ThreadPool::instance();
     bound_.push_back({nullptr, call, &run_count(*instruction.kernel), instruction.seconds});
   }
-  for (const OperandRef& guard : guards) {
-    const Tensor whole = view(guard, nullptr);
-    const int64_t size = kDtypeBytes[static_cast<int>(guard.dtype)];
+  for (const auto& [value, limit] : guards) {
+    const Tensor whole = view(value, nullptr);
+    const int64_t size = kDtypeBytes[static_cast<int>(value.dtype)];
     const Chunks chunks{whole.size(), kGuardChunk};
     for (int64_t i = 0; i < chunks.count(); ++i) {
       const int64_t begin = chunks.begin(i);
-      guards_.push_back({guard.buffer, guard.offset + begin * size, guard.dtype, {}});
-      guard_runs_.push_back({nullptr, chunks.end(i) - begin, guard.dtype});
+      guards_.push_back({value.buffer, value.offset + begin * size, value.dtype, {}});
+      guard_runs_.push_back({nullptr, chunks.end(i) - begin, value.dtype, limit});
     }
     guard_seconds_ += static_cast<double>(whole.size() * size) / kGuardBytesPerSecond;
   }
@@ -151,15 +151,15 @@ void Executor::run_one(const Bound& bound) {
   bound.run(bound.call);
 }
 
-bool Executor::guards_finite() const {
+bool Executor::guards_hold() const {
   const ExpectedWork expected(guard_seconds_);
-  std::atomic<bool> finite = true;
+  std::atomic<bool> hold = true;
   ThreadPool::instance().parallel_for(
       static_cast<int64_t>(guard_runs_.size()), [&](int64_t i, int) {
-        if (!all_finite(guard_runs_[static_cast<std::size_t>(i)]))
-          finite.store(false, std::memory_order_relaxed);
+        if (!all_within(guard_runs_[static_cast<std::size_t>(i)]))
+          hold.store(false, std::memory_order_relaxed);
       });
-  return finite;
+  return hold;
 }
 
 bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
@@ -167,7 +167,7 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
   block_ = block;
   for (int i = 0; i < size(); ++i) {
     if (i == commit_) {
-      *finite = guards_finite();
+      *finite = guards_hold();
       if (!*finite || pool.cancelled()) return false;
       t_poll.request = nullptr;
     }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/kernel.h"
-#include "simd/finite.h"
+#include "simd/within.h"
 
 namespace convkit {
 
@@ -34,6 +34,13 @@ struct Readout {
   int64_t width = 0;
 };
 
+// What must hold before a step changes parameters: every |value| is at most the limit, and none is
+// NaN or infinite.
+struct Guard {
+  OperandRef value;
+  double limit = 0;
+};
+
 enum class RunStatus { done, time_up, not_finite, interrupted };
 
 struct RunRequest {
@@ -55,10 +62,11 @@ struct RunResult {
 class Executor {
  public:
   // `batch` is the number of samples a step consumes; instructions from `commit` on change
-  // parameters: they run only if all `guards` (the loss, the gradients) are finite, and once begun
-  // they are not interrupted, so that a step is taken whole or not at all.
+  // parameters: they run only if all `guards` hold (of the loss, the gradients, and what gradients
+  // are made of behind `commit`), and once begun they are not interrupted, so that a step is taken
+  // whole or not at all.
   Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-           std::vector<OperandRef> guards, int commit, int64_t batch);
+           std::vector<Guard> guards, int commit, int64_t batch);
 
   // Says where the buffers are; cheap, so that a run of one step may begin with it.
   void bind(const std::vector<void*>& buffers);
@@ -77,7 +85,7 @@ class Executor {
     double seconds;
   };
   void run_one(const Bound& bound);
-  bool guards_finite() const;
+  bool guards_hold() const;
   bool step(const StepBlock& block, const RunRequest& request, bool* finite);
 
   std::vector<Instruction> instructions_;

@@ -59,12 +59,26 @@ double copy_bandwidth(int64_t bytes, double seconds) {
   const Buffer from(bytes), to(bytes);
   const int64_t threads = pool.num_threads();
   const int64_t share = bytes / threads;
+  // Memory that nobody has written to is one page of zeros, over and over.
+  std::memset(from.data(), 1, static_cast<std::size_t>(bytes));
   return best_rate(2.0 * static_cast<double>(share * threads), seconds, [&] {
     pool.parallel_for(threads, [&](int64_t chunk, int) {
       std::memcpy(static_cast<char*>(to.data()) + chunk * share,
                   static_cast<const char*>(from.data()) + chunk * share,
                   static_cast<std::size_t>(share));
     });
+  });
+}
+
+double clock_rate(double seconds) {
+  constexpr int64_t kChain = 100000, kLatency = 3;
+  uint64_t product = 3, factor = 0x9E3779B97F4A7C15;
+  asm volatile("" : "+r"(factor));  // not known to the compiler, which would join the steps
+  return best_rate(static_cast<double>(kChain * kLatency), seconds, [&] {
+    for (int64_t i = 0; i < kChain; ++i) {
+      product *= factor;
+      asm volatile("" : "+r"(product));
+    }
   });
 }
 

@@ -57,12 +57,11 @@ CK_INLINE void transpose_block(const T* from, int64_t from_ld, int64_t rows, int
   }
 }
 
-// The columns of a matrix [rows, columns] in panels of up to kTileVectors vectors, one panel after
+// The columns of a matrix [rows, columns] in panels of up to kVectors vectors, one panel after
 // the other, the last one padded with zeros to whole vectors.
-template <class T>
+template <class T, int kVectors = kTileVectors<T>>
 struct Panels {
   static constexpr int64_t kLanes = Vec<T>::kLanes;
-  static constexpr int64_t kVectors = kTileVectors<T>;
   static constexpr int64_t kWidth = kVectors * kLanes;
   int64_t rows, columns;
 
@@ -85,14 +84,16 @@ struct Panels {
     pack(panel, matrix, columns, packed);
   }
   CK_INLINE void pack(int64_t panel, const T* matrix, int64_t ld, T* packed) const {
-    const int64_t wide = width(panel), begin = first(panel);
-    const int64_t used = columns - begin < wide ? columns - begin : wide;
+    using V = Vec<T>;
+    const int last = last_lanes(panel);
+    const T* from = matrix + first(panel);
     T* to = packed + offset(panel);
-    for (int64_t i = 0; i < rows; ++i, to += wide) {
-      const T* const from = matrix + i * ld + begin;
-      for (int64_t j = 0; j < used; ++j) to[j] = from[j];
-      for (int64_t j = used; j < wide; ++j) to[j] = 0;
-    }
+    with_int<kVectors>(vectors(panel), [&]<int NV>(Int<NV>) {
+      for (int64_t i = 0; i < rows; ++i, from += ld, to += NV * kLanes) {
+        for (int v = 0; v < NV - 1; ++v) V::loadu(from + v * kLanes).storeu(to + v * kLanes);
+        V::load_partial(from + (NV - 1) * kLanes, last).storeu(to + (NV - 1) * kLanes);
+      }
+    });
   }
 
   // Copies `count` rows of one panel, from row `row` on, of a matrix that is stored transposed,

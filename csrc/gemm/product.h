@@ -88,6 +88,16 @@ struct ProductBlocks {
     rows.size = round_up(work + 1, 24);
   }
   CK_INLINE int64_t count() const { return rows.count() * panels.count(); }
+
+  // The part of C that a block computes.
+  struct Part {
+    int64_t m, rows, j, columns;
+  };
+  CK_INLINE Part part(const Product<T>& p, int64_t index) const {
+    const int64_t panel = index % panels.count(), block = index / panels.count();
+    const int64_t j = panels.first(panel), width = panels.width(panel), m = rows.begin(block);
+    return {m, rows.end(block) - m, j, p.N - j < width ? p.N - j : width};
+  }
 };
 
 // Computes block `index`. `packed` holds B in panels, or is null.
@@ -219,6 +229,15 @@ void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
   pool->parallel_for(
       blocks.count(), [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
       max_threads(t.M, t.N, t.depth));
+}
+
+// The whole product on the calling thread.
+template <class T>
+void transposed_product_here(const TransposedProduct<T>& t) {
+  const TransposedBlocks<T> blocks(t);
+  for (int64_t index = 0; index < blocks.count(); ++index) {
+    transposed_product_block(t, blocks, index);
+  }
 }
 
 }  // namespace convkit::CK_ISA

@@ -18,6 +18,7 @@ from convkit.errors import BuildError, NonFiniteError, NotCompiledError
 if TYPE_CHECKING:
     from convkit import (
         activations,
+        bench,
         callbacks,
         data,
         datasets,
@@ -57,6 +58,7 @@ __all__ = [
     "Sequential",
     "__version__",
     "activations",
+    "bench",
     "callbacks",
     "data",
     "datasets",

@@ -11,17 +11,37 @@ from typing import Any
 class Sleeper:
     """Gives `value` and takes `seconds` per step."""
 
-    def __init__(self, threads: int, seconds: float = 0.0, value: float = 1.0) -> None:
+    def __init__(
+        self, threads: int, seconds: float = 0.0, value: float = 1.0, log: str = "", name: str = ""
+    ) -> None:
         print("a library that prints must not disturb the race")
         self.seconds = seconds
         self.value = value
         self.threads = threads
+        self.log, self.name = log, name
 
     def outputs(self) -> dict[str, list[float]]:
         return {"loss": [self.value, 2.0]}
 
     def run(self, steps: int) -> None:
+        if self.log:
+            with open(self.log, "a") as file:
+                file.write(f"{self.name} {steps}\n")
         time.sleep(steps * self.seconds)
+
+
+class Counts(Sleeper):
+    """Knows what a step is."""
+
+    def facts(self) -> dict[str, Any]:
+        return {"flops": 1e6, "samples": 4}
+
+
+class Changes(Sleeper):
+    """Gives the change of a weight, too."""
+
+    def outputs(self) -> dict[str, list[float]]:
+        return {"loss": [1.0], "change of weight 0": [self.value]}
 
 
 class OtherNames(Sleeper):
@@ -31,13 +51,21 @@ class OtherNames(Sleeper):
         return {"losses": [1.0]}
 
 
+class Fewer(Sleeper):
+    """Gives fewer values than the rest."""
+
+    def outputs(self) -> dict[str, list[float]]:
+        return {"loss": [self.value]}
+
+
 class Environment(Sleeper):
     """Gives what its process sees."""
 
     def outputs(self) -> dict[str, list[float]]:
-        held = [name for name in os.environ if name.startswith("OPENBLAS_")]
-        threads = {os.environ[f"{name}_NUM_THREADS"] for name in ("CONVKIT", "OMP", "MKL")}
-        return {"held": [float(len(held))], "threads": [self.threads, *map(float, threads)]}
+        held = [name for name in os.environ if name.startswith("OPENBLAS_CORE")]
+        names = ("CONVKIT", "OMP", "MKL", "OPENBLAS")
+        threads = {float(os.environ[f"{name}_NUM_THREADS"]) for name in names}
+        return {"held": [float(len(held))], "threads": [self.threads, *threads]}
 
 
 class FailsInStep(Sleeper):
@@ -47,8 +75,20 @@ class FailsInStep(Sleeper):
 
 class Dies(Sleeper):
     def run(self, steps: int) -> None:
-        sys.stderr.close()
+        print("about to die", file=sys.stderr, flush=True)
         os._exit(3)
+
+
+class Killed(Sleeper):
+    def outputs(self) -> dict[str, list[float]]:
+        os.kill(os.getpid(), 9)
+        return {}
+
+
+class Hangs(Sleeper):
+    def outputs(self) -> dict[str, list[float]]:
+        time.sleep(60)
+        return {}
 
 
 def broken(**arguments: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from convkit.bench import kernels
 from convkit.bench.kernels import Timing, lines, quick_calls, time_rows
-from convkit.bench.machine import Machine
+from convkit.bench.machine import Rates, Yardstick
 from convkit.ops import registry
 from convkit.ops.registry import Spec
 from convkit.ops.update import update_params
@@ -91,20 +91,20 @@ def test_a_slow_row_runs_once_and_a_slow_reference_never(mine, monkeypatch):
 
 
 def test_rates_and_shares():
-    machine = Machine("a cpu", "avx2", "a BLAS", 2, 4, 100.0, 10.0, 0.5, {})
+    rates = Rates((120.0, 100.0, 90.0), (10.0,), (3.0,))
     row = registry.kernels("add")[0]
     big = Call("a big one", "add", "forward", (Spec((1000, 1000)), Spec((1000, 1000))))
     assert (big.flops, big.bytes) == (1_000_000, 12_000_000)
     # 12 MB in 2.4 ms are 5 GB/s, half of what the machine copies.
     times = Timing(big, row, np.asarray([0.0024] * 3), 0.5)
-    (line,) = lines([times], machine)
+    (line,) = lines([times], rates)
     start = f"| a big one | forward | {row.name} | 2400.0 (2400.0-2400.0) "
     assert line == f"{start}| 5.0 GB/s | 50.0% | 1.00 | 0.5 |"
     forward = conv2d(LENET_CONV)[3]
     assert forward.name == "lenet.conv2, batch 128"
     assert forward.flops == 2 * 128 * 10 * 10 * 16 * 5 * 5 * 6
     seconds = np.asarray([forward.flops / 25e9])
-    (line,) = lines([Timing(forward, row, seconds, 0.5)], machine)
+    (line,) = lines([Timing(forward, row, seconds, 0.5)], rates)
     assert "| 25.0 GFLOP/s | 25.0% |" in line
 
 
@@ -115,3 +115,28 @@ def test_calls_cover_the_named_layers_once():
     assert len({(c.pass_name, *c.specs, *c.params.values()) for c in calls}) == len(calls)
     quick = {c.name for c in quick_calls(calls)}
     assert quick == {"lenet.conv1, batch 128", "lenet.conv2, batch 128", "mobilenet.dw7, batch 8"}
+
+
+def test_how_far_the_first_is_ahead(mine):
+    call, rates = ADD, Rates((100.0,), (10.0,), (3.0,))
+    row = registry.kernels("add")[0]
+    first, noisy = np.asarray([1e-3] * 5), np.asarray([1.1e-3, 0.9e-3, 1e-3, 1.2e-3, 0.8e-3])
+    timings = [Timing(call, row, s, 0.5) for s in (first, 2 * first, noisy, first[:1])]
+    found = [line.split(" | ")[6] for line in lines(timings, rates)]
+    assert found == ["1.00", "2.00 (2.00-2.00)", "1.00 (0.80-1.20), noise", "1.00"]
+
+
+def test_rows_by_name():
+    rows = registry.kernels("conv2d", "forward")
+    names = [row.name for row in rows]
+    assert [r.name for r in kernels.chosen(rows, ["cpu_naive", names[0]])] == [
+        "cpu_naive",
+        names[0],
+    ]
+    assert [r.name for r in kernels.chosen(rows, [names[0]])] == names[:2]
+    assert [r.name for r in kernels.chosen(rows, ["cpu_naive"])] == ["cpu_naive", names[0]]
+    assert kernels.chosen(rows, ["mine"]) == []
+    assert timed(names=["cpu_naive"])[0].row.name == "cpu_naive"
+    yardstick = Yardstick()
+    timed(yardstick=yardstick)
+    assert len(yardstick.rates().peak_gflops) == 3

@@ -1,19 +1,22 @@
-"""`convkit bench`, with a suite that takes no time."""
+"""`convkit bench`, with suites that take no time."""
 
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from convkit.bench import kernels, machine, suites
 from convkit.bench.kernels import Timing
-from convkit.bench.machine import BLAS_VARIABLES, Machine
-from convkit.bench.race import Race
+from convkit.bench.machine import BLAS_VARIABLES, Machine, Rates
+from convkit.bench.racing import Race
+from convkit.bench.report import Report
 from convkit.cli import main
 from convkit.ops import registry
+
+RATES = Rates((100.0, 90.0), (20.0,), (3.5,))
+YARDSTICK = Machine("a cpu", "avx2", "a BLAS", 2, 4, 0.5, {"python": "3.11"}, RATES)
 
 
 @pytest.fixture(autouse=True)
@@ -21,36 +24,61 @@ def _at_once(monkeypatch):
     """No measuring, and no second process without OpenBLAS's settings."""
     for name in BLAS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    yardstick = Machine("a cpu", "avx2", "a BLAS", 2, 4, 100.0, 20.0, 0.5, {"python": "3.11"})
-    monkeypatch.setattr(machine, "measure", lambda: yardstick)
+    monkeypatch.setattr(machine, "measure", lambda: YARDSTICK)
 
 
-def fake_suite(quick, threads, progress):
-    seconds = {"convkit": np.full(5, 0.001), "peer": np.full(5, 0.003)}
-    races = [Race(f"quick {quick}", tuple(seconds), seconds, 1e-6, threads or 9)]
-    progress(races[0])
-    return races
+@pytest.fixture
+def asked(monkeypatch):
+    """What `run_suite` was asked for; it gives one case, and another that failed."""
+    found = {}
+
+    def run_suite(name, *, progress, json, **options):
+        found.update(name=name, **options)
+        report = Report(name, "A title", "", {})
+        report.machine = YARDSTICK
+        seconds = {"convkit": np.full(5, 0.001), "peer": np.full(5, 0.003)}
+        race = Race("a case", tuple(seconds), seconds, 1e-6, 2, RATES, {"gone": "it died"})
+        report.add("a case", race, 2.0, {})
+        report.seconds = {"a case": 2.0, "another": 1.0}
+        progress(report, "a case")
+        if options["quick"]:
+            report.failed["another"] = "it disagrees"
+            progress(report, "another")
+        report.write(json)
+        return report
+
+    monkeypatch.setattr(suites, "run_suite", run_suite)
+    return found
 
 
-def test_prints_the_machine_and_the_table_and_writes_json(monkeypatch, capsys, tmp_path):
-    monkeypatch.setitem(suites.SUITES, "training", fake_suite)
-    monkeypatch.setitem(suites.REQUIRED, "training", lambda: None)
+def test_prints_each_case_and_the_tables(asked, capsys, tmp_path):
     path = tmp_path / "out.json"
-    assert main(["bench", "--quick", "--json", str(path)]) == 0
+    assert main(["bench", "--json", str(path)]) == 0
+    assert asked["name"] == "models" and asked["cases"] is None and asked["timeout"] == 600.0
     out = capsys.readouterr().out
-    assert "a cpu, 4 cpus, 2 threads, avx2" in out
-    row = "| quick True | 1.000 (1.000-1.000) | peer | 3.000 (3.000-3.000) "
-    assert out.count(row) == 2  # when it is over, and in the table
-    assert "3.00x faster" in out
-    read = json.loads(path.read_text())
-    assert read["title"] == "convkit bench training"
-    assert read["machine"]["cpu"] == "a cpu"
-    assert read["races"][0]["threads"] == 9
-    assert read["races"][0]["contenders"]["peer"]["ratio"] == 3.0
+    first, *rest = out.splitlines()
+    assert first == "a case: 1.000 ms, 3.00x faster (peer); left out: gone (2 s)"
+    assert "a cpu, 4 cpus, 2 threads, avx2, load 0.50" in rest
+    assert "3.00 (3.00-3.00)" in out and "2 reached" in out
+    assert "a case: left out gone: it died" in rest
+    assert json.loads(path.read_text())["machine"]["cpu"] == "a cpu"
+
+
+def test_a_failed_case_is_named_and_the_exit_code_says_so(asked, capsys):
+    arguments = (
+        "rnn --quick --cases LSTM --cases GRU --peers torch --rounds 9 --threads 2 --isa avx2"
+    )
+    assert main(["bench", *arguments.split()]) == 1
+    assert asked == {
+        "name": "rnn", "cases": ["LSTM", "GRU"], "peers": ["torch"], "rounds": 9, "quick": True,
+        "threads": 2, "isa": "avx2", "batch": None, "timeout": 600.0, "wheel": None,
+        "markdown": None, "plot": None,
+    }  # fmt: skip
+    assert "another: it disagrees (1 s)" in capsys.readouterr().out
 
 
 def test_a_missing_library_is_one_line(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("convkit.bench.cases.find_spec", lambda name: None)
     assert main(["bench"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -60,56 +88,108 @@ def test_a_missing_library_is_one_line(monkeypatch, capsys):
     ]
 
 
-def test_an_unknown_suite_is_named(capsys):
-    assert main(["bench", "trainig"]) == 2
-    assert "unknown suite 'trainig'; did you mean 'training'?" in capsys.readouterr().err
-
-
-def fake_rows(monkeypatch, call_names):
-    def time_rows(call, **options):
-        call_names.append(call.name)
+def fake_rows(monkeypatch, seen):
+    def time_rows(call, *, names=(), yardstick=None, **options):
+        seen.append((call, names))
+        yardstick.sample(0.0001)
         rows = registry.kernels(call.op, call.pass_name)
-        return [Timing(call, row, np.full(5, 1e-3), 0.25) for row in rows]
+        rows = kernels.chosen(rows, names) if names else rows
+        return [Timing(call, row, np.full(5, 1e-3 * (i + 1)), 0.25) for i, row in enumerate(rows)]
 
     monkeypatch.setattr(kernels, "time_rows", time_rows)
 
 
-def test_kernels_of_an_op_without_torch(monkeypatch, capsys):
-    names = []
-    fake_rows(monkeypatch, names)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert main(["bench", "kernels", "--op", "add", "--quick"]) == 0
+def table_of(capsys):
     out = capsys.readouterr().out.splitlines()
-    assert "a cpu" in out[0]
     start = next(i for i, line in enumerate(out) if line.startswith("| case | pass | kernel |"))
-    assert len(out) == start + 2 + len(names) * len(registry.kernels("add"))
-    assert "| forward | cpu_naive | 1000.0 (1000.0-1000.0) |" in "\n".join(out)
+    return out[:start], out[start + 2 :]
 
 
-def test_kernels_of_a_file_race_in_their_pass(monkeypatch, capsys, tmp_path):
-    fake_rows(monkeypatch, [])
+def test_kernels_of_an_op_without_torch(monkeypatch, capsys):
+    seen = []
+    fake_rows(monkeypatch, seen)
+    monkeypatch.setattr("convkit.bench.cases.find_spec", lambda name: None)
+    assert main(["bench", "kernels", "--op", "add", "--quick"]) == 0
+    head, rows = table_of(capsys)
+    assert "a cpu" in head[0]
+    assert len(rows) == len(seen) * len(registry.kernels("add"))
+    assert "| forward | cpu_naive | 2000.0 (2000.0-2000.0) |" in "\n".join(rows)
+
+
+def test_one_row_races_against_another(monkeypatch, capsys):
+    seen = []
+    fake_rows(monkeypatch, seen)
+    two = "--pass forward --kernel cpu_naive --kernel cpu_im2col --cases lenet.conv1"
+    assert main(["bench", "--op", "conv2d", "--quick", *two.split()]) == 0
+    _, rows = table_of(capsys)
+    assert [row.split(" | ")[1:3] for row in rows] == [
+        ["forward", "cpu_naive"], ["forward", "cpu_im2col"],
+    ]  # fmt: skip
+    assert "| 2.00 (2.00-2.00) | 0.25 |" in rows[1]
+    # Of a single one it is that and the best of the others.
+    assert main(["bench", "--op", "add", "--kernel", "cpu_naive", "--quick"]) == 0
+    _, rows = table_of(capsys)
+    best = registry.kernels("add")[0].name
+    assert {row.split(" | ")[2] for row in rows} == {"cpu_naive", best}
+
+
+@pytest.fixture
+def mine(tmp_path):
     path = tmp_path / "mine.py"
     text = "import convkit as ck\n"
     text += "ck.ops.register('dropout', 'mine', lambda ctx, x: x, pass_name='backward')\n"
     path.write_text(text)
-    try:
-        assert main(["bench", "kernels", "--quick", "--file", str(path)]) == 0
-    finally:
-        registry.unregister("dropout", "mine", pass_name="backward")
-    out = capsys.readouterr().out
-    assert "| backward | mine |" in out and "| backward | cpu_simd |" in out
-    assert "| forward |" not in out
+    yield str(path)
+    registry.unregister("dropout", "mine", pass_name="backward")
+
+
+def test_kernels_of_a_file_race_in_their_pass(monkeypatch, capsys, mine):
+    fake_rows(monkeypatch, [])
+    assert main(["bench", "kernels", "--quick", "--file", mine]) == 0
+    _, rows = table_of(capsys)
+    text = "\n".join(rows)
+    assert "| backward | mine |" in text and "| backward | cpu_simd |" in text
+    assert "| forward |" not in text
+
+
+def test_a_row_of_ones_own_against_one_of_ours(monkeypatch, capsys, mine):
+    fake_rows(monkeypatch, [])
+    assert main(["bench", "--file", mine, "--kernel", "cpu_naive", "--quick"]) == 0
+    _, rows = table_of(capsys)
+    assert [row.split(" | ")[2] for row in rows[:2]] == ["mine", "cpu_naive"]
+    assert {row.split(" | ")[2] for row in rows} == {"mine", "cpu_naive"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kernels"], "name an op: convkit bench kernels --op conv2d"),
-        (["kernels", "--op", "danse"], "unknown op 'danse'; did you mean 'dense'"),
-        (["kernels", "--op", "add", "--json", "x"], "--json is for `convkit bench training`"),
-        (["--op", "add"], "--op and --file are for `convkit bench kernels`"),
+        ("trainig", "unknown suite 'trainig'"),
+        ("modls", "unknown suite 'modls'; did you mean 'models'?"),
+        ("models --cases lenet6", "[models] no case contains 'lenet6'"),
+        ("models --threads 0", "threads must be from 1 to"),
+        ("models --isa avx3", "unknown ISA 'avx3' on this processor"),
+        ("models --json nowhere/x.json", "there is no folder nowhere to write x.json to"),
+        ("models --op add", "--op is for `convkit bench kernels`"),
+        ("models --pass forward", "--pass is for `convkit bench kernels`"),
+        ("models --wheel x", "--wheel is for `convkit bench memory`"),
+        ("kernels", "name an op: convkit bench kernels --op conv2d"),
+        ("kernels --op danse", "unknown op 'danse'; did you mean 'dense'"),
+        ("kernels --op add --json x", "--json is for races against other libraries"),
+        ("kernels --op add --pass backward", "[add] unknown pass 'backward'; known: forward"),
+        (
+            "kernels --op add --kernel cpu_smid",
+            "unknown kernel 'cpu_smid'; did you mean 'cpu_simd'",
+        ),
+        ("kernels --op add --cases nothing", "[kernels] no case contains 'nothing'"),
+        ("kernels --op add --rounds 0", "--rounds must be at least 1, got 0"),
+        ("kernels --op add --threads 99999", "threads must be from 1 to"),
+        ("kernels --op add --isa avx3", "unknown ISA 'avx3'"),
+        ("kernels --file nowhere.py", "--file: there is no file nowhere.py"),
     ],
 )
-def test_arguments_of_the_other_suite_are_refused(capsys, arguments, message):
-    assert main(["bench", *arguments]) == 2
-    assert message in capsys.readouterr().err
+def test_what_is_refused(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr("convkit.bench.cases.find_spec", lambda name: name)
+    assert main(["bench", *arguments.split()]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and len(captured.err.splitlines()) == 1
+    assert captured.out == ""

@@ -103,7 +103,7 @@ def domain_losses(pair: Pair, strength: float, ramp: int = 0) -> Any:
 
 def gradients(model: ck.Model, steps: int = 0) -> dict[str, Array]:
     """Of each weight, in the step after so many, all at rate 0."""
-    model.compile(ck.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    model.compile(ck.optimizers.SGD(0.0), "sparse_categorical_crossentropy", keep_grads=True)
     model.fit([XS, XT], Y, batch_size=40, epochs=steps + 1, shuffle=False, verbose=0)
     return {p.path: model.store.gradient(p).copy() for p in model.parameters}
 

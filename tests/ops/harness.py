@@ -249,7 +249,7 @@ def _compare(row: Row, p: Problem, results: list[Array | None], exact: bool) -> 
 
 def _wrong(y: Array, r: Array, tolerance: Array) -> Array:
     if y.dtype.kind != "f":
-        return np.asarray(y != r)
+        return np.asarray((y != r) & ~np.isinf(tolerance))
     wide = y.astype(np.float64)
     with np.errstate(all="ignore"):
         near = np.abs(wide - r) <= tolerance

@@ -49,7 +49,7 @@ def conv_cases(
     (y,) = forward(params, [xs, ws, None])
     return [
         Case(name, "conv2d", "forward", (xs, ws, b), params, fill=fill),
-        Case(name, "conv2d", "backward_input", (y, ws), params, (xs,), fill=fill),
+        Case(name, "conv2d", "backward_input", (y, ws, None), params, (xs,), fill=fill),
         Case(name, "conv2d", "backward_weight", (y, xs), params, (ws, b), fill=fill),
     ]
 
@@ -276,7 +276,7 @@ def test_sizes_that_overflow_are_not_supported(pass_name: str) -> None:
     one, k = Spec((1, 1, 1, 1)), Spec((1,))
     specs: list[Spec | None] = {
         "forward": [one, one, k, one],
-        "backward_input": [one, one, one],
+        "backward_input": [one, one, None, one],
         "backward_weight": [one, one, one, k],
     }[pass_name]
     row = next(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops.activation import KINDS, activation_params
+from convkit.ops.activation import KINDS
+from convkit.ops.dense import dense_params
 from convkit.ops.registry import Array, Spec
 from ops.cases import DENSE_LAYERS, Dense
 from ops.harness import (
@@ -26,6 +27,7 @@ from ops.harness import (
     integers,
     normal,
     row_cases,
+    use_isa,
 )
 from ops.numeric import assert_gradient, assert_layouts, each_row
 
@@ -39,14 +41,15 @@ def dense_cases(
     activation: str | None = None,
     fill: Fill = normal,
 ) -> list[Case]:
-    """The three passes of a layer from C to K features."""
-    params = activation_params(activation)
+    """The passes of a layer from C to K features."""
+    params = dense_params(activation)
     x, y, w = Spec((*rows, c), FLOAT), Spec((*rows, k), FLOAT), Spec((c, k), FLOAT)
     b = Spec((k,), FLOAT) if bias else None
     return [
         Case(name, "dense", "forward", (x, w, b), params, fill=fill),
-        Case(name, "dense", "backward_input", (y, w), params, (x,), fill=fill),
+        Case(name, "dense", "backward_input", (y, w, None), params, (x,), fill=fill),
         Case(name, "dense", "backward_weight", (y, x), params, (w, b), fill=fill),
+        Case(name, "dense", "backward_bias", (y,), params, fill=fill),
     ]
 
 
@@ -172,6 +175,18 @@ def test_gradients() -> None:
         assert_gradient(db, lambda v: f(x, w, v), b, dy)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [1, 10, 64, 70, 1031])
+def test_the_bias_has_the_same_bits_without_the_weights(dtype: str, k: int) -> None:
+    rng = np.random.default_rng(0)
+    for rows in (1, 7, 130):
+        dy, x = (rng.standard_normal((rows, n)).astype(dtype) for n in (k, 3))
+        for isa in _core.available_isas():
+            with use_isa(isa):
+                _, db = ck.ops.dense_backward_weight(dy, x, kernel="cpu_tiled")
+                assert ck.ops.dense_backward_bias(dy).tobytes() == db.tobytes(), (rows, isa)
+
+
 def test_layouts() -> None:
     rng = np.random.default_rng(0)
     x, w, b, dy = (
@@ -180,6 +195,7 @@ def test_layouts() -> None:
     assert_layouts(ck.ops.dense, x, w, b)
     assert_layouts(ck.ops.dense_backward_input, dy, w)
     assert_layouts(ck.ops.dense_backward_weight, dy, x)
+    assert_layouts(ck.ops.dense_backward_bias, dy)
 
 
 X, W, DY = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32), np.ones((3, 5), np.float32)
@@ -197,6 +213,7 @@ X, W, DY = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32), np.ones((3,
         (ValueError, "unknown activation", lambda: ck.ops.dense(X, W, activation="rleu")),
         (ValueError, "no kernel 'mine'", lambda: ck.ops.dense(X, W, kernel="mine")),
         (ValueError, "expected dy", lambda: ck.ops.dense_backward_input(X, W)),
+        (ValueError, "expected dy", lambda: ck.ops.dense_backward_bias(X[0, 0])),
         (ValueError, "same leading axes", lambda: ck.ops.dense_backward_weight(DY[:2], X)),
         (TypeError, "different dtypes", lambda: ck.ops.dense_backward_weight(DY, X.astype("f8"))),
     ],

@@ -38,7 +38,7 @@ def winners(params: dict[str, Any], x: Spec, y: Spec, argmax: Spec, dy: Fill) ->
     def fill(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
         image = rng.standard_normal(x.shape)
         context = Context(params, [y, argmax])
-        return [*dy(rng, specs[:1]), OP["max_forward"].reference(context, image)[1]]
+        return [*dy(rng, specs[:1]), OP["max_forward"].reference(context, image)[1], None]
 
     return fill
 
@@ -55,9 +55,9 @@ def pool_cases(name: str, shape: Shape, fill: Fill = normal, **arguments: Any) -
     positions = winners(largest, x, y, argmax, fill)
     return [
         Case(name, "pool2d", "max_forward", (x,), largest, (y, argmax), fill=fill),
-        Case(name, "pool2d", "max_backward", (y, argmax), largest, (x,), fill=positions),
+        Case(name, "pool2d", "max_backward", (y, argmax, None), largest, (x,), fill=positions),
         Case(name, "pool2d", "average_forward", (x,), average, fill=fill),
-        Case(name, "pool2d", "average_backward", (y,), average, (x,), fill=fill),
+        Case(name, "pool2d", "average_backward", (y, None), average, (x,), fill=fill),
     ]
 
 

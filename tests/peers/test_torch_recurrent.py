@@ -42,7 +42,7 @@ def build(kind: str, depth: int, activation: str) -> tuple[Any, Any]:
     for k in range(depth):
         w, u, b, c = (p.detach().numpy() for p in peer.all_weights[k])
         weights += [gates(w.T, kind), gates(u.T, kind), np.stack([gates(b, kind), gates(c, kind)])]
-    model.compile(ck.optimizers.SGD(0.0), "mse")
+    model.compile(ck.optimizers.SGD(0.0), "mse", keep_grads=True)
     model.build()
     model.set_weights(weights)
     # Both begin with the weights that float32 can hold.

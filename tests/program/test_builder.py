@@ -11,7 +11,7 @@ import pytest
 
 import convkit as ck
 from convkit.errors import NonFiniteError
-from convkit.ops.activation import activation_params
+from convkit.ops.dense import dense_params
 from convkit.ops.registry import Spec
 from convkit.program.builder import Builder
 from convkit.program.program import Program, Value
@@ -28,7 +28,7 @@ class Twins(ck.layers.Layer):
         return [(*input_shape[:-1], 3), (*input_shape[:-1], 2)]
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Any:
-        params = activation_params()
+        params = dense_params()
         weights = [builder.parameter(p) for p in (self.first, self.second)]
         return [builder.emit("dense", "forward", [inputs[0], w, None], params)[0] for w in weights]
 

@@ -61,7 +61,7 @@ def test_flops_are_those_of_the_layers():
     train = compiled(ck.models.lenet5(), batch=128, loss="sparse_categorical_crossentropy")
     heavy = sum(i.flops for i in train.instructions if i.op in ("conv2d", "dense"))
     assert heavy == 128 * 2 * (3 * products - c1)
-    assert train.flops / 1e6 == pytest.approx(292.2, abs=0.05)
+    assert train.flops / 1e6 == pytest.approx(291.4, abs=0.05)
 
 
 def conv(**changed):

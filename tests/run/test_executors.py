@@ -185,7 +185,7 @@ def test_native_touches_nothing_outside_its_buffers(name, end):
     plain, fenced = work.copy(), work.copy()
     plain.run(1)
     store = fenced.store
-    for buffer in ("parameters", "gradients", "slots"):
+    for buffer in ("parameters", "gradient_buffer", "slots"):
         setattr(store, buffer, guarded_copy(getattr(store, buffer), end=end))
     store._arena.memory = guarded((fenced.program.arena_bytes,), np.uint8, end=end)
     data = {name: guarded_copy(array, end=end) for name, array in fenced.data.items()}

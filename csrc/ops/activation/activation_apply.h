@@ -225,6 +225,52 @@ CK_INLINE void with_activation(Activation kind, double alpha, const Body& body) 
   }
 }
 
+// Calls body(d) with the vectorised derivative given y: d(Vec<T>) -> Vec<T>. The formulas, NaN
+// included, are those of activate_derivative_from_output.
+template <class T, class Body>
+CK_INLINE void with_derivative_from_output(Activation kind, double alpha, const Body& body) {
+  using V = Vec<T>;
+  const V zero = V::zero(), one = T(1), slope = T(alpha);
+  switch (kind) {
+    case Activation::relu:
+      return body([=](V y) { return select(y > zero, one, zero); });
+    case Activation::leaky_relu:
+      return body([=](V y) { return select(y > zero, one, slope); });
+    case Activation::sigmoid:
+      return body([=](V y) { return y * (one - y); });
+    case Activation::tanh:
+      return body([=](V y) { return fma(-y, y, one); });
+    case Activation::scaled_tanh:
+      return body([](V y) {
+        return T(kTanhSlope / kTanhScale) * (T(kTanhScale) - y) * (T(kTanhScale) + y);
+      });
+    case Activation::hardtanh:
+      return body([=](V y) { return select((y > V(T(-1))) & (y < one), one, zero); });
+    case Activation::hard_sigmoid:
+      return body([=](V y) { return select((y > zero) & (y < one), V(T(1) / T(6)), zero); });
+    case Activation::elu:
+      return body([=](V y) { return select(y > zero, one, y + slope); });
+    case Activation::selu:
+      return body(
+          [=](V y) { return select(y > zero, V(T(kSeluScale)), y + T(kSeluScale * kSeluAlpha)); });
+    case Activation::softplus:
+      return body([](V y) { return -expm1(-y); });
+    case Activation::softsign:
+      return body([=](V y) {
+        const V d = one - abs(y);
+        return d * d;
+      });
+    case Activation::exponential:
+      return body([](V y) { return y; });
+    case Activation::step:
+      return body([=](V) { return zero; });
+    case Activation::linear:
+    case Activation::gelu:
+    case Activation::silu:
+      return body([=](V) { return one; });
+  }
+}
+
 // y[0..n) = f(y[0..n)).
 template <class T>
 void apply_activation(Activation kind, double alpha, T* y, int64_t n) {

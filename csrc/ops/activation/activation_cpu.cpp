@@ -77,51 +77,6 @@ CK_INLINE void with_derivative_from_input(Kind kind, const Body& body) {
   }
 }
 
-// The same given y, as activate_derivative_from_output.
-template <class T, class Body>
-CK_INLINE void with_derivative_from_output(Kind kind, const Body& body) {
-  using V = Vec<T>;
-  const V zero = V::zero(), one = T(1), alpha = T(kind.alpha);
-  switch (kind.activation) {
-    case Activation::relu:
-      return body([=](V y) { return select(y > zero, one, zero); });
-    case Activation::leaky_relu:
-      return body([=](V y) { return select(y > zero, one, alpha); });
-    case Activation::sigmoid:
-      return body([=](V y) { return y * (one - y); });
-    case Activation::tanh:
-      return body([=](V y) { return fma(-y, y, one); });
-    case Activation::scaled_tanh:
-      return body([](V y) {
-        return T(kTanhSlope / kTanhScale) * (T(kTanhScale) - y) * (T(kTanhScale) + y);
-      });
-    case Activation::hardtanh:
-      return body([=](V y) { return select((y > V(T(-1))) & (y < one), one, zero); });
-    case Activation::hard_sigmoid:
-      return body([=](V y) { return select((y > zero) & (y < one), V(T(1) / T(6)), zero); });
-    case Activation::elu:
-      return body([=](V y) { return select(y > zero, one, y + alpha); });
-    case Activation::selu:
-      return body(
-          [=](V y) { return select(y > zero, V(T(kSeluScale)), y + T(kSeluScale * kSeluAlpha)); });
-    case Activation::softplus:
-      return body([](V y) { return -expm1(-y); });
-    case Activation::softsign:
-      return body([=](V y) {
-        const V d = one - abs(y);
-        return d * d;
-      });
-    case Activation::exponential:
-      return body([](V y) { return y; });
-    case Activation::step:
-      return body([=](V) { return zero; });
-    case Activation::linear:
-    case Activation::gelu:
-    case Activation::silu:
-      return body([=](V) { return one; });
-  }
-}
-
 // Calls full(i) for whole vectors, then rest(i, n) for what is left: the same formula for both,
 // so that a value does not depend on its place.
 template <class T, class Full, class Rest>
@@ -211,7 +166,9 @@ void activation_simd_backward(const Call& call) {
 
 void activation_simd_backward_from_output(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    with_derivative_from_output<T>(kind_of(call), [&](const auto& d) { multiply<T>(call, d); });
+    const Kind kind = kind_of(call);
+    with_derivative_from_output<T>(kind.activation, kind.alpha,
+                                   [&](const auto& d) { multiply<T>(call, d); });
   });
 }
 

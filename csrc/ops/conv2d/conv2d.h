@@ -1,7 +1,7 @@
 // conv2d: cross-correlation of NHWC images with HWIO filters, bias and activation in one.
 //
 //   forward          x [N,H,W,C], w [KH,KW,C/groups,K], b [K] or absent -> y [N,P,Q,K]
-//   backward_input   dy [N,P,Q,K], w [KH,KW,C/groups,K]                 -> dx [N,H,W,C]
+//   backward_input   dy [N,P,Q,K], w [KH,KW,C/groups,K], x [N,H,W,C] or absent -> dx [N,H,W,C]
 //   backward_weight  dy [N,P,Q,K], x [N,H,W,C] -> dw [KH,KW,C/groups,K], db [K] or absent
 //
 //   y[n,p,q,k] = f(b[k] + sum_{i,j,c} x[n, p*stride_h - pad_top + i*dilation_h,
@@ -10,6 +10,8 @@
 //   P = (H + pad_top + pad_bottom - (KH-1)*dilation_h - 1) / stride_h + 1, and Q likewise.
 //
 // The backward passes take dy before the activation: they ignore it. With N = 0, dw and db are 0.
+// dx is multiplied by the derivative of the activation that gave x, from x
+// (ops/activation/activation_through.h); where `through` is linear that is 1, and x is absent.
 #pragma once
 
 #include "core/kernel.h"
@@ -24,6 +26,8 @@ struct Conv2dParams {
   int64_t groups;
   int64_t activation;  // an Activation
   double alpha;
+  int64_t through;  // an Activation
+  double through_alpha;
 };
 
 // The letters of the legend above, read off the operands.

@@ -6,7 +6,7 @@
 #include "gemm/column_sums.h"
 #include "gemm/runs.h"
 #include "gemm/tree_sum.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_plan.h"
 #include "simd/each_vector.h"
@@ -118,18 +118,19 @@ void conv2d_depthwise_forward(const Call& call) {
 
 void conv2d_depthwise_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
   const DepthwisePlan plan = depthwise_plan(Conv2dPass::backward_input, s, call[0].dtype);
   // Pixel h of x meets tap i in output row (h + pad - i * dilation) / stride, if that is whole.
   const auto meets = [](int64_t at, int64_t stride, int64_t size) {
     return at >= 0 && at % stride == 0 && at / stride < size;
   };
   dispatch_float(call[0].dtype, [&]<class T>(T) {
+    const Through<T> through(params, call[2], call[3]);
     call.pool->parallel_for(plan.rows.count(), [&](int64_t chunk, int) {
       for (int64_t r = plan.rows.begin(chunk); r < plan.rows.end(chunk); ++r) {
         const int64_t n = r / s.H, bottom = r % s.H + params.pad_top;
         const T* const dy = call[0].as<T>() + n * s.P * s.Q * s.K;
-        T* const to = call[2].as<T>() + r * s.W * s.C;
+        T* const to = call[3].as<T>() + r * s.W * s.C;
         const int64_t pitch = params.stride_w;
         for (int64_t phase = 0; phase < smaller(pitch, s.W); ++phase) {
           DepthwiseTaps list;
@@ -145,6 +146,7 @@ void conv2d_depthwise_backward_input(const Call& call) {
           sum_taps(list, dy, s.Q, call[1].as<T>(), s.C, to + phase * s.C, pitch,
                    ceil_div(s.W - phase, pitch));
         }
+        through(r * s.W * s.C, s.W * s.C);
       }
     });
   });

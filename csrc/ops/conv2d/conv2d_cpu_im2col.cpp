@@ -4,7 +4,7 @@
 #include "gemm/column_sums.h"
 #include "gemm/runs.h"
 #include "gemm/tree_sum.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_plan.h"
 
@@ -114,13 +114,14 @@ void conv2d_im2col_forward(const Call& call) {
 
 void conv2d_im2col_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
   const Im2colPlan plan = im2col_plan(s, params, call[0].dtype);
   const int64_t C = s.C / params.groups, K = s.K / params.groups;
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
     const T* const w = call[1].as<T>();
-    T* const dx = call[2].as<T>();
+    T* const dx = call[3].as<T>();
+    const Through<T> through(params, call[2], call[3]);
     // A chunk owns its images, so the columns that overlap meet in a fixed order.
     call.pool->parallel_for(
         plan.images.count(),
@@ -147,6 +148,7 @@ void conv2d_im2col_backward_input(const Call& call) {
                   [&](int64_t n) { from += n; });
             }
           }
+          through(first * s.H * s.W * s.C, (last - first) * s.H * s.W * s.C);
         },
         plan.max_threads());
   });

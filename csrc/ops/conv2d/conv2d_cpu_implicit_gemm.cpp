@@ -1,80 +1,44 @@
 // Convolution as a matrix product whose left operand is the image itself; see
 // conv2d_implicit_gemm.h. For one group and no horizontal dilation.
-#include "gemm/column_sums.h"
-#include "gemm/tree_sum.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
+#include "ops/conv2d/conv2d_correlation.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
+#include "ops/conv2d/conv2d_pixel_pairs.h"
 
 namespace convkit::CK_ISA {
 
 void conv2d_implicit_gemm_forward(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
   const Conv2dShape s = conv2d_shape(call[0], call[1], call[3]);
-  const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::forward, s, params, call[0].dtype);
+  const Correlation c = forward_correlation(s, params);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
+    if (pixel_pairs_fit<T>(s, params)) return forward_by_pixel_pairs<T>(call);
     const T* const x = call[0].as<T>();
-    T* const y = call[3].as<T>();
-    const bool pairs = pixel_pairs_fit<T>(s, params);
-    const Panels<T> panels{s.KH * plan.run, s.K};
-    T* const packed = reinterpret_cast<T*>(call.workspace);
-    T* const bias = packed + panels.rows * round_up(s.K, Vec<T>::kLanes);
-    call.pool->parallel_for(
-        panels.count(),
-        [&](int64_t panel, int) {
-          if (pairs) return pack_pixel_pairs(call[1].as<T>(), panels.rows, s.K, packed);
-          panels.pack(panel, call[1].as<T>(), packed);
-        },
-        plan.max_threads());
-    clear_run(bias, round_up(s.K, Vec<T>::kLanes));
-    if (call[2].present() && !pairs) copy_run(call[2].as<T>(), s.K, bias);
-    if (call[2].present() && pairs) pack_pixel_pairs(call[2].as<T>(), 1, s.K, bias);
-
-    call.pool->parallel_for(
-        plan.tasks(),
-        [&](int64_t index, int thread) {
-          const ConvTask task(plan, index);
-          T* const scratch =
-              reinterpret_cast<T*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
-          const ConvView<T> view = view_of(s, params, plan, task, x, scratch);
-          for (int64_t panel = 0; panel < panels.count(); ++panel) {
-            with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-              const int64_t first = panels.first(panel), run = plan.run * panels.width(panel);
-              const int64_t sweep = pairs ? s.KH : rows_per_sweep<T>(s.KH, run);
-              for (int64_t i = 0; i < s.KH; i += sweep) {
-                const ConvTaps taps{smaller(sweep, s.KH - i), plan.run,
-                                    params.dilation_h * view.row, params.stride_w * s.C};
-                const T* const b = packed + panels.offset(panel) + i * run;
-                for_each_row(s, params, task, view, [&](const T* row, int64_t pixel) {
-                  const T* const a = row + i * taps.row;
-                  T* const to = y + pixel * s.K + first;
-                  if (pairs) return forward_pixel_pairs(taps, a, b, bias, to, s.Q, s.K);
-                  for_each_tile(s.Q, tile_rows<T>(NV), [&](int64_t q, int size) {
-                    with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-                      forward_tile<T, MR, NV>(taps, a + q * taps.pixel, b,
-                                              i == 0 ? bias + first : nullptr, to + q * s.K, s.K,
-                                              panels.last_lanes(panel));
-                    });
-                  });
-                });
-              }
-            });
-          }
-          const int64_t rows = (task.n1 - task.n0 - 1) * s.P + task.r1 - task.r0;
-          apply_activation(static_cast<Activation>(params.activation), params.alpha,
-                           y + (task.n0 * s.P + task.r0) * s.Q * s.K, rows * s.Q * s.K);
-        },
-        plan.max_threads());
+    run(correlation_pass(c, correlation_plan(c, call[0].dtype), x, call[1].as<T>(),
+                         static_cast<const T*>(call[2].as<T>()), call.workspace),
+        call.pool, LoadRow<T>{x, s.H, s.W, s.C}, call[3].as<T>());
   });
 }
 
 void conv2d_implicit_gemm_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
+  if (backward_input_correlates(s, params, call[0].dtype)) {
+    const Correlation c = backward_input_correlation(s, params);
+    return dispatch_float(call[0].dtype, [&]<class T>(T) {
+      const T* const dy = call[0].as<T>();
+      run(correlation_pass(c, correlation_plan(c, call[0].dtype), dy, call[1].as<T>(),
+                           static_cast<const T*>(nullptr), call.workspace,
+                           Through<T>(params, call[2], call[3])),
+          call.pool, LoadRow<T>{dy, s.P, s.Q, s.K}, call[3].as<T>());
+    });
+  }
   const ImplicitGemmPlan plan =
       implicit_gemm_plan(Conv2dPass::backward_input, s, params, call[0].dtype);
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
-    T* const dx = call[2].as<T>();
+    T* const dx = call[3].as<T>();
+    const Through<T> through(params, call[2], call[3]);
     // Per filter row [K, KW*C]: the transpose of what w holds.
     const Panels<T> panels{s.KH * s.K, plan.run};
     T* const packed = reinterpret_cast<T*>(call.workspace);
@@ -121,88 +85,11 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
             for (int64_t h = task.r0; h < task.r1; ++h) {
               copy_run(lines + (h - task.r0) * plan.row + params.pad_left * s.C, width,
                        dx + (n * s.H + h) * width);
+              through((n * s.H + h) * width, width);
             }
           }
         },
         plan.max_threads());
-  });
-}
-
-void conv2d_implicit_gemm_backward_weight(const Call& call) {
-  const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[1], call[2], call[0]);
-  const ImplicitGemmPlan plan =
-      implicit_gemm_plan(Conv2dPass::backward_weight, s, params, call[0].dtype);
-  dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const T* const dy = call[0].as<T>();
-    const T* const x = call[1].as<T>();
-    T* const dw = call[2].as<T>();
-    T* const db = call[3].as<T>();
-    const int64_t fold = choose_fold<T>(s, params);
-    const int64_t run = plan.run + (fold - 1) * params.stride_w * s.C;
-    const Panels<T> panels{0, fold * s.K};
-    const int64_t sums = s.KH * run * fold * s.K;  // in a part; the bias gradient follows
-    const int64_t parts = plan.parts.count();
-    T* const part_sums = reinterpret_cast<T*>(call.workspace);
-    const int64_t stride = plan.part_bytes / int64_t{sizeof(T)};
-    const Chunks filter_rows{s.KH, ceil_div(s.KH, plan.splits)};
-
-    call.pool->parallel_for(
-        parts * plan.splits,
-        [&](int64_t chunk, int thread) {
-          const int64_t part = chunk / plan.splits, split = chunk % plan.splits;
-          const int64_t i0 = filter_rows.begin(split), i1 = filter_rows.end(split);
-          T* const scratch = reinterpret_cast<T*>(
-              call.workspace + larger(parts, 1) * plan.part_bytes + thread * plan.slot_bytes);
-          T* const tail = scratch + (plan.slot_bytes - plan.tail_bytes) / int64_t{sizeof(T)};
-          T* const to = part_sums + part * stride;
-          const int64_t first = plan.parts.begin(part);
-          for (int64_t index = first; index < plan.parts.end(part); ++index) {
-            const ConvTask task(plan, index);
-            const ConvView<T> view = view_of(s, params, plan, task, x, scratch);
-            const int64_t begin = (task.n0 * s.P + task.r0) * s.Q;
-            WeightTile t;
-            t.images = task.n1 - task.n0, t.rows = task.r1 - task.r0;
-            t.Q = s.Q / fold, t.K = fold * s.K;
-            t.pixel = fold * params.stride_w * s.C;
-            t.row = params.dilation_h * view.row, t.next = params.stride_h * view.row;
-            t.image = view.image, t.run = run;
-            t.add = index > first;
-            // The vectors of the last pixels may reach beyond the end of dy.
-            const int64_t row = s.Q * s.K, count = (t.images - 1) * s.P + t.rows;
-            const int64_t beyond = t.K % Vec<T>::kLanes == 0 ? 0 : ceil_div(Vec<T>::kLanes, row);
-            t.safe = larger(smaller(count, s.N * s.P - begin / s.Q - beyond), 0);
-            copy_run(dy + begin * s.K + t.safe * row, (count - t.safe) * row, tail);
-            for (int64_t panel = 0; panel < panels.count(); ++panel) {
-              t.last = panels.last_lanes(panel);
-              const int64_t column = panels.first(panel);
-              with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-                backward_weight_panel<T, NV>(t, i0, i1, view.data, dy + begin * s.K + column,
-                                             tail + column, to + column);
-              });
-            }
-            if (db != nullptr && split == 0) {
-              column_sums(dy + begin * s.K, count * s.Q, s.K, to + sums, t.add);
-            }
-          }
-        },
-        plan.max_threads());
-
-    if (db != nullptr) tree_sum(call.pool, part_sums + sums, parts, stride, s.K, db);
-    tree_sum(call.pool, part_sums, parts, stride, sums, fold == 1 ? dw : part_sums);
-    if (fold == 1) return;
-    for (int64_t i = 0; i < s.KH; ++i) {
-      for (int64_t j = 0; j < plan.run; ++j) {
-        for (int64_t k = 0; k < s.K; ++k) {
-          T sum = 0;
-          for (int64_t f = 0; f < fold; ++f) {
-            const int64_t row = i * run + j + f * params.stride_w * s.C;
-            sum += part_sums[(row * fold + f) * s.K + k];
-          }
-          dw[(i * plan.run + j) * s.K + k] = sum;
-        }
-      }
-    }
   });
 }
 

@@ -1,4 +1,4 @@
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace convkit::CK_ISA {
@@ -49,12 +49,12 @@ void conv2d_naive_forward(const Call& call) {
 
 void conv2d_naive_backward_input(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const Conv2dShape s = conv2d_shape(call[2], call[1], call[0]);
+  const Conv2dShape s = conv2d_shape(call[3], call[1], call[0]);
   const int64_t G = params.groups, C = s.C / G, K = s.K / G;
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
     const T* const w = call[1].as<T>();
-    T* const dx = call[2].as<T>();
+    T* const dx = call[3].as<T>();
     for (int64_t i = 0; i < s.N * s.H * s.W * s.C; ++i) dx[i] = 0;
     for_each_tap(s, params, [&](int64_t to, int64_t from, int64_t tap) {
       for (int64_t c = 0; c < s.C; ++c) {
@@ -65,6 +65,7 @@ void conv2d_naive_backward_input(const Call& call) {
         dx[to * s.C + c] += sum;
       }
     });
+    Through<T>(params, call[2], call[3])(0, s.N * s.H * s.W * s.C);
   });
 }
 

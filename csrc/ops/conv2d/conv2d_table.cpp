@@ -1,5 +1,6 @@
 // The kernels of conv2d, best first.
 #include "ops/conv2d/conv2d.h"
+#include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_plan.h"
 
 namespace convkit {
@@ -9,7 +10,7 @@ namespace {
 Conv2dShape shape_of(Conv2dPass pass, const Call& call) {
   switch (pass) {
     case Conv2dPass::backward_input:
-      return conv2d_shape(call[2], call[1], call[0]);
+      return conv2d_shape(call[3], call[1], call[0]);
     case Conv2dPass::backward_weight:
       return conv2d_shape(call[1], call[2], call[0]);
     case Conv2dPass::forward:
@@ -18,10 +19,28 @@ Conv2dShape shape_of(Conv2dPass pass, const Call& call) {
   return conv2d_shape(call[0], call[1], call[3]);
 }
 
+// The pass as a correlation; the weight gradient is none.
+template <Conv2dPass pass>
+bool correlates(const Call& call) {
+  if (pass == Conv2dPass::backward_weight) return false;
+  return pass == Conv2dPass::forward ||
+         backward_input_correlates(shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype);
+}
+template <Conv2dPass pass>
+Correlation correlation_of(const Call& call) {
+  const auto make = pass == Conv2dPass::forward ? forward_correlation : backward_input_correlation;
+  return make(shape_of(pass, call), call.as<Conv2dParams>());
+}
+
 template <Conv2dPass pass>
 int64_t implicit_gemm_workspace(const Call& call) {
-  return implicit_gemm_plan(pass, shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype)
-      .workspace();
+  const Conv2dShape s = shape_of(pass, call);
+  const auto other = [&] {
+    return implicit_gemm_plan(pass, s, call.as<Conv2dParams>(), call[0].dtype).workspace();
+  };
+  if (!correlates<pass>(call)) return other();
+  const int64_t bytes = correlation_plan(correlation_of<pass>(call), call[0].dtype).workspace();
+  return pass == Conv2dPass::forward && s.C == 1 ? larger(bytes, other()) : bytes;
 }
 
 // A task multiplies few pixels of a small image with all filters. Filters that do not stay in the
@@ -37,8 +56,11 @@ bool left_to_blas(const Call& call) {
 
 template <Conv2dPass pass>
 bool implicit_gemm_supports(const Call& call) {
-  return implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
-         !left_to_blas<pass>(call) && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+  const bool fits = correlates<pass>(call)
+                        ? correlation_fits(correlation_of<pass>(call))
+                        : implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>());
+  return fits && !left_to_blas<pass>(call) &&
+         implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
 }
 
 template <Conv2dPass pass>
@@ -98,12 +120,13 @@ constexpr Kernel rows[] = {
 };
 
 constexpr ParamField fields[] = {
-    CK_FIELD(Conv2dParams, stride_h),   CK_FIELD(Conv2dParams, stride_w),
-    CK_FIELD(Conv2dParams, pad_top),    CK_FIELD(Conv2dParams, pad_bottom),
-    CK_FIELD(Conv2dParams, pad_left),   CK_FIELD(Conv2dParams, pad_right),
-    CK_FIELD(Conv2dParams, dilation_h), CK_FIELD(Conv2dParams, dilation_w),
-    CK_FIELD(Conv2dParams, groups),     CK_CHOICE(Conv2dParams, activation, kActivationNames),
-    CK_FIELD(Conv2dParams, alpha),
+    CK_FIELD(Conv2dParams, stride_h),      CK_FIELD(Conv2dParams, stride_w),
+    CK_FIELD(Conv2dParams, pad_top),       CK_FIELD(Conv2dParams, pad_bottom),
+    CK_FIELD(Conv2dParams, pad_left),      CK_FIELD(Conv2dParams, pad_right),
+    CK_FIELD(Conv2dParams, dilation_h),    CK_FIELD(Conv2dParams, dilation_w),
+    CK_FIELD(Conv2dParams, groups),        CK_CHOICE(Conv2dParams, activation, kActivationNames),
+    CK_FIELD(Conv2dParams, alpha),         CK_CHOICE(Conv2dParams, through, kActivationNames),
+    CK_FIELD(Conv2dParams, through_alpha),
 };
 
 }  // namespace

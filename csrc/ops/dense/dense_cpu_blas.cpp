@@ -2,7 +2,7 @@
 // while it is in the cache.
 #include "gemm/blas.h"
 #include "gemm/column_sums.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
 
 #if CK_HAVE_BLAS
@@ -56,13 +56,16 @@ void dense_blas_backward_input(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
     const T* const w = call[1].as<T>();
-    T* const dx = call[2].as<T>();
+    T* const dx = call[3].as<T>();
+    const Through<T> through(call.as<DenseParams>(), call[2], call[3]);
     call.pool->parallel_for(blocks.chunks.count(), [&](int64_t chunk, int) {
       const int64_t begin = blocks.chunks.begin(chunk), n = blocks.chunks.end(chunk) - begin;
       if (blocks.by_row) {
         gemm(false, true, n, C, K, T(1), dy + begin * K, K, w, K, T(0), dx + begin * C, C);
+        through(begin * C, n * C);
       } else {
         gemm(false, true, R, n, K, T(1), dy, K, w + begin * K, K, T(0), dx + begin, C);
+        through(begin, R, n, C);
       }
     });
   });

@@ -1,4 +1,4 @@
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
 
 namespace convkit::CK_ISA {
@@ -28,13 +28,14 @@ void dense_naive_backward_input(const Call& call) {
     const T* const w = call[1].as<T>();
     for (int64_t r = 0; r < R; ++r) {
       const T* const dy = call[0].as<T>() + r * K;
-      T* const dx = call[2].as<T>() + r * C;
+      T* const dx = call[3].as<T>() + r * C;
       for (int64_t c = 0; c < C; ++c) {
         T sum = 0;
         for (int64_t k = 0; k < K; ++k) sum += dy[k] * w[c * K + k];
         dx[c] = sum;
       }
     }
+    Through<T>(call.as<DenseParams>(), call[2], call[3])(0, R * C);
   });
 }
 
@@ -52,6 +53,18 @@ void dense_naive_backward_weight(const Call& call) {
         for (int64_t k = 0; k < K; ++k) dw[c * K + k] += x[c] * dy[k];
       }
       for (int64_t k = 0; k < K && db != nullptr; ++k) db[k] += dy[k];
+    }
+  });
+}
+
+void dense_naive_backward_bias(const Call& call) {
+  const int64_t R = call[0].rows(), K = call[0].last();
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    T* const db = call[1].as<T>();
+    for (int64_t k = 0; k < K; ++k) {
+      T sum = 0;
+      for (int64_t r = 0; r < R; ++r) sum += call[0].as<T>()[r * K + k];
+      db[k] = sum;
     }
   });
 }

@@ -1,7 +1,7 @@
 // Products in register tiles that read their operands where they are, for weights that fit the
 // second-level cache: packing, which large products need, costs small ones more than it brings.
 #include "gemm/product.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
 
 namespace convkit::CK_ISA {
@@ -45,13 +45,9 @@ void dense_tiled_forward(const Call& call) {
         blocks.count(),
         [&](int64_t index, int) {
           product_block<T, true>(p, blocks, index, nullptr);
-          const int64_t panel = index % blocks.panels.count();
-          const int64_t block = index / blocks.panels.count();
-          const int64_t j = blocks.panels.first(panel), m = blocks.rows.begin(block);
-          const int64_t width = blocks.panels.width(panel);
+          const auto [m, rows, j, columns] = blocks.part(p, index);
           apply_bias_activation<T>(nullptr, static_cast<Activation>(params.activation),
-                                   params.alpha, y + m * K + j, blocks.rows.end(block) - m,
-                                   K - j < width ? K - j : width, K);
+                                   params.alpha, y + m * K + j, rows, columns, K);
         },
         max_threads(p.M, p.N, p.depth));
   });
@@ -60,14 +56,16 @@ void dense_tiled_forward(const Call& call) {
 void dense_tiled_backward_input(const Call& call) {
   const int64_t R = call[0].rows(), C = call[1].shape[0], K = call[1].shape[1];
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const Product<T> p{R, C, K, call[0].as<T>(), K, nullptr, 0, call[2].as<T>(), C};
+    const Product<T> p{R, C, K, call[0].as<T>(), K, nullptr, 0, call[3].as<T>(), C};
+    const Through<T> through(call.as<DenseParams>(), call[2], call[3]);
     if (R <= kDotRows) {
       const Chunks columns{C, 256};
       return call.pool->parallel_for(
           columns.count(),
           [&](int64_t chunk, int) {
-            dot_products(p.a, call[1].as<T>(), R, C, K, columns.begin(chunk), columns.end(chunk),
-                         p.c);
+            const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
+            dot_products(p.a, call[1].as<T>(), R, C, K, begin, end, p.c);
+            through(begin, R, end - begin, C);
           },
           max_threads(p.M, p.N, p.depth));
     }
@@ -77,7 +75,15 @@ void dense_tiled_backward_input(const Call& call) {
         panels.count(),
         [&](int64_t panel, int) { panels.pack_transposed(panel, 0, K, call[1].as<T>(), packed); },
         max_threads(p.M, p.N, p.depth));
-    packed_product(call.pool, p, packed);
+    const ProductBlocks<T> blocks(p);
+    call.pool->parallel_for(
+        blocks.count(),
+        [&](int64_t index, int) {
+          product_block<T, true>(p, blocks, index, packed);
+          const auto [m, rows, j, columns] = blocks.part(p, index);
+          through(m * C + j, rows, columns, C);
+        },
+        max_threads(p.M, p.N, p.depth));
   });
 }
 
@@ -87,6 +93,26 @@ void dense_tiled_backward_weight(const Call& call) {
     const TransposedProduct<T> product{
         C, K, R, call[1].as<T>(), C, call[0].as<T>(), K, call[2].as<T>(), K, call[3].as<T>()};
     transposed_product(call.pool, product);
+  });
+}
+
+// The rows in their order, as backward_weight adds them up while it packs them.
+void dense_tiled_backward_bias(const Call& call) {
+  const int64_t R = call[0].rows(), K = call[0].last();
+  dispatch_float(call[0].dtype, [&]<class T>(T) {
+    T* const db = call[1].as<T>();
+    const Chunks columns{K, 512};
+    call.pool->parallel_for(
+        columns.count(),
+        [&](int64_t chunk, int) {
+          const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
+          for (int64_t k = begin; k < end; ++k) db[k] = 0;
+          for (int64_t r = 0; r < R; ++r) {
+            const T* const dy = call[0].as<T>() + r * K;
+            for (int64_t k = begin; k < end; ++k) db[k] += dy[k];
+          }
+        },
+        max_threads(R, K, 1));
   });
 }
 

@@ -24,6 +24,7 @@ constexpr Kernel rows[] = {
      tiled_backward_input_workspace},
     {"backward_weight", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_weight),
      tiled_supports_backward_weight},
+    {"backward_bias", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_bias)},
 #if CK_HAVE_BLAS
     {"forward", "cpu_blas", kFloats, CK_PER_ISA(dense_blas_forward)},
     {"backward_input", "cpu_blas", kFloats, CK_PER_ISA(dense_blas_backward_input)},
@@ -32,11 +33,14 @@ constexpr Kernel rows[] = {
     {"forward", "cpu_naive", kFloats, CK_PER_ISA(dense_naive_forward)},
     {"backward_input", "cpu_naive", kFloats, CK_PER_ISA(dense_naive_backward_input)},
     {"backward_weight", "cpu_naive", kFloats, CK_PER_ISA(dense_naive_backward_weight)},
+    {"backward_bias", "cpu_naive", kFloats, CK_PER_ISA(dense_naive_backward_bias)},
 };
 
 constexpr ParamField fields[] = {
     CK_CHOICE(DenseParams, activation, kActivationNames),
     CK_FIELD(DenseParams, alpha),
+    CK_CHOICE(DenseParams, through, kActivationNames),
+    CK_FIELD(DenseParams, through_alpha),
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 // pool2d, the obvious loops.
+#include "ops/activation/activation_through.h"
 #include "ops/pool2d/pool2d_geometry.h"
 
 namespace convkit::CK_ISA {
@@ -70,14 +71,15 @@ void pool2d_naive_max_forward(const Call& call) {
 
 void pool2d_naive_max_backward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const PoolGeometry g(call[2], call[0], call.as<Pool2dParams>());
+    const PoolGeometry g(call[3], call[0], call.as<Pool2dParams>());
     const T* dy = call[0].as<T>();
-    T* dx = call[2].as<T>();
+    T* dx = call[3].as<T>();
     if (call[1].dtype == Dtype::uint8) {
       max_backward(g, dy, call[1].as<uint8_t>(), dx);
     } else {
       max_backward(g, dy, call[1].as<int32_t>(), dx);
     }
+    Through<T>(g.k, call[2], call[3])(0, call[3].size());
   });
 }
 
@@ -102,10 +104,10 @@ void pool2d_naive_average_forward(const Call& call) {
 
 void pool2d_naive_average_backward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const PoolGeometry g(call[1], call[0], call.as<Pool2dParams>());
+    const PoolGeometry g(call[2], call[0], call.as<Pool2dParams>());
     const T* dy = call[0].as<T>();
-    T* dx = call[1].as<T>();
-    clear(dx, call[1].size());
+    T* dx = call[2].as<T>();
+    clear(dx, call[2].size());
     for_windows(g, [&](int64_t n, int64_t p, int64_t q, int64_t o) {
       const Span rows = g.rows(p), columns = g.columns(q);
       const T count = static_cast<T>(g.count(rows, columns));
@@ -114,6 +116,7 @@ void pool2d_naive_average_backward(const Call& call) {
           for (int64_t c = 0; c < g.C; ++c)
             dx[((n * g.H + h) * g.W + w) * g.C + c] += dy[o + c] / count;
     });
+    Through<T>(g.k, call[1], call[2])(0, call[2].size());
   });
 }
 

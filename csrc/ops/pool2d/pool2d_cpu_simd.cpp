@@ -8,6 +8,7 @@
 // overlap, every image pixel collects from its windows in their order (gather). Both divide the
 // image by rows, and no row has two writers.
 #include "core/checked.h"
+#include "ops/activation/activation_through.h"
 #include "ops/pool2d/pool2d_lanes.h"
 
 namespace convkit::CK_ISA {
@@ -29,12 +30,12 @@ struct Window {
   int64_t count;  // what an average divides by
 };
 
-// Calls row(g, n, p) for each row of windows and then pixel(size, g, window) for its windows; size
-// is K for windows of K x K inside the image, else 0. They get a copy of g, which no store can
-// reach, so that it stays in registers.
-template <int K, class T, class Row, class Pixel>
-CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* image, const Row& row,
-                           const Pixel& pixel) {
+// Calls before(g, n, p) for each row of windows, then pixel(size, g, window) for its windows, then
+// after(g, n, p); size is K for windows of K x K inside the image, else 0. They get a copy of g,
+// which no store can reach, so that it stays in registers.
+template <int K, class T, class Before, class Pixel, class After>
+CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* image,
+                           const Before& before, const Pixel& pixel, const After& after) {
   const int64_t values =
       checked_product(geometry.Q, geometry.C, geometry.k.window_h, geometry.k.window_w);
   const Chunks chunks = chunks_of(geometry.N * geometry.P, values);
@@ -42,7 +43,7 @@ CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* im
     const PoolGeometry g = geometry;
     for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
       const int64_t n = r / g.P, p = r % g.P;
-      row(g, n, p);
+      before(g, n, p);
       const Span rows = g.rows(p);
       T* const band = image + (n * g.H + rows.begin) * g.W * g.C;
       for (int64_t q = 0; q < g.Q; ++q) {
@@ -57,16 +58,18 @@ CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* im
                           g.count(rows, columns)});
         }
       }
+      after(g, n, p);
     }
   });
 }
+
+constexpr auto nothing = [](const PoolGeometry&, int64_t, int64_t) {};
 
 template <class T, bool kWinner, class Index>
 CK_INLINE void max_forward(const Call& call) {
   const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
   T* const y = call[1].as<T>();
   Index* const argmax = call[2].as<Index>();
-  const auto no_row = [](const PoolGeometry&, int64_t, int64_t) {};
   choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
     using I = VecOf<IntOf<T>, L>;
     const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
@@ -91,7 +94,7 @@ CK_INLINE void max_forward(const Call& call) {
       });
     };
     choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
-      for_windows<K>(call, geometry, call[0].as<const T>(), no_row, pixel);
+      for_windows<K>(call, geometry, call[0].as<const T>(), nothing, pixel, nothing);
     });
   });
 }
@@ -105,24 +108,38 @@ CK_INLINE bool exact(const PoolGeometry& g) {
          g.k.pad_left == 0 && g.H == g.P * g.k.window_h && g.W == g.Q * g.k.window_w;
 }
 
+// The values of the image between the beginnings of a row of windows and of the next.
+CK_INLINE Span band_of(const PoolGeometry& g, int64_t n, int64_t p) {
+  const int64_t begin = p == 0 ? 0 : g.rows(p).begin;
+  const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
+  return {(n * g.H + begin) * g.W * g.C, (n * g.H + end) * g.W * g.C};
+}
+
 // Calls pixel(size, g, window of dx) for each window. dx is cleared first where windows leave
 // pixels out.
 template <class T, class Pixel>
-CK_INLINE void scatter(const Call& call, const PoolGeometry& geometry, T* dx, const Pixel& pixel) {
+CK_INLINE void scatter(const Call& call, const PoolGeometry& geometry, const Through<T>& through,
+                       const Pixel& pixel) {
+  T* const dx = through.dx;
   const auto clear = [dx](const PoolGeometry& g, int64_t n, int64_t p) {
     if (exact(g)) return;
-    const int64_t begin = p == 0 ? 0 : g.rows(p).begin;
-    const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
-    std::memset(dx + (n * g.H + begin) * g.W * g.C, 0, (end - begin) * g.W * g.C * sizeof(T));
+    const Span band = band_of(g, n, p);
+    std::memset(dx + band.begin, 0, band.size() * sizeof(T));
   };
-  choose_window<T, false>(
-      geometry.k, [&]<int K>(Const<K>) { for_windows<K>(call, geometry, dx, clear, pixel); });
+  const auto finish = [&](const PoolGeometry& g, int64_t n, int64_t p) {
+    const Span band = band_of(g, n, p);
+    through(band.begin, band.size());
+  };
+  choose_window<T, false>(geometry.k, [&]<int K>(Const<K>) {
+    for_windows<K>(call, geometry, dx, clear, pixel, finish);
+  });
 }
 
 // Calls pixel(g, h, w, window rows, window columns, n * P * Q * C, dx) for each pixel of the image:
 // the windows that it lies in.
 template <class T, class Pixel>
-CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, T* dx, const Pixel& pixel) {
+CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, const Through<T>& through,
+                      const Pixel& pixel) {
   const Pool2dParams& k = geometry.k;
   const int64_t values = checked_product(geometry.W, geometry.C, ceil_div(k.window_h, k.stride_h),
                                          ceil_div(k.window_w, k.stride_w));
@@ -138,18 +155,19 @@ CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, T* dx, con
       for (int64_t w = 0; w < g.W; ++w) {
         while (qs.end < g.Q && g.left(qs.end) <= w) ++qs.end;
         while (g.left(qs.begin) + g.k.window_w <= w) ++qs.begin;
-        pixel(g, h, w, ps, qs, n * g.P * g.Q * g.C, dx + (r * g.W + w) * g.C);
+        pixel(g, h, w, ps, qs, n * g.P * g.Q * g.C, through.dx + (r * g.W + w) * g.C);
       }
+      through(r * g.W * g.C, g.W * g.C);
     }
   });
 }
 
 template <class T, class Index>
 CK_INLINE void max_backward(const Call& call) {
-  const PoolGeometry geometry(call[2], call[0], call.as<Pool2dParams>());
+  const PoolGeometry geometry(call[3], call[0], call.as<Pool2dParams>());
   const T* const dy = call[0].as<T>();
   const Index* const argmax = call[1].as<Index>();
-  T* const dx = call[2].as<T>();
+  const Through<T> through(geometry.k, call[2], call[3]);
   choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
     using V = VecOf<T, L>;
     using I = VecOf<IntOf<T>, L>;
@@ -186,9 +204,9 @@ CK_INLINE void max_backward(const Call& call) {
       });
     };
     if (disjoint(geometry)) {
-      scatter(call, geometry, dx, spread);
+      scatter(call, geometry, through, spread);
     } else {
-      gather(call, geometry, dx, collect);
+      gather(call, geometry, through, collect);
     }
   });
 }
@@ -221,7 +239,6 @@ void pool2d_simd_average_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
     T* const y = call[1].as<T>();
-    const auto no_row = [](const PoolGeometry&, int64_t, int64_t) {};
     choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
       const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
         const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
@@ -237,7 +254,7 @@ void pool2d_simd_average_forward(const Call& call) {
         });
       };
       choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
-        for_windows<K>(call, geometry, call[0].as<const T>(), no_row, pixel);
+        for_windows<K>(call, geometry, call[0].as<const T>(), nothing, pixel, nothing);
       });
     });
   });
@@ -245,9 +262,9 @@ void pool2d_simd_average_forward(const Call& call) {
 
 void pool2d_simd_average_backward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const PoolGeometry geometry(call[1], call[0], call.as<Pool2dParams>());
+    const PoolGeometry geometry(call[2], call[0], call.as<Pool2dParams>());
     const T* const dy = call[0].as<T>();
-    T* const dx = call[1].as<T>();
+    const Through<T> through(geometry.k, call[1], call[2]);
     const T full = T(1) / static_cast<T>(geometry.k.window_h * geometry.k.window_w);
     choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
       const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {
@@ -282,9 +299,9 @@ void pool2d_simd_average_backward(const Call& call) {
         });
       };
       if (disjoint(geometry)) {
-        scatter(call, geometry, dx, spread);
+        scatter(call, geometry, through, spread);
       } else {
-        gather(call, geometry, dx, collect);
+        gather(call, geometry, through, collect);
       }
     });
   });

@@ -20,7 +20,8 @@ constexpr ParamField fields[] = {
     CK_FIELD(Pool2dParams, stride_h),          CK_FIELD(Pool2dParams, stride_w),
     CK_FIELD(Pool2dParams, pad_top),           CK_FIELD(Pool2dParams, pad_bottom),
     CK_FIELD(Pool2dParams, pad_left),          CK_FIELD(Pool2dParams, pad_right),
-    CK_FIELD(Pool2dParams, count_include_pad),
+    CK_FIELD(Pool2dParams, count_include_pad), CK_CHOICE(Pool2dParams, through, kActivationNames),
+    CK_FIELD(Pool2dParams, through_alpha),
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The kernels of update, best first.
-#include "ops/update/update.h"
+#include "ops/update/update_fields.h"
 
 namespace convkit {
 namespace {
@@ -35,17 +35,8 @@ constexpr Kernel rows[] = {
     {"clip_norm", "cpu_naive", kFloats, CK_PER_ISA(update_naive_clip_norm)},
 };
 
-constexpr ParamField fields[] = {
-    CK_FIELD(UpdateParams, momentum),     CK_FIELD(UpdateParams, nesterov),
-    CK_FIELD(UpdateParams, beta1),        CK_FIELD(UpdateParams, beta2),
-    CK_FIELD(UpdateParams, rho),          CK_FIELD(UpdateParams, epsilon),
-    CK_FIELD(UpdateParams, weight_decay), CK_FIELD(UpdateParams, decoupled),
-    CK_FIELD(UpdateParams, maximize),     CK_FIELD(UpdateParams, clip_value),
-    CK_FIELD(UpdateParams, lr_scale),     CK_FIELD(UpdateParams, max_norm),
-};
-
 }  // namespace
 
-extern const OpTable update_table = {"update", rows, fields, sizeof(UpdateParams)};
+extern const OpTable update_table = {"update", rows, kUpdateFields, sizeof(UpdateParams)};
 
 }  // namespace convkit

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from convkit import _core
-from convkit.bench.machine import Machine, measure
-from convkit.bench.suites import without_blas_limits
+from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
+from convkit.bench.racing import FEWEST, paired_ratio
 from convkit.ops import registry
 from convkit.ops.registry import Array, Context, Row, Spec
 from convkit.testing.calls import Call
@@ -23,9 +23,9 @@ NOTES = """\
 Every row gave results within the reference's error bound before it was timed; the last column is \
 its largest error in units of that bound. Rows take turns, sample by sample, on the same arrays; \
 times are of the kernel alone, without Python. Rates count the operations of the formula, and each \
-operand once. "of peak" is the share of what the machine did in this run: of multiply-adds where \
-they bind (GFLOP/s), of copying 256 MiB where memory does (GB/s); operands in cache can exceed it. \
-A row without quartiles took over a second and ran once.
+operand once. "of peak" is the share of what the machine did between the samples of that case: of \
+multiply-adds where they bind (GFLOP/s), of copying 256 MiB where memory does (GB/s); operands in \
+cache can exceed it. A row without quartiles took over a second and ran once.
 """
 
 
@@ -54,7 +54,7 @@ class Timing:
         return float(np.median(self.seconds))
 
 
-class _Runner:
+class Runner:
     """The arrays of a call, and its rows ready to run on them."""
 
     def __init__(self, call: Call) -> None:
@@ -130,7 +130,7 @@ def _placed(array: Array) -> Array:
     return copy
 
 
-def _expected(runner: _Runner) -> tuple[list[Array | None], list[Array | None], float]:
+def _expected(runner: Runner) -> tuple[list[Array | None], list[Array | None], float]:
     """The reference's results, the tolerances in float32, and the reference's seconds."""
     call = runner.call
     p = registry.get(call.op)[call.pass_name]
@@ -156,7 +156,7 @@ def _expected(runner: _Runner) -> tuple[list[Array | None], list[Array | None], 
 
 
 def _error(
-    runner: _Runner, row: Row, expected: list[Array | None], tolerances: list[Array | None]
+    runner: Runner, row: Row, expected: list[Array | None], tolerances: list[Array | None]
 ) -> float:
     """Largest error of the results, in units of what is allowed; refuse a wrong row."""
     worst = 0.0
@@ -177,7 +177,23 @@ def _error(
     return worst
 
 
-def time_rows(call: Call, *, rounds: int = 21, sample_seconds: float = 0.02) -> list[Timing]:
+def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Those of the names, in their order; of a single one, it and the best of the others."""
+    by_name = {row.name: row for row in rows}
+    found = [by_name[name] for name in names if name in by_name]
+    if len(names) == 1 and found:
+        found += [row for row in rows if row is not found[0]][:1]
+    return found
+
+
+def time_rows(
+    call: Call,
+    *,
+    rounds: int = 21,
+    sample_seconds: float = 0.02,
+    names: Sequence[str] = (),
+    yardstick: Yardstick | None = None,
+) -> list[Timing]:
     """Check, then time every row that supports a call.
 
     Parameters
@@ -187,22 +203,28 @@ def time_rows(call: Call, *, rounds: int = 21, sample_seconds: float = 0.02) -> 
         Samples of each row.
     sample_seconds : float
         About how long one sample lasts.
+    names : sequence of str
+        Only these rows, see `chosen`.
+    yardstick : Yardstick, optional
+        Takes a sample of the machine between the rounds.
 
     Returns
     -------
     list of Timing
-        In the table's order; without the reference where it takes more than a second.
+        In the table's order, or that of the names; without the reference where it takes more than a
+        second.
 
     Raises
     ------
     ArithmeticError
         If a row's result is not within the error bound: nothing is timed then.
     """
-    runner = _Runner(call)
+    runner = Runner(call)
     expected, tolerances, reference_seconds = _expected(runner)
     rows = [row for row in runner.rows() if row.native or row.name != "reference"]
     if reference_seconds < SLOW:
         rows.append(registry.kernels(call.op, call.pass_name)[-1])
+    rows = chosen(rows, names) if names else rows
     timers, errors, once = [], [], []
     for row in rows:
         runner.restore()
@@ -217,6 +239,8 @@ def time_rows(call: Call, *, rounds: int = 21, sample_seconds: float = 0.02) -> 
             repeats[i] = max(1, min(100_000, round(sample_seconds / max(run(3), 1e-8))))
     samples: list[list[float]] = [[] if n else [t] for n, t in zip(repeats, once, strict=True)]
     for n in range(rounds):
+        if yardstick is not None:
+            yardstick.sample(0.005, copy=n % 10 == 0)
         order = [(n + k) % len(rows) for k in range(len(rows))]
         for i in order:
             # A slow row need not be timed as often to be told apart.
@@ -228,27 +252,35 @@ def time_rows(call: Call, *, rounds: int = 21, sample_seconds: float = 0.02) -> 
 
 
 HEADER = """\
-| case | pass | kernel | median us (quartiles) | rate | of peak | first is faster by | error |
+| case | pass | kernel | median us (quartiles) | rate | of peak | first leads by (95 %) | error |
 |---|---|---|---|---|---|---|---|"""
 
 
-def lines(timings: Sequence[Timing], machine: Machine) -> list[str]:
+def _lead(first: Timing, other: Timing) -> str:
+    """How many times faster the first row is; where the interval includes 1, that it is noise."""
+    n = min(len(first.seconds), len(other.seconds))
+    if first is other or n < FEWEST:
+        return f"{other.median / first.median:.2f}"
+    ratio, low, high = paired_ratio(first.seconds[:n], other.seconds[:n])
+    return f"{ratio:.2f} ({low:.2f}-{high:.2f})" + (", noise" if low <= 1 <= high else "")
+
+
+def lines(timings: Sequence[Timing], rates: Rates) -> list[str]:
     """Rows of a Markdown table for one call, the table's first row first."""
     out = []
     for t in timings:
         low, high = np.percentile(t.seconds, [25, 75]) * 1e6
         spread = f" ({low:.1f}-{high:.1f})" if len(t.seconds) > 1 else ""
         flops, moved = t.call.flops, t.call.bytes
-        compute, memory = flops / machine.peak_gflops / 1e9, moved / machine.copy_gbs / 1e9
+        compute, memory = flops / rates.peak / 1e9, moved / rates.copy / 1e9
         if compute > memory:
             rate = f"{flops / t.median / 1e9:.1f} GFLOP/s"
         else:
             rate = f"{moved / t.median / 1e9:.1f} GB/s"
         share = max(compute, memory) / t.median
-        ratio = t.median / timings[0].median
         out.append(
             f"| {t.call.name} | {t.call.pass_name} | {t.row.name} | {t.median * 1e6:.1f}{spread} "
-            f"| {rate} | {share:.1%} | {ratio:.2f} | {t.error:.2g} |"
+            f"| {rate} | {share:.1%} | {_lead(timings[0], t)} | {t.error:.2g} |"
         )
     return out
 
@@ -258,16 +290,24 @@ def quick_calls(calls: Sequence[Call]) -> list[Call]:
     return [c for c in calls if c.flops <= QUICK_FLOPS and c.bytes <= QUICK_BYTES]
 
 
-def time_calls(calls: Sequence[Call], machine: Machine, *, quick: bool = False) -> list[str]:
+def time_calls(
+    calls: Sequence[Call],
+    *,
+    quick: bool = False,
+    rounds: int | None = None,
+    names: Sequence[str] = (),
+) -> list[str]:
     """Time every row on each call and print the table as it grows.
 
     Parameters
     ----------
     calls : sequence of Call
-    machine : Machine
-        What rates are compared with.
     quick : bool
         Small cases only, fewer samples.
+    rounds : int, optional
+        Samples of each row; by default 21, or 5 if `quick`.
+    names : sequence of str
+        Only these rows, see `chosen`.
 
     Returns
     -------
@@ -281,10 +321,19 @@ def time_calls(calls: Sequence[Call], machine: Machine, *, quick: bool = False) 
     """
     table = [HEADER]
     print(HEADER, flush=True)
+    yardstick = Yardstick()
     for call in quick_calls(calls) if quick else calls:
-        timings = time_rows(call, rounds=5, sample_seconds=0.002) if quick else time_rows(call)
-        table += lines(timings, machine)
-        print(*lines(timings, machine), sep="\n", flush=True)
+        yardstick.restart()
+        timings = time_rows(
+            call,
+            rounds=rounds or (5 if quick else 21),
+            sample_seconds=0.002 if quick else 0.02,
+            names=names,
+            yardstick=yardstick,
+        )
+        new = lines(timings, yardstick.rates())
+        table += new
+        print(*new, sep="\n", flush=True)
     return table
 
 
@@ -311,10 +360,10 @@ def main(
     without_blas_limits()
     if options.threads is not None:
         _core.set_num_threads(options.threads)
-    machine = measure(0.1 if options.quick else 0.3)
+    machine = measure(0.03 if options.quick else 0.1)
     print(machine, flush=True)
     wanted = [c for c in calls if (options.only or "") in f"{c.name} {c.pass_name}"]
-    table = time_calls(wanted, machine, quick=options.quick)
+    table = time_calls(wanted, quick=options.quick)
     if options.record:
         parts = [f"# Kernels of {op}", f"```\n{machine}\n```", "\n".join(table), NOTES]
         path = results / f"ops-{op}.md"

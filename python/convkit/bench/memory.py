@@ -1,69 +1,71 @@
-"""Peak memory of training steps, each contender in a process of its own.
-
-Started as ``python -m convkit.bench.memory CONTENDER NETWORK BATCH STEPS THREADS``; prints JSON.
-"""
+"""Peak memory of processes, and what a step allocates."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import json
-import os
+import resource
+import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from convkit.bench.cases import Case, contenders
+from convkit.bench.footprint import check_wheel, import_times, wheel_parts
+from convkit.bench.process import ContenderError, Crew
+from convkit.bench.racing import disagreement
 
-import convkit as ck
-from convkit.bench.machine import BLAS_VARIABLES
-from convkit.ops.registry import Array
+__all__ = ["NOTES", "allocation_counter", "run_memory", "steps_in_this_process"]
 
-__all__ = ["CONTENDERS", "NETWORKS", "measure_memory"]
+NOTES = """\
+Each contender in a fresh process; those whose outputs differ are left out. The peak is that of \
+the whole process, the interpreter and the library's code included, from just before its first \
+step (VmHWM of /proc/self/status) over four steps: forward, loss, backward and update with \
+dropout, or inference. Allocations are calls of malloc and its kin a step, counted by a library \
+that the dynamic linker puts before the C library's own (Python's small objects come from an \
+allocator of its own and do not count); page faults are those without a read, one for each page \
+that a process touches for the first time. Both are medians of the last three steps."""
 
-NETWORKS: dict[str, Callable[[], Any]] = {
-    "AlexNet 2012": lambda: ck.models.alexnet("2012"),
-    "AlexNet one-tower": lambda: ck.models.alexnet("one-tower"),
-    "AlexNet torchvision": lambda: ck.models.alexnet("torchvision"),
-    "VGG16": lambda: ck.models.vgg16(),
+# Counts, and passes on to the C library.
+_COUNTER = r"""
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+static uint64_t count;
+static void add(void) { __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED); }
+uint64_t convkit_allocations(void) { return __atomic_load_n(&count, __ATOMIC_RELAXED); }
+void *malloc(size_t n) { add(); return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { add(); return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { add(); return __libc_realloc(p, n); }
+void *memalign(size_t a, size_t n) { add(); return __libc_memalign(a, n); }
+void *aligned_alloc(size_t a, size_t n) { add(); return __libc_memalign(a, n); }
+int posix_memalign(void **p, size_t a, size_t n) {
+  add();
+  *p = __libc_memalign(a, n);
+  return *p || !n ? 0 : ENOMEM;
 }
-CONTENDERS = ("convkit", "torch", "torch channels_last")
+"""
 
 
-def measure_memory(
-    contender: str, network: str, batch: int, *, steps: int = 2, threads: int = 2
-) -> dict[str, float]:
-    """Train a few steps with momentum in a process of its own.
-
-    Parameters
-    ----------
-    contender : str
-        Of `CONTENDERS`.
-    network : str
-        Of `NETWORKS`.
-    batch, steps, threads : int
-
-    Returns
-    -------
-    dict
-        "peak_mb" (of the process, from before its first step), "before_mb" (resident just before
-        it) and "loss" (of the batch at the beginning, without dropout).
-
-    Raises
-    ------
-    RuntimeError
-        If the process fails.
-    """
-    environment = {k: v for k, v in os.environ.items() if k not in BLAS_VARIABLES}
-    for variable in ("CONVKIT_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[variable] = str(threads)
-    arguments = [contender, network, str(batch), str(steps), str(threads)]
-    command = [sys.executable, "-m", "convkit.bench.memory", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{contender}, {network}, batch {batch}: {done.stderr.strip()[-2000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+@contextmanager
+def allocation_counter() -> Iterator[str | None]:
+    """A library for LD_PRELOAD that counts allocations; None where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "count.c", Path(folder) / "count.so"
+        source.write_text(_COUNTER)
+        command = [compiler, "-O2", "-shared", "-fPIC", str(source), "-o", str(library)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        yield str(library) if done.returncode == 0 else None
 
 
 def _status(field: str) -> float:
@@ -73,78 +75,89 @@ def _status(field: str) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def _begin() -> float:
-    """Give back what is free and start measuring the peak anew; the resident size in MB."""
+def _allocations() -> int | None:
+    try:
+        count = ctypes.CDLL(None).convkit_allocations
+    except AttributeError:
+        return None
+    count.restype = ctypes.c_uint64
+    return int(count())
+
+
+def steps_in_this_process(contender: Any, steps: int = 4) -> dict[str, Any]:
+    """Run a contender's first steps; what they take and allocate. Asked for by `run_memory`."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-    return _status("VmRSS")
-
-
-def _data(shape: tuple[int, ...], batch: int) -> tuple[Array, Array]:
-    rng = np.random.Generator(np.random.Philox(2))
-    x = rng.standard_normal((batch, *shape), dtype=np.float32)
-    return x, rng.integers(0, 1000, batch).astype(np.int64)
-
-
-def _convkit(network: str, batch: int, steps: int, threads: int) -> dict[str, float]:
-    ck.set_num_threads(threads)
-    ck.set_seed(0)
-    model = NETWORKS[network]()
-    model.compile(ck.optimizers.SGD(1e-3, momentum=0.9), "sparse_categorical_crossentropy")
-    model.build()
-    x, y = _data(model.input_shape[1:], batch)
-    loss = float(np.ravel(model.evaluate(x, y, batch_size=batch, verbose=0))[0])
-    before = _begin()
+        file.write("5")  # the peak is measured anew
+    before = _status("VmRSS")
+    allocations: list[int | None] = []
+    faults = []
     for _ in range(steps):
-        model.train_on_batch(x, y)
-    return {"before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss}
+        start = _allocations(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        contender.run(1)
+        end = _allocations(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        allocations.append(None if start[0] is None or end[0] is None else end[0] - start[0])
+        faults.append(end[1] - start[1])
+    counted = sorted(a for a in allocations[1:] if a is not None)
+    return {
+        "before_mb": before,
+        "peak_mb": _status("VmHWM"),
+        "allocations_per_step": counted[len(counted) // 2] if counted else None,
+        "faults_per_step": sorted(faults[1:])[len(faults[1:]) // 2],
+    }
 
 
-def _torch(
-    network: str, batch: int, steps: int, threads: int, channels_last: bool
-) -> dict[str, float]:
-    import torch
-
-    from convkit.bench.peers.torch_twin import images, twin
-
-    torch.set_num_threads(threads)
-    ck.set_seed(0)
-    model = NETWORKS[network]()
-    model.build()
-    xs, ys = _data(model.input_shape[1:], batch)
-    net: Any = twin(model)
-    del model
-    x, y = images(xs), torch.from_numpy(ys)
-    if channels_last:
-        net = net.to(memory_format=torch.channels_last)
-    else:
-        x = x.contiguous()
-    criterion = torch.nn.CrossEntropyLoss()
-    net.eval()
-    with torch.no_grad():
-        loss = float(criterion(net(x), y))
-    net.train()
-    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9)
-    before = _begin()
-    for _ in range(steps):
-        optimizer.zero_grad(set_to_none=True)
-        criterion(net(x), y).backward()
-        optimizer.step()
-    return {"before_mb": before, "peak_mb": _status("VmHWM"), "loss": loss}
+def _measured(case: Case, options: Any, library: str | None) -> dict[str, Any]:
+    """Each contender of a case in a fresh process, which is measured first and compared then."""
+    racing = contenders(case, quick=options.quick, only=options.peers)
+    found: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    ours: dict[str, list[float]] = {}
+    worst = 0.0
+    for contender in racing:
+        try:
+            with Crew(options.most_threads, options.isa, options.timeout, library) as crew:
+                memory = crew.load(contender).memory()
+                outputs, _ = crew.load(contender).call("outputs")  # of one made anew
+            ours = ours or outputs
+            difference, wrong = disagreement(ours, outputs, 1e-3)
+            if wrong:
+                raise ArithmeticError(f"{contender.name} disagrees with {racing[0].name}: {wrong}")
+            worst = max(worst, difference)
+            found[contender.name] = memory
+        except (ArithmeticError, ContenderError) as error:
+            if not contender.optional:
+                raise
+            left_out[contender.name] = str(error)
+    return {"contenders": found, "left_out": left_out, "disagreement": worst}
 
 
-def main(arguments: list[str]) -> None:
-    """Measure in this process."""
-    contender, network = arguments[:2]
-    batch, steps, threads = map(int, arguments[2:])
-    if contender == "convkit":
-        result = _convkit(network, batch, steps, threads)
-    else:
-        result = _torch(network, batch, steps, threads, contender.endswith("channels_last"))
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def run_memory(
+    report: Any, chosen: Sequence[Case], options: Any, over: Callable[[str], None]
+) -> None:
+    """Measure the cases of the suite "memory" into a report, then what importing costs."""
+    if options.wheel is not None:
+        check_wheel(options.wheel)
+    with (
+        allocation_counter() as library,
+        Crew(options.most_threads, options.isa, options.timeout) as crew,
+    ):
+        yardstick = crew.yardstick()
+        for _ in range(3):
+            yardstick.call("sample")
+        report.machine = crew.machine(crew.rates())
+        for case in chosen:
+            start = time.perf_counter()
+            try:
+                memory = _measured(case, options, library)
+                entry = {"name": case.name, "target": None, "labels": {}, "memory": memory}
+                report.cases.append(entry)
+            except (ArithmeticError, ContenderError) as error:
+                report.failed[case.name] = str(error)
+            report.seconds[case.name] = time.perf_counter() - start
+            over(case.name)
+    if not options.cases:
+        report.extra["import"] = import_times(options.rounds or (4 if options.quick else 15))
+    if options.wheel is not None:
+        report.extra["wheel"] = wheel_parts(options.wheel)

@@ -1,67 +1,236 @@
-"""Reports of races: a table for the terminal or Markdown, and JSON."""
+"""Reports of suites: a record in JSON, and the tables, Markdown and plot that it makes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from convkit.bench.machine import Machine
-from convkit.bench.race import Race
+from convkit.bench.racing import Race
+from convkit.bench.tables import Table, tables
+from convkit.errors import missing_extra
+
+__all__ = ["PLOT_FORMATS", "Report", "check_outputs"]
+
+FORMAT = 1
+PLOT_FORMATS = (".pdf", ".png", ".svg")
 
 
-def table(races: Sequence[Race]) -> str:
-    """A Markdown table: one row per case, the first contender against its best peer."""
-    lines = [
-        "| case | convkit, median ms (quartiles) | best peer | its median ms (quartiles) "
-        "| ratio (95 %) | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in races:
-        ours, peer = r.names[0], r.best_peer()
-        ratio, low, high = r.ratio(peer)
-        lines.append(
-            f"| {r.case} | {_ms(r, ours)} | {peer} | {_ms(r, peer)} "
-            f"| {ratio:.2f} ({low:.2f}-{high:.2f}) | {r.verdict(peer)} |"
-        )
-    return "\n".join(lines)
+class Report:
+    """What a suite found.
 
+    Attributes
+    ----------
+    suite, title, notes : str
+    options : dict
+        What was asked for.
+    unset : list of str
+        Variables that this process has and that its contenders did not get.
+    machine : Machine, optional
+        None until a case is over.
+    cases : list of dict
+        Of each case ``"race"``, as `Race.as_dict` gives it, or ``"memory"``; ``"target"`` and
+        ``"labels"``.
+    failed : dict of str to str
+        Cases that came to no result, and why.
+    seconds : dict of str to float
+        How long each case took, its preparations included.
+    extra : dict
+        What else a suite measured: what importing costs, the parts of a wheel.
+    """
 
-def _ms(r: Race, name: str) -> str:
-    low, high = r.spread(name)
-    return f"{r.median(name) * 1e3:.3f} ({low * 1e3:.3f}-{high * 1e3:.3f})"
+    def __init__(self, suite: str, title: str, notes: str, options: Mapping[str, Any]) -> None:
+        self.suite = suite
+        self.title = title
+        self.notes = notes
+        self.options = dict(options)
+        self.unset: list[str] = []
+        self.machine: Machine | None = None
+        self.cases: list[dict[str, Any]] = []
+        self.failed: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.extra: dict[str, Any] = {}
 
+    @classmethod
+    def begin(
+        cls, suite: str, title: str, notes: str, options: Any, unset: Sequence[str]
+    ) -> Report:
+        """An empty report."""
+        given = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options).items()}
+        report = cls(suite, title, notes, given)
+        report.unset = list(unset)
+        return report
 
-def markdown(title: str, machine: Machine, races: Sequence[Race], notes: str = "") -> str:
-    """A whole report: machine, table, every contender's median."""
-    parts = [f"# {title}", "```\n" + str(machine) + "\n```", table(races)]
-    if notes:
-        parts.append(notes)
-    parts.append("Every contender, median ms per step:")
-    lines = [
-        "| case | contender | median ms | times convkit | outputs differ by |",
-        "|---|---|---|---|---|",
-    ]
-    for r in races:
-        for name in r.names:
-            ratio = r.median(name) / r.median(r.names[0])
-            lines.append(
-                f"| {r.case} | {name} | {r.median(name) * 1e3:.3f} | {ratio:.2f} "
-                f"| {r.disagreement:.1e} |"
+    def add(self, name: str, race: Race, target: float | None, labels: Mapping[str, Any]) -> None:
+        """Append a race."""
+        entry = {"name": name, "target": target, "labels": dict(labels), "race": race.as_dict()}
+        self.cases.append(entry)
+
+    @property
+    def races(self) -> list[Race]:
+        """The races, in their order."""
+        return [Race.from_dict(case["race"]) for case in self.cases if "race" in case]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: everything that the tables and the plot are made of."""
+        return {
+            "format": FORMAT,
+            "suite": self.suite,
+            "title": self.title,
+            "options": self.options,
+            "unset": self.unset,
+            "machine": None if self.machine is None else self.machine.as_dict(),
+            "cases": self.cases,
+            "failed": self.failed,
+            "seconds": self.seconds,
+            "extra": self.extra,
+            "notes": self.notes,
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Report:
+        """Read what `as_dict` gives.
+
+        Raises
+        ------
+        ValueError
+            If it is no record of this format.
+        """
+        if record.get("format") != FORMAT:
+            raise ValueError(
+                f"this is no record of `convkit bench` in format {FORMAT}: its format is "
+                f"{record.get('format')!r}"
             )
-    parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+        report = cls(record["suite"], record["title"], record["notes"], record["options"])
+        report.machine = Machine.from_dict(record["machine"]) if record["machine"] else None
+        for name in ("unset", "cases", "failed", "seconds", "extra"):
+            setattr(report, name, record[name])
+        return report
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        """Read a JSON file that `run_suite` wrote."""
+        return cls.from_dict(json.loads(Path(path).read_text()))
+
+    def tables(self) -> list[Table]:
+        """The suite's tables; the first is the summary."""
+        return tables(self.as_dict())
+
+    def _lines(self) -> list[str]:
+        """What is to be said beside the tables."""
+        lines = []
+        if self.machine is not None and self.machine.load > self.machine.cpus / 2:
+            lines.append(
+                f"The machine was busy with other work (load {self.machine.load:.1f} on "
+                f"{self.machine.cpus} cpus): threads that wait for each other suffer most."
+            )
+        if self.options.get("quick"):
+            lines.append("--quick: short samples, smaller large cases, no torch.compile.")
+        if self.unset:
+            lines.append(
+                f"Unset in every contender: {', '.join(self.unset)}, which would hold OpenBLAS to "
+                "another processor's kernels."
+            )
+        if self.options.get("isa"):
+            lines.append(
+                f"Everybody was held to {self.options['isa']}: convkit by CONVKIT_ISA, PyTorch by "
+                "ONEDNN_MAX_CPU_ISA, ATEN_CPU_CAPABILITY and MKL_ENABLE_INSTRUCTIONS, OpenBLAS by "
+                "OPENBLAS_CORETYPE."
+            )
+        lines += [f"{name} failed: {why}" for name, why in self.failed.items()]
+        for case in self.cases:
+            left = case.get("race", case.get("memory", {})).get("left_out", {})
+            lines += [f"{case['name']}: left out {who}: {why}" for who, why in left.items()]
+        return lines
+
+    def markdown(self) -> str:
+        """The whole report as Markdown."""
+        parts = [f"# {self.title}"]
+        if self.machine is not None:
+            parts.append(f"```\n{self.machine}\n```")
+        first, *others = self.tables() or [Table("", (), [])]
+        parts += [first.markdown(), *(f"- {line}" for line in self._lines()), self.notes]
+        parts += [f"{table.title}:\n\n{table.markdown()}" for table in others]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def text(self, width: int | None = None) -> str:
+        """Machine and tables for a terminal."""
+        found = [] if self.machine is None else [str(self.machine)]
+        found += [table.text(width) for table in self.tables()]
+        return "\n\n".join([*found, *self._lines()])
+
+    def write(
+        self,
+        json_file: str | Path | None = None,
+        markdown_file: str | Path | None = None,
+        plot_file: str | Path | None = None,
+    ) -> None:
+        """Write the files that are named; each is there whole or as it was before."""
+        if json_file is not None:
+            _replace(Path(json_file), json.dumps(self.as_dict(), indent=1) + "\n")
+        if markdown_file is not None:
+            _replace(Path(markdown_file), self.markdown())
+        if plot_file is not None:
+            self.plot(plot_file)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the ratios with their intervals, and a mark for each target.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .svg, .png or .pdf.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is absent.
+        ValueError
+            If the format is another one, or the suite has no races.
+        """
+        from convkit.bench.plot import draw
+
+        check_outputs(None, None, path)
+        draw(self.as_dict(), Path(path))
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.suite}: {len(self.cases)} cases, {len(self.failed)} failed>"
 
 
-def record(title: str, machine: Machine, races: Sequence[Race]) -> dict[str, Any]:
-    """A whole report, for JSON."""
-    return {"title": title, "machine": machine.as_dict(), "races": [r.as_dict() for r in races]}
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
-def write(stem: Path, title: str, machine: Machine, races: Sequence[Race], notes: str = "") -> None:
-    """Write `stem`.md and `stem`.json."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".md").write_text(markdown(title, machine, races, notes))
-    text = json.dumps(record(title, machine, races), indent=1)
-    stem.with_suffix(".json").write_text(text + "\n")
+def check_outputs(
+    json_file: str | Path | None, markdown_file: str | Path | None, plot_file: str | Path | None
+) -> None:
+    """Refuse files that could not be written, before anything takes time.
+
+    Raises
+    ------
+    ImportError
+        If there is to be a plot and no matplotlib.
+    OSError
+        If a folder does not exist or cannot be written to, or a name is a folder's.
+    ValueError
+        If a plot has a format that is not known.
+    """
+    for path in (Path(p) for p in (json_file, markdown_file, plot_file) if p is not None):
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
+        writable = path.parent if not path.exists() else path
+        if not os.access(path.parent, os.W_OK) or not os.access(writable, os.W_OK):
+            raise PermissionError(f"no permission to write {path}")
+    if plot_file is not None:
+        if Path(plot_file).suffix not in PLOT_FORMATS:
+            raise ValueError(f"a plot is one of {', '.join(PLOT_FORMATS)}, got {plot_file}")
+        if find_spec("matplotlib") is None:
+            raise missing_extra("matplotlib", "plot", "drawing a plot of a suite")

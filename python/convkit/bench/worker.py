@@ -1,47 +1,60 @@
 """One contender in its own process; speaks JSON lines with the race.
 
-Started as ``python -m convkit.bench.worker MODULE:FACTORY JSON-ARGUMENTS``. The factory returns an
-object with ``outputs() -> dict of name to list of float`` and ``run(steps)``.
+Started as ``python -m convkit.bench.worker``. A request is ``{"do": "load", "factory":
+"module:function", "arguments": {...}}``, then ``{"do": "call", "method": ..., "arguments":
+{...}}`` for a method of what the factory made, the answer to which has its value and the seconds
+that it took, ``{"do": "facts"}`` or ``{"do": "memory"}``.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
+import runpy
 import sys
 import time
 from typing import Any
 
 
-def main(arguments: list[str]) -> None:
+def make(factory: str, arguments: dict[str, Any]) -> Any:
+    """Call "module:function" or "file.py:function"."""
+    module, _, name = factory.rpartition(":")
+    if module.endswith(".py"):
+        return runpy.run_path(module)[name](**arguments)
+    return getattr(importlib.import_module(module), name)(**arguments)
+
+
+def main() -> None:
     """Answer requests from standard input until it ends."""
     # What a library prints must not get between the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
-    module, _, factory = arguments[0].partition(":")
-
-    def answer(value: Any) -> None:
-        answers.write(json.dumps(value) + "\n")
-        answers.flush()
-
-    try:
-        contender = getattr(importlib.import_module(module), factory)(**json.loads(arguments[1]))
-    except Exception as error:  # reported by the parent, with the contender's name
-        answer({"error": f"{type(error).__name__}: {error}"})
-        return
-    answer({"ready": True})
+    contender: Any = None
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if request["do"] == "outputs":
-                answer({"outputs": contender.outputs()})
+            if request["do"] == "load":
+                contender = None  # its memory first
+                gc.collect()
+                contender = make(request["factory"], request["arguments"])
+                answer: dict[str, Any] = {"value": None}
+            elif request["do"] == "facts":
+                answer = {"value": getattr(contender, "facts", dict)()}
+            elif request["do"] == "memory":
+                from convkit.bench.memory import steps_in_this_process
+
+                answer = {"value": steps_in_this_process(contender)}
             else:
+                method = getattr(contender, request["method"])
                 start = time.perf_counter()
-                contender.run(request["steps"])
-                answer({"seconds": time.perf_counter() - start})
-        except Exception as error:
-            answer({"error": f"{type(error).__name__}: {error}"})
-            return
+                value = method(**request["arguments"])
+                answer = {"seconds": time.perf_counter() - start, "value": value}
+        except Exception as error:  # reported by the parent, with the contender's name
+            lines = str(error).strip().splitlines() or [""]
+            answer = {"error": f"{type(error).__name__}: {' '.join(lines[:3])}"[:500]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -36,6 +36,9 @@ class Callback(Configured):
         The hooks of training batches are called after every so many steps, counted on from epoch
         to epoch; None: never. Only with 1, and if they are overridden, does training come back to
         Python after each step. With more, `on_train_batch_end` alone is called.
+    needs_gradients : bool
+        Whether the callback reads gradients, ``model.store.gradient(layer.kernel)``: `fit` keeps
+        them all then, as ``compile(keep_grads=True)`` does.
     lasting : bool
         Whether a resumed run stays stopped where this callback has stopped it. If not, an epoch
         that it cuts short is left as it is, for a resumed run to go on with: it is not over, and
@@ -44,6 +47,7 @@ class Callback(Configured):
 
     reports_only = False
     batch_interval: int | None = 1
+    needs_gradients: bool = False
     lasting = True
 
     def __init__(self) -> None:
@@ -182,6 +186,8 @@ class CallbackList:
     per_train_batch, per_test_batch, per_predict_batch : bool
         Whether a hook of a single batch is overridden: only then does training return to Python
         after each step.
+    needs_gradients : bool
+        Whether one of them reads gradients.
     """
 
     def __init__(self, callbacks: Any, model: Trainer, params: dict[str, Any]) -> None:
@@ -205,6 +211,7 @@ class CallbackList:
             if every is not None and _overrides(callback, _TRAIN_BATCH):
                 self._batch.append((callback, every))
         self.per_train_batch = any(every == 1 for _, every in self._batch)
+        self.needs_gradients = any(getattr(c, "needs_gradients", False) for c in self.callbacks)
         self.per_test_batch = any(_overrides(c, _TEST_BATCH) for c in self.callbacks)
         self.per_predict_batch = any(_overrides(c, _PREDICT_BATCH) for c in self.callbacks)
 

@@ -60,6 +60,7 @@ class Convergence(Callback):
         if norm not in (2, np.inf):
             raise ValueError(f"Convergence: norm must be 2 or inf, not {norm!r}")
         self.on = on
+        self.needs_gradients = on == "gradient"
         self.norm = norm
         self.patience = whole("Convergence", "patience", patience, least=1)
         self._reset()
@@ -80,7 +81,7 @@ class Convergence(Callback):
             state[name] for name in ("wait", "change", "previous")
         )
         if self.on == "gradient":
-            self.model.store.gradients[...] = state["gradients"]
+            self.model.store.all_gradients()[...] = state["gradients"]
 
     def _subject(self, logs: Logs) -> Array:
         if self.on == "loss":

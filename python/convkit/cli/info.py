@@ -9,9 +9,6 @@ from typing import Any
 
 __all__ = ["add_parser", "run"]
 
-# Settings of OpenBLAS with which it runs slower than it could on the CPU that it is on.
-BLAS_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-
 
 def add_parser(verbs: Any) -> None:
     """Declare the verb."""
@@ -26,6 +23,7 @@ def run(options: argparse.Namespace) -> None:
     import numpy as np
 
     from convkit import __version__, _core
+    from convkit.bench.machine import BLAS_VARIABLES
 
     facts = {
         "convkit": __version__,

@@ -127,7 +127,7 @@ class Conv2DTranspose(Conv2D):
         shape, params = self._output(x.spec.shape)
         out = Spec((x.spec.shape[0], *shape[1:]), x.spec.dtype)
         w = builder.parameter(self.kernel)
-        y = builder.emit("conv2d", "backward_input", [x, w], params, out=[out])[0]
+        y = builder.emit("conv2d", "backward_input", [x, w, None], params, out=[out])[0]
         if self.bias is not None:
             b = builder.parameter(self.bias)
             y = builder.emit("channel_scale", "forward", [y, None, b])[0]

@@ -10,7 +10,7 @@ from convkit import activations
 from convkit.layers.activations import emit_activation
 from convkit.layers.base import Layer
 from convkit.layers.checks import positive
-from convkit.ops.activation import activation_params
+from convkit.ops.dense import dense_params
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -86,13 +86,13 @@ class Dense(Layer):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         w = (input_shape[-1], self.units)
         b = (self.units,) if self.use_bias else None
-        return self.infer("dense", "forward", [input_shape, w, b], activation_params())
+        return self.infer("dense", "forward", [input_shape, w, b], dense_params())
 
     def emit(self, builder: Builder, inputs: list[Value]) -> Value:
         assert self.kernel is not None
         w = builder.parameter(self.kernel)
         b = None if self.bias is None else builder.parameter(self.bias)
-        y = builder.emit("dense", "forward", [inputs[0], w, b], activation_params())[0]
+        y = builder.emit("dense", "forward", [inputs[0], w, b], dense_params())[0]
         assert y is not None
         return emit_activation(builder, y, self.activation)
 

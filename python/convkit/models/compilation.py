@@ -72,6 +72,7 @@ class Compilable:
         auto_scale_loss: bool = True,
         *,
         regularizer: Any = None,
+        keep_grads: bool = False,
         **unknown: Any,
     ) -> None:
         """Choose loss, optimizer and metrics.
@@ -90,6 +91,11 @@ class Compilable:
             Whether Python runs kernel by kernel, with every value visible, instead of C++.
         regularizer : str or Regularizer, optional
             Of all weights of two axes and more that have none of their own: of the kernels.
+        keep_grads : bool
+            Whether every gradient can be read after a step, ``model.store.gradient(layer.kernel)``.
+            If not, the update of a dense layer uses its gradient up as it is made, which saves
+            time and a third of the weights' memory; the weights become the same, bit by bit.
+            Callbacks that say ``needs_gradients`` and optimizers that clip by a norm get all.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
 
@@ -101,7 +107,9 @@ class Compilable:
         reject_unknown(Compilable.compile, unknown)
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
         check_differentiable(self.calls)
-        self._compiled = Compiled.make(optimizer, loss, metrics, weighted_metrics, regularizer)
+        self._compiled = Compiled.make(
+            optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads
+        )
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()
 
@@ -248,6 +256,7 @@ class Compilable:
             if mode == "train":
                 self._claim(compiled)
                 options["optimizer"] = compiled.optimizer
+                options["keep_grads"] = compiled.keep_grads
         model: Any = self
         return compile_program(
             model, mode, batch_size, inputs=inputs, indexed=mode == "train", **options

@@ -60,6 +60,8 @@ class Compiled:
         As the user gave them.
     regularizer : Regularizer or None
         Of the kernels that have none of their own.
+    keep_grads : bool
+        Whether every gradient can be read after a step.
     """
 
     optimizer: Optimizer
@@ -67,11 +69,18 @@ class Compiled:
     metrics: list[Metric]
     weighted_metrics: list[Metric]
     regularizer: Regularizer | None = None
+    keep_grads: bool = False
     _resolved: dict[int, list[Metric]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def make(
-        cls, optimizer: Any, loss: Any, metrics: Any, weighted_metrics: Any, regularizer: Any = None
+        cls,
+        optimizer: Any,
+        loss: Any,
+        metrics: Any,
+        weighted_metrics: Any,
+        regularizer: Any = None,
+        keep_grads: Any = False,
     ) -> Compiled:
         """Resolve the arguments of ``compile``.
 
@@ -88,6 +97,8 @@ class Compiled:
             loss = loss[0]
         if isinstance(loss, list | tuple | dict):
             raise TypeError("loss must be one loss: a model is trained on one output")
+        if not isinstance(keep_grads, bool):
+            raise TypeError(f"keep_grads must be True or False, not {keep_grads!r}")
         loss = losses.get(loss)
         if loss.reduction == "none":
             raise ValueError(
@@ -101,6 +112,7 @@ class Compiled:
             _many(metrics, "metrics"),
             _many(weighted_metrics, "weighted_metrics"),
             regularizers.get(regularizer),
+            keep_grads,
         )
 
     def resolve(self, model: Any) -> list[Metric]:

@@ -45,6 +45,14 @@ def _origin(
                 return "", where, _bad_input(output, eager, numbers, program.batch, step)
             of = f"layer {instruction.layer!r}" if instruction.layer else "the loss"
             return instruction.layer, where, f"{where} of {of} is the first result not finite"
+    for guard in program.guards:
+        if not guard.holds(eager.array(guard.value)):
+            text = (
+                f"{guard.value.name} has numbers beyond {guard.limit:.2g}, of which the gradient "
+                "of a dense layer's weights could overflow; compile with keep_grads=True to look "
+                "at the gradient itself"
+            )
+            return "", "", text
     return "", "", "repeated kernel by kernel, every result is finite"
 
 

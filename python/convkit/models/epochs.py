@@ -133,6 +133,7 @@ class Fit:
             if self.progress.lines:
                 print(f"Going on from {saved}")
         model.stop_training, model.stop_reason, model.stopped_by = False, "", None
+        self.loop.keep_grads = hooks.needs_gradients
         hooks.call("on_train_begin", None)
         if saved is not None:
             resume.restore(self, saved)
@@ -161,6 +162,7 @@ class Fit:
             history.stopped = f"{type(error).__name__}: {error}"
             raise
         finally:
+            self.loop.keep_grads = False
             self.progress.close()
         if model.stop_training:
             reason, complete = self.stop_reason, self.stop_lasts

@@ -187,7 +187,7 @@ class FullBatchTraining:
             raise
         optimizer.keep(done.point.weights, done.memory)
         optimizer.iterations += 1
-        objective.scatter(done.point.gradient, store.gradients)
+        objective.scatter(done.point.gradient, store.all_gradients())
         self._point, self._left = done.point, store.parameters.copy()
         if done.reason:
             model.stop_training = True

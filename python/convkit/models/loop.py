@@ -39,12 +39,18 @@ class Loop:
         Built.
     kind : str
         Of the executors: "native", "eager" or "reference".
+
+    Attributes
+    ----------
+    keep_grads : bool
+        Whether training keeps all gradients for the time being, whatever compile was told.
     """
 
     def __init__(self, model: Any, kind: str) -> None:
         self.model = model
         self.kind = kind
         self.store: Store = model.store
+        self.keep_grads = False
         self._executors: OrderedDict[tuple[Any, ...], Executor] = OrderedDict()
         # Several threads may predict at once, and a signal handler within `executor`.
         self._lock = threading.RLock()
@@ -72,8 +78,9 @@ class Loop:
             }
         if mode == "train" and compiled is not None:
             optimizer = compiled.optimizer
-            key += (tuple(optimizer.params().items()), *self.store.changes())
-            options["optimizer"] = optimizer
+            keep = self.keep_grads or compiled.keep_grads
+            key += (tuple(optimizer.params().items()), *self.store.changes(), keep)
+            options |= {"optimizer": optimizer, "keep_grads": keep}
         if self.model.store is not self.store:
             raise RuntimeError("the layers of a model cannot change while it runs")
         with self._lock:

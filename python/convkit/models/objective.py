@@ -120,7 +120,7 @@ class DataObjective:
         self.step = step
         self._logs.clear()
         self._store.parameters[...] = self.loop.store.parameters
-        self._store.gradients[...] = 0
+        self._store.all_gradients()[...] = 0
 
     def chunks(self) -> Generator[Segment, None, None]:
         """All the data once, in runs of a single step."""

@@ -43,7 +43,18 @@ from convkit.ops.channel_scale import (
 from convkit.ops.concatenate import concatenate, concatenate_backward
 from convkit.ops.confusion import confusion
 from convkit.ops.conv2d import conv2d, conv2d_backward_input, conv2d_backward_weight
-from convkit.ops.dense import dense, dense_backward_input, dense_backward_weight
+from convkit.ops.conv2d_pool import (
+    conv2d_pool,
+    conv2d_pool_backward_input,
+    conv2d_pool_backward_weight,
+)
+from convkit.ops.dense import (
+    dense,
+    dense_backward_bias,
+    dense_backward_input,
+    dense_backward_weight,
+)
+from convkit.ops.dense_update import dense_update
 from convkit.ops.domain_distance import domain_distance, domain_distance_backward
 from convkit.ops.dropout import dropout, dropout_backward
 from convkit.ops.embedding import embedding, embedding_backward
@@ -127,10 +138,15 @@ __all__ = [
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "conv2d_pool",
+    "conv2d_pool_backward_input",
+    "conv2d_pool_backward_weight",
     "crop2d",
     "dense",
+    "dense_backward_bias",
     "dense_backward_input",
     "dense_backward_weight",
+    "dense_update",
     "domain_distance",
     "domain_distance_backward",
     "dropout",

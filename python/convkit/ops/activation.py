@@ -31,9 +31,9 @@ from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, d
 __all__ = [
     "FROM_OUTPUT", "KINDS", "OP", "activate", "activation", "activation_backward",
     "activation_error", "activation_gradient", "activation_params", "derivative_from_input",
-    "derivative_from_output", "elu", "exponential", "fused_bound", "gelu", "hard_sigmoid",
-    "hardtanh", "leaky_relu", "linear", "relu", "scaled_tanh", "selu", "sigmoid", "silu",
-    "softplus", "softsign", "step", "tanh",
+    "derivative_from_output", "elu", "exponential", "from_output_bound", "fused_bound", "gelu",
+    "hard_sigmoid", "hardtanh", "leaky_relu", "linear", "refuse_without_derivative", "relu",
+    "scaled_tanh", "selu", "sigmoid", "silu", "softplus", "softsign", "step", "tanh",
 ]  # fmt: skip
 
 # Bounds, in units of the unit roundoff eps (2^-24 for float32): a rounding costs 1 eps |y|, one ulp
@@ -125,7 +125,7 @@ def _backward_bound(ctx: Context, dy: Array, x: Array) -> tuple[Array]:
             error = 12 * d
         case _:
             error = 10 * d
-    return _derivative_bound(ctx, dy, d, error)
+    return (_derivative_bound(ctx, dy, d, error),)
 
 
 def _backward_from_output(ctx: Context, dy: Array, y: Array) -> tuple[Array]:
@@ -133,9 +133,13 @@ def _backward_from_output(ctx: Context, dy: Array, y: Array) -> tuple[Array]:
 
 
 def _backward_from_output_bound(ctx: Context, dy: Array, y: Array) -> tuple[Array]:
-    kind, alpha = ctx["activation"], ctx["alpha"]
+    return (from_output_bound(ctx, ctx["activation"], ctx["alpha"], dy, y),)
+
+
+def from_output_bound(ctx: Context, kind: str, alpha: float, dy: Array, y: Array) -> Array:
+    """Bound of ``dy f'``, the derivative given y, for a dy that is exact."""
     if kind in _EXACT:
-        return (np.zeros_like(y),)
+        return np.zeros_like(y)
     d = np.abs(derivative_from_output(y, kind, alpha))
     match kind:
         case "tanh":  # 1 - y^2: y is exact, its square is rounded
@@ -153,12 +157,12 @@ def _backward_from_output_bound(ctx: Context, dy: Array, y: Array) -> tuple[Arra
     return _derivative_bound(ctx, dy, d, error)
 
 
-def _derivative_bound(ctx: Context, dy: Array, d: Array, error: Array) -> tuple[Array]:
+def _derivative_bound(ctx: Context, dy: Array, d: Array, error: Array) -> Array:
     assert ctx.out[0] is not None
     dtype, size = ctx.out[0].dtype, np.abs(dy)
     with np.errstate(all="ignore"):
         bound = size * error + _floor(dtype) * (1 + size)
-        return (np.where(_overflows(d, dtype) | _overflows(dy * d, dtype), np.inf, bound),)
+        return np.where(_overflows(d, dtype) | _overflows(dy * d, dtype), np.inf, bound)
 
 
 def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
@@ -186,17 +190,29 @@ def activation_gradient(tape: Tape, instruction: Any, dy: Any) -> Any:
     kind, alpha = instruction.params["activation"], instruction.params["alpha"]
     if kind == "linear":
         return dy
-    _refuse_step(instruction)
-    if kind not in FROM_OUTPUT:
-        raise ValueError(
-            f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
-            "needs its input; use a separate activation"
-        )
+    refuse_without_derivative(instruction)
     y = instruction.outputs[0]
     params = {"activation": kind, "alpha": alpha}
     return tape.emit(
         "activation", "backward_from_output", [dy, y], params=params, out=[y.spec]
     )[0]  # fmt: skip
+
+
+def refuse_without_derivative(instruction: Any) -> None:
+    """Refuse a fused activation whose derivative its output does not give.
+
+    Raises
+    ------
+    ValueError
+        As `activation_gradient`.
+    """
+    _refuse_step(instruction)
+    kind = instruction.params["activation"]
+    if kind not in FROM_OUTPUT:
+        raise ValueError(
+            f"[{instruction.op}] {kind} cannot be fused where a gradient is wanted: its derivative "
+            "needs its input; use a separate activation"
+        )
 
 
 def _refuse_step(instruction: Any) -> None:

@@ -26,6 +26,7 @@ from convkit.ops.geometry import (
     window_slices,
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
 __all__ = ["OP", "conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 
@@ -56,7 +57,8 @@ def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
     return (activate(_sum(ctx, x, w, b), ctx["activation"], ctx["alpha"]),)
 
 
-def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
+def _sum_back(ctx: Context, dy: Array, w: Array) -> Array:
+    """The transpose of the sum: dx before the derivative of what gave x."""
     assert ctx.out[0] is not None
     groups = ctx["groups"]
     padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
@@ -64,7 +66,11 @@ def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
     for i, j, where in window_slices((w.shape[0], w.shape[1]), dy.shape[1:3], ctx.params):
         part = matrix @ _by_group(w[i, j], groups).transpose(0, 2, 1)
         padded[where] += _joined(part, padded[where].shape)
-    return (crop_image(padded, ctx.params),)
+    return crop_image(padded, ctx.params)
+
+
+def _backward_input(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Array]:
+    return (through_input(ctx, _sum_back(ctx, dy, w), x),)
 
 
 def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | None]:
@@ -86,9 +92,10 @@ def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[A
     return (fused_bound(ctx, _sum(ctx, x, w, b), terms * magnitude),)
 
 
-def _backward_input_bound(ctx: Context, dy: Array, w: Array) -> tuple[Any]:
+def _backward_input_bound(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Any]:
     terms = w.shape[0] * w.shape[1] * (w.shape[3] // ctx["groups"]) + 2
-    return (terms * _backward_input(ctx, np.abs(dy), np.abs(w))[0],)
+    bound = terms * _sum_back(ctx, np.abs(dy), np.abs(w))
+    return (through_bound(ctx, _sum_back(ctx, dy, w), bound, x),)
 
 
 def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]:
@@ -161,6 +168,7 @@ def conv2d_params(
         "dilation_w": dilation_hw[1],
         "groups": groups,
         **activation_params(activation, alpha),
+        **through_params(),
     }
 
 
@@ -185,7 +193,7 @@ def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec
 def _flops_input(
     params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
 ) -> int:
-    dy, w = inputs
+    dy, w = inputs[:2]
     assert dy is not None and w is not None
     return 2 * dy.size * math.prod(w.shape[:3])
 
@@ -210,14 +218,14 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
         dw, db = tape.emit("conv2d", "backward_weight", [dy, x], out=out,
                            params=instruction.params, for_inputs=[1, 2])
     if tape.needs(0):
-        (dx,) = tape.emit("conv2d", "backward_input", [dy, w], out=[x.spec],
+        (dx,) = tape.emit("conv2d", "backward_input", [dy, w, None], out=[x.spec],
                           params=instruction.params, for_inputs=[0])
     return [dx, dw, db]
 
 
 def _gradient_of_transpose(tape: Tape, instruction: Any, dx: Any) -> list[Any]:
     """backward_input as a layer, a transposed convolution: it is linear in dy and in w."""
-    dy, w = instruction.inputs
+    dy, w, _ = instruction.inputs
     ddy = dw = None
     if tape.needs(1):
         dw, _ = tape.emit("conv2d", "backward_weight", [dy, dx], out=[w.spec, None],
@@ -225,7 +233,7 @@ def _gradient_of_transpose(tape: Tape, instruction: Any, dx: Any) -> list[Any]:
     if tape.needs(0):
         (ddy,) = tape.emit("conv2d", "forward", [dx, w, None], out=[dy.spec],
                            params=instruction.params, for_inputs=[0])
-    return [ddy, dw]
+    return [ddy, dw, None]
 
 
 OP = define(
@@ -234,8 +242,8 @@ OP = define(
         (
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
                  infer=_infer, flops=_flops),
-            Pass("backward_input", ("dy", "w"), ("dx",), _backward_input, _backward_input_bound,
-                 flops=_flops_input),
+            Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
+                 _backward_input_bound, flops=_flops_input),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
                  _backward_weight_bound, flops=_flops_weight),
         ),
@@ -322,6 +330,9 @@ def conv2d_backward_input(
     dilation: Pair = 1,
     groups: int = 1,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
 ) -> Array:
     """Gradient with respect to the images.
@@ -333,7 +344,11 @@ def conv2d_backward_input(
     w : array_like, shape (KH, KW, C/groups, K)
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    stride, padding, dilation, groups, kernel
+    stride, padding, dilation, groups
+        As in `conv2d`.
+    x, through, through_alpha
+        As in `dense_backward_input`.
+    kernel
         As in `conv2d`.
 
     Returns
@@ -351,7 +366,9 @@ def conv2d_backward_input(
     params = conv2d_params(shape, wa.shape, stride, padding, dilation, groups)
     out = Spec(shape, dtype)
     _check_gradient(dya, out, Spec(wa.shape, dtype), params)
-    dx: Array = apply("conv2d", "backward_input", [dya, wa], params, out=[out], kernel=kernel)[0]
+    xa, passed = through_operand("conv2d", x, out, through, through_alpha)
+    inputs, params = [dya, wa, xa], {**params, **passed}
+    dx: Array = apply("conv2d", "backward_input", inputs, params, out=[out], kernel=kernel)[0]
     return dx
 
 

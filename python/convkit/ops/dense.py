@@ -17,8 +17,21 @@ from convkit.ops.activation import (
 )
 from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
-__all__ = ["OP", "dense", "dense_backward_input", "dense_backward_weight"]
+__all__ = [
+    "OP",
+    "dense",
+    "dense_backward_bias",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "dense_params",
+]
+
+
+def dense_params(activation: str | None = None, alpha: float | None = None) -> dict[str, Any]:
+    """Parameters of the op from the arguments of `dense`, checked."""
+    return {**activation_params(activation, alpha), **through_params()}
 
 
 def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
@@ -28,13 +41,17 @@ def _forward(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Array]:
     return (activate(y, ctx["activation"], ctx["alpha"]),)
 
 
-def _backward_input(ctx: Context, dy: Array, w: Array) -> tuple[Array]:
-    return (dy @ w.T,)
+def _backward_input(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Array]:
+    return (through_input(ctx, dy @ w.T, x),)
 
 
 def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | None]:
     rows_dy, rows_x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     return rows_x.T @ rows_dy, None if ctx.out[1] is None else rows_dy.sum(axis=0)
+
+
+def _backward_bias(ctx: Context, dy: Array) -> tuple[Array]:
+    return (dy.reshape(-1, dy.shape[-1]).sum(axis=0),)
 
 
 # The sum of n products, in any order, is within n eps sum|x||w| (Higham 2002, eq. 3.5), with one
@@ -45,14 +62,19 @@ def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[A
     return (fused_bound(ctx, total, (w.shape[0] + 1) * magnitude),)
 
 
-def _backward_input_bound(ctx: Context, dy: Array, w: Array) -> tuple[Any]:
-    return ((w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T),)
+def _backward_input_bound(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Any]:
+    bound = (w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T)
+    return (through_bound(ctx, dy @ w.T, bound, x),)
 
 
 def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]:
     rows_dy, rows_x = np.abs(dy).reshape(-1, dy.shape[-1]), np.abs(x).reshape(-1, x.shape[-1])
     n = rows_dy.shape[0] + 1
     return n * (rows_x.T @ rows_dy), n * rows_dy.sum(axis=0)
+
+
+def _backward_bias_bound(ctx: Context, dy: Array) -> tuple[Any]:
+    return (math.prod(dy.shape[:-1]) * np.abs(dy).reshape(-1, dy.shape[-1]).sum(axis=0),)
 
 
 def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
@@ -71,6 +93,12 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     if b is not None and b.shape != w.shape[1:]:
         raise ValueError(f"[dense] b has shape {b.shape}, expected {w.shape[1:]} (w is {w.shape})")
     return [Spec((*x.shape[:-1], w.shape[1]), x.dtype)]
+
+
+def _infer_bias(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
+    (dy,) = specs
+    assert dy is not None
+    return [Spec(dy.shape[-1:], dy.dtype)]
 
 
 def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
@@ -105,7 +133,7 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
         (dx,) = tape.emit(
             "dense",
             "backward_input",
-            [dy, w],
+            [dy, w, None],
             out=[x.spec],
             params=instruction.params,
             for_inputs=[0],
@@ -128,7 +156,7 @@ OP = define(
             ),
             Pass(
                 "backward_input",
-                ("dy", "w"),
+                ("dy", "w", "x?"),
                 ("dx",),
                 _backward_input,
                 _backward_input_bound,
@@ -141,6 +169,14 @@ OP = define(
                 _backward_weight,
                 _backward_weight_bound,
                 flops=_flops_weight,
+            ),
+            Pass(
+                "backward_bias",
+                ("dy",),
+                ("db",),
+                _backward_bias,
+                _backward_bias_bound,
+                infer=_infer_bias,
             ),
         ),
         _gradient,
@@ -185,18 +221,34 @@ def dense(
     xa, wa = as_operand("dense", "x", x), as_operand("dense", "w", w)
     ba = None if b is None else as_operand("dense", "b", b)
     same_dtype("dense", x=xa, w=wa, b=ba)
-    params = activation_params(activation, alpha)
+    params = dense_params(activation, alpha)
     y: Array = apply("dense", "forward", [xa, wa, ba], params, kernel=kernel)[0]
     return y
 
 
-def dense_backward_input(dy: ArrayLike, w: ArrayLike, *, kernel: str | None = None) -> Array:
+def dense_backward_input(
+    dy: ArrayLike,
+    w: ArrayLike,
+    *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
+    kernel: str | None = None,
+) -> Array:
     """Gradient with respect to the input: ``dy w^T``.
 
     Parameters
     ----------
     dy : array_like, shape (..., K)
     w : array_like, shape (C, K)
+    x : array_like, optional
+        The layer's own input, in the shape of the result, where an activation gave it and the
+        gradient of what that was applied to is wanted: the result is then multiplied by the
+        activation's derivative.
+    through : str, optional
+        Name of that activation; not gelu or silu, whose derivative is no function of x.
+    through_alpha : float, optional
+        Its parameter (leaky_relu, elu).
     kernel : str, optional
 
     Returns
@@ -214,10 +266,10 @@ def dense_backward_input(dy: ArrayLike, w: ArrayLike, *, kernel: str | None = No
         raise ValueError(
             f"[dense] expected dy (..., K) and w (C, K), got dy {dya.shape} and w {wa.shape}"
         )
-    out = [Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)]
-    dx: Array = apply(
-        "dense", "backward_input", [dya, wa], activation_params(), out=out, kernel=kernel
-    )[0]
+    out = Spec((*dya.shape[:-1], wa.shape[0]), dya.dtype.name)
+    xa, passed = through_operand("dense", x, out, through, through_alpha)
+    params = {**dense_params(), **passed}
+    dx: Array = apply("dense", "backward_input", [dya, wa, xa], params, out=[out], kernel=kernel)[0]
     return dx
 
 
@@ -250,7 +302,31 @@ def dense_backward_weight(
         )
     c, k = xa.shape[-1], dya.shape[-1]
     out = [Spec((c, k), dya.dtype.name), Spec((k,), dya.dtype.name)]
-    dw, db = apply(
-        "dense", "backward_weight", [dya, xa], activation_params(), out=out, kernel=kernel
-    )
+    dw, db = apply("dense", "backward_weight", [dya, xa], dense_params(), out=out, kernel=kernel)
     return dw, db
+
+
+def dense_backward_bias(dy: ArrayLike, *, kernel: str | None = None) -> Array:
+    """Gradient with respect to the bias alone: the sum of dy over the rows.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., K)
+    kernel : str, optional
+
+    Returns
+    -------
+    ndarray, shape (K,)
+
+    Raises
+    ------
+    TypeError
+        If dy is neither float32 nor float64.
+    ValueError
+        If dy is a single number.
+    """
+    dya = as_operand("dense", "dy", dy)
+    if dya.ndim < 1:
+        raise ValueError("[dense] expected dy (..., K), got a single number")
+    db: Array = apply("dense", "backward_bias", [dya], dense_params(), kernel=kernel)[0]
+    return db

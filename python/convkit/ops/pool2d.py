@@ -13,116 +13,35 @@ from convkit.ops.geometry import (
     Padding,
     Pair,
     check_padded,
-    crop_image,
     image_shape,
     output_size,
-    pad_image,
     pair,
     window_params,
-    window_slices,
 )
-from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.pool2d_formulas import (
+    average_backward,
+    average_backward_bound,
+    average_forward,
+    average_forward_bound,
+    max_backward,
+    max_backward_bound,
+    max_forward,
+    max_forward_bound,
+    window_of,
+)
+from convkit.ops.registry import Array, Op, Params, Pass, Spec, Tape, define
+from convkit.ops.through import through_operand, through_params
 
-__all__ = ["OP", "avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
-
+__all__ = [
+    "OP", "avg_pool2d", "avg_pool2d_backward", "check_winners", "max_pool2d",
+    "max_pool2d_backward",
+]  # fmt: skip
 
 _MOST_POSITIONS = (1 << 31) - 1  # in a window whose winner is an int32
 
 
-def _window(params: Params) -> tuple[int, int]:
-    return int(params["window_h"]), int(params["window_w"])
-
-
-def _size(ctx: Context, image: Sequence[int]) -> tuple[int, int]:
-    return output_size("pool2d", (image[1], image[2]), _window(ctx.params), ctx.params)
-
-
-def _max_forward(ctx: Context, x: Array) -> tuple[Array, Array | None]:
-    size, (window_h, window_w) = _size(ctx, x.shape), _window(ctx.params)
-    padded = pad_image(x, ctx.params)
-    in_image = pad_image(np.ones((1, *x.shape[1:3], 1), bool), ctx.params, False)
-    y = np.zeros((x.shape[0], *size, x.shape[3]))
-    argmax = np.full(y.shape, -1)
-    for i, j, where in window_slices((window_h, window_w), size, ctx.params):
-        candidate = padded[where]
-        greater = (candidate > y) | (np.isnan(candidate) & ~np.isnan(y))
-        wins = in_image[where] & ((argmax < 0) | greater)
-        y = np.where(wins, candidate, y)
-        argmax = np.where(wins, i * window_w + j, argmax)
-    return y, None if ctx.out[1] is None else argmax
-
-
-def _max_backward(ctx: Context, dy: Array, argmax: Array) -> tuple[Array]:
-    assert ctx.out[0] is not None
-    window = _window(ctx.params)
-    padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
-    for i, j, where in window_slices(window, (dy.shape[1], dy.shape[2]), ctx.params):
-        padded[where] += np.where(argmax == i * window[1] + j, dy, 0)
-    return (crop_image(padded, ctx.params),)
-
-
-def _divisor(ctx: Context, image: Sequence[int]) -> Array:
-    """By what each window's sum is divided, (1, P, Q, 1)."""
-    size, window = _size(ctx, image), _window(ctx.params)
-    inside = np.ones((1, image[1], image[2], 1))
-    counted = pad_image(inside, ctx.params, 1.0 if ctx["count_include_pad"] else 0.0)
-    count = np.zeros((1, *size, 1))
-    for _, _, where in window_slices(window, size, ctx.params):
-        count += counted[where]
-    return count
-
-
-def _average_forward(ctx: Context, x: Array) -> tuple[Array]:
-    size = _size(ctx, x.shape)
-    padded = pad_image(x, ctx.params)
-    total = np.zeros((x.shape[0], *size, x.shape[3]))
-    for _, _, where in window_slices(_window(ctx.params), size, ctx.params):
-        total += padded[where]
-    return (total / _divisor(ctx, x.shape),)
-
-
-def _average_backward(ctx: Context, dy: Array) -> tuple[Array]:
-    assert ctx.out[0] is not None
-    share = dy / _divisor(ctx, ctx.out[0].shape)
-    padded = pad_image(np.zeros(ctx.out[0].shape), ctx.params)
-    for _, _, where in window_slices(_window(ctx.params), (dy.shape[1], dy.shape[2]), ctx.params):
-        padded[where] += share
-    return (crop_image(padded, ctx.params),)
-
-
-def _shares(ctx: Context, dy: Array) -> Array:
-    """How many windows a pixel is in, (1, H, W, 1)."""
-    assert ctx.out[0] is not None
-    padded = pad_image(np.zeros((1, *ctx.out[0].shape[1:3], 1)), ctx.params)
-    for _, _, where in window_slices(_window(ctx.params), (dy.shape[1], dy.shape[2]), ctx.params):
-        padded[where] += 1
-    return crop_image(padded, ctx.params)
-
-
-# Maxima are copies. A sum of n shares has n - 1 roundings in the kernel and, where the kernel works
-# in float64, as many in the reference; none for one share, which is a copy (and, as everywhere, a
-# denormal share may be 0).
-def _max_forward_bound(ctx: Context, x: Array) -> tuple[Any, Any]:
-    return 0, 0
-
-
-def _max_backward_bound(ctx: Context, dy: Array, argmax: Array) -> tuple[Any]:
-    roundings = 2 * np.maximum(_shares(ctx, dy) - 1, 0)
-    return (roundings * _max_backward(ctx, np.abs(dy), argmax)[0],)
-
-
-# n - 1 additions, and a division or a product with a rounded reciprocal.
-def _average_forward_bound(ctx: Context, x: Array) -> tuple[Any]:
-    window_h, window_w = _window(ctx.params)
-    return ((window_h * window_w + 2) * _average_forward(ctx, np.abs(x))[0],)
-
-
-def _average_backward_bound(ctx: Context, dy: Array) -> tuple[Any]:
-    return ((2 * _shares(ctx, dy) + 2) * _average_backward(ctx, np.abs(dy))[0],)
-
-
 def _check(params: Params) -> None:
-    window = _window(params)
+    window = window_of(params)
     sides = ("pad_top", "pad_bottom"), ("pad_left", "pad_right")
     for size, names in zip(window, sides):
         if any(int(params[name]) >= size for name in names):
@@ -139,13 +58,13 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     n, h, w, c = image_shape("pool2d", "x", x.shape)
     _check(params)
     check_padded("pool2d", x.shape, params)
-    return [Spec((n, *output_size("pool2d", (h, w), _window(params), params), c), x.dtype)]
+    return [Spec((n, *output_size("pool2d", (h, w), window_of(params), params), c), x.dtype)]
 
 
 def _infer_max(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     (y,) = _infer(params, specs)
     assert y is not None
-    window_h, window_w = _window(params)
+    window_h, window_w = window_of(params)
     if window_h * window_w > _MOST_POSITIONS:
         raise ValueError(
             f"[pool2d] a window of {window_h} x {window_w} has {window_h * window_w} positions, "
@@ -160,7 +79,7 @@ def _infer_max(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None
 def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
     y = outputs[0]
     assert y is not None
-    return y.size * _window(params)[0] * _window(params)[1]
+    return y.size * window_of(params)[0] * window_of(params)[1]
 
 
 def _flops_backward(
@@ -168,18 +87,18 @@ def _flops_backward(
 ) -> int:
     dy = inputs[0]
     assert dy is not None
-    return dy.size * (1 if len(inputs) == 2 else _window(params)[0] * _window(params)[1])
+    return dy.size * (1 if len(inputs) == 3 else window_of(params)[0] * window_of(params)[1])
 
 
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
     (x,), dy = instruction.inputs, gradients[0]
     if instruction.pass_name == "average_forward":
-        return tape.emit("pool2d", "average_backward", [dy], params=instruction.params,
+        return tape.emit("pool2d", "average_backward", [dy, None], params=instruction.params,
                          out=[x.spec], for_inputs=[0])
     argmax = instruction.outputs[1]
     assert argmax is not None, "a maximum whose gradient is wanted needs its argmax"
-    return tape.emit("pool2d", "max_backward", [dy, argmax], params=instruction.params,
+    return tape.emit("pool2d", "max_backward", [dy, argmax, None], params=instruction.params,
                      out=[x.spec], for_inputs=[0])
 
 
@@ -187,14 +106,14 @@ OP = define(
     Op(
         "pool2d",
         (
-            Pass("max_forward", ("x",), ("y", "argmax?"), _max_forward, _max_forward_bound,
+            Pass("max_forward", ("x",), ("y", "argmax?"), max_forward, max_forward_bound,
                  infer=_infer_max, flops=_flops),
-            Pass("max_backward", ("dy", "argmax"), ("dx",), _max_backward, _max_backward_bound,
-                 flops=_flops_backward),
-            Pass("average_forward", ("x",), ("y",), _average_forward, _average_forward_bound,
+            Pass("max_backward", ("dy", "argmax", "x?"), ("dx",), max_backward,
+                 max_backward_bound, flops=_flops_backward),
+            Pass("average_forward", ("x",), ("y",), average_forward, average_forward_bound,
                  infer=_infer, flops=_flops),
-            Pass("average_backward", ("dy",), ("dx",), _average_backward, _average_backward_bound,
-                 flops=_flops_backward),
+            Pass("average_backward", ("dy", "x?"), ("dx",), average_backward,
+                 average_backward_bound, flops=_flops_backward),
         ),
         _gradient,
     )
@@ -208,7 +127,7 @@ def pool2d_params(
     stride: Pair | None = None,
     padding: Padding = 0,
     count_include_pad: bool = False,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Parameters of the op from the arguments of `max_pool2d` or `avg_pool2d`, checked."""
     _, h, w, _ = image_shape("pool2d", "x", x_shape)
     if isinstance(size, str):
@@ -222,6 +141,7 @@ def pool2d_params(
         "window_w": window[1],
         **window_params("pool2d", (h, w), window, window if stride is None else stride, padding),
         "count_include_pad": int(bool(count_include_pad)),
+        **through_params(),
     }
     _check(params)
     return params
@@ -279,6 +199,9 @@ def max_pool2d_backward(
     stride: Pair | None = None,
     padding: Padding = 0,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
 ) -> Array:
     """Gradient of `max_pool2d` with respect to the images: each dy goes to its window's winner.
@@ -290,7 +213,17 @@ def max_pool2d_backward(
         From `max_pool2d`.
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    size, stride, padding, kernel
+    size, stride, padding
+        As in `max_pool2d`.
+    x : array_like, optional
+        The layer's own input, in the shape of the result, where an activation gave it and the
+        gradient of what that was applied to is wanted: the result is then multiplied by the
+        activation's derivative.
+    through : str, optional
+        Name of that activation; not gelu or silu, whose derivative is no function of x.
+    through_alpha : float, optional
+        Its parameter (leaky_relu, elu).
+    kernel
         As in `max_pool2d`.
 
     Returns
@@ -311,8 +244,9 @@ def max_pool2d_backward(
     positions = as_operand("pool2d", "argmax", argmax, (winner.dtype,))
     _check_gradient("dy", dya, y, out)
     _check_gradient("argmax", positions, y, out)
-    _check_winners(positions, out, params)
-    inputs = [dya, positions]
+    check_winners(positions, out, params)
+    xa, passed = through_operand("pool2d", x, out, through, through_alpha)
+    inputs, params = [dya, positions, xa], {**params, **passed}
     dx: Array = apply("pool2d", "max_backward", inputs, params, out=[out], kernel=kernel)[0]
     return dx
 
@@ -359,6 +293,9 @@ def avg_pool2d_backward(
     padding: Padding = 0,
     count_include_pad: bool = False,
     *,
+    x: ArrayLike | None = None,
+    through: str | None = None,
+    through_alpha: float | None = None,
     kernel: str | None = None,
 ) -> Array:
     """Gradient of `avg_pool2d` with respect to the images.
@@ -368,7 +305,11 @@ def avg_pool2d_backward(
     dy : array_like, shape (N, P, Q, C)
     x_shape : tuple of int
         (N, H, W, C): it does not follow from that of `dy`.
-    size, stride, padding, count_include_pad, kernel
+    size, stride, padding, count_include_pad
+        As in `avg_pool2d`.
+    x, through, through_alpha
+        As in `max_pool2d_backward`.
+    kernel
         As in `avg_pool2d`.
 
     Returns
@@ -386,7 +327,9 @@ def avg_pool2d_backward(
     y = _infer(params, [out])[0]
     assert y is not None
     _check_gradient("dy", dya, y, out)
-    dx: Array = apply("pool2d", "average_backward", [dya], params, out=[out], kernel=kernel)[0]
+    xa, passed = through_operand("pool2d", x, out, through, through_alpha)
+    inputs, params = [dya, xa], {**params, **passed}
+    dx: Array = apply("pool2d", "average_backward", inputs, params, out=[out], kernel=kernel)[0]
     return dx
 
 
@@ -397,9 +340,15 @@ def _check_gradient(name: str, array: Array, y: Spec, x: Spec) -> None:
         )
 
 
-def _check_winners(argmax: Array, x: Spec, params: Params) -> None:
-    """A kernel writes where argmax points: it must be in the window, and in the image."""
-    window_h, window_w = _window(params)
+def check_winners(argmax: Array, x: Spec, params: Params) -> None:
+    """A kernel writes where argmax points: it must be in the window, and in the image.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    window_h, window_w = window_of(params)
     p, q = np.ogrid[: argmax.shape[1], : argmax.shape[2]]
     i, j = np.divmod(argmax.astype(np.int64), window_w)
     row = p[:, :, None] * int(params["stride_h"]) - int(params["pad_top"]) + i

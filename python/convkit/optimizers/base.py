@@ -325,6 +325,14 @@ class Optimizer(Configured):
             builder.emit("update", "clip_norm", [norm, gradient], params)
         builder.layer = ""
 
+    @property
+    def fuses(self) -> bool:
+        """Whether its step is a rule of update alone, which can follow right upon a gradient."""
+        own = [getattr(type(self), name) for name in ("emit", "emit_clipping")]
+        plain = own == [Optimizer.emit, Optimizer.emit_clipping]
+        norm = self.clipnorm is not None or self.global_clipnorm is not None
+        return plain and bool(self.rule) and not norm
+
     def emit(
         self,
         builder: Builder,
@@ -336,13 +344,36 @@ class Optimizer(Configured):
         """Append the update of one stretch of the flat parameter buffer."""
         if not self.rule:
             raise NotImplementedError(f"{type(self).__name__} does not define emit()")
+        self._emit_rule(builder, "update", [gradient], slots, weight, stretch)
+
+    def emit_with_gradient(
+        self,
+        builder: Builder,
+        dy: Value,
+        x: Value,
+        slots: Sequence[Value],
+        weight: Value,
+        stretch: Stretch,
+    ) -> None:
+        """Append the update of a dense layer's weights, whose gradient it makes and uses up."""
+        self._emit_rule(builder, "dense_update", [dy, x], slots, weight, stretch)
+
+    def _emit_rule(
+        self,
+        builder: Builder,
+        op: str,
+        inputs: Sequence[Value],
+        slots: Sequence[Value],
+        weight: Value,
+        stretch: Stretch,
+    ) -> None:
         held = dict(zip(self.states, slots, strict=True))
         params = {**self.params(), "lr_scale": stretch.multiplier}
         if not stretch.decays:
             params["weight_decay"] = 0.0
-        operands = [gradient, *(held.get(state) for state in STATE[self.rule]), weight]
+        operands = [*inputs, *(held.get(state) for state in STATE[self.rule]), weight]
         builder.layer = self.name
-        builder.emit("update", self.rule, operands, params, out=[])
+        builder.emit(op, self.rule, operands, params, out=[])
         builder.layer = ""
 
     def __repr__(self) -> str:

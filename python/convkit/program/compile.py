@@ -1,4 +1,4 @@
-"""The five passes in a row: from a model to a program that an executor can run."""
+"""The six passes in a row: from a model to a program that an executor can run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convkit.ops.registry import Spec
+from convkit.program.absorb import absorb
 from convkit.program.allocate import allocate
 from convkit.program.builder import Builder
 from convkit.program.choose import choose
 from convkit.program.differentiate import differentiate
 from convkit.program.fuse import fuse
 from convkit.program.lower import gather, lower
-from convkit.program.program import GRADIENTS, PARAMETERS, SLOTS, Program, Value
+from convkit.program.program import GRADIENTS, Program, Value
 from convkit.program.terms import REGULARIZATION
+from convkit.program.update import append_updates, without_gradients
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
@@ -82,34 +84,6 @@ def _penalise(builder: Builder, model: Model, regularizer: Regularizer | None) -
     builder.layer = ""
 
 
-def _update(builder: Builder, model: Model, optimizer: Optimizer) -> None:
-    """Append one update for each stretch of parameters that change alike."""
-    store = model.store
-    dtype = builder.program.dtype
-    itemsize = Spec((1,), dtype).nbytes
-
-    def run(name: str, buffer: str, at: int, length: int) -> Value:
-        return Value(name, Spec((length,), dtype), buffer, at * itemsize)
-
-    stretches = store.stretches(optimizer.decays)
-    if not stretches:
-        return
-    gradients = [run("gradients", GRADIENTS, s.offset, s.length) for s in stretches]
-    arrays = [
-        run(f"d{p.path}", GRADIENTS, p.offset, p.size)
-        for p in store.members
-        if p.changes and p.size
-    ]
-    optimizer.emit_clipping(builder, gradients, arrays)
-    for gradient, stretch in zip(gradients, stretches, strict=True):
-        at, length = stretch.offset, stretch.length
-        slots = [
-            run(f"slot{k}", SLOTS, k * store.count + at, length) for k in range(optimizer.slots)
-        ]
-        weight = run("parameters", PARAMETERS, at, length)
-        optimizer.emit(builder, gradient, slots, weight, stretch)
-
-
 def compile_program(
     model: Model,
     mode: str,
@@ -125,6 +99,7 @@ def compile_program(
     regularizer: Regularizer | None = None,
     optimizer: Optimizer | None = None,
     share: float = 1.0,
+    keep_grads: bool = True,
 ) -> Program:
     """Make the program of a model for one batch size and one mode.
 
@@ -155,6 +130,9 @@ def compile_program(
         In mode "train"; without one the program computes gradients and changes nothing.
     share : float
         See `Builder.share`.
+    keep_grads : bool
+        Whether all gradients can be read after a step. If not, those that only an update would
+        read are used up as they are made; the bits are the same.
 
     Returns
     -------
@@ -190,12 +168,16 @@ def compile_program(
     fuse(program)
     if mode == "train":
         differentiate(builder, list(program.instructions), _seeds(builder))
+        absorb(program)
     _penalise(builder, model, regularizer)
     if mode == "train" and optimizer is None:
         program.deferred.clear()  # it changes nothing
+    if mode != "train":
+        optimizer = None
+    unkept = [] if optimizer is None or keep_grads else without_gradients(program, optimizer)
     _commit(program)
-    if mode == "train" and optimizer is not None:
-        _update(builder, model, optimizer)
+    if optimizer is not None:
+        append_updates(builder, model, optimizer, unkept)
     _finish(program)
     return program
 

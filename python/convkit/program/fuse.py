@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from convkit.ops.activation import FROM_OUTPUT
 from convkit.program.logits import logits_of
+from convkit.program.pooled import pooled_params
 from convkit.program.program import Instruction, Program, Value
 
 
@@ -118,6 +119,23 @@ def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     return True
 
 
+def pooling_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """conv2d, then the maximum over windows: what is not the maximum never goes to memory."""
+    if (i.op, i.pass_name) != ("pool2d", "max_forward"):
+        return False
+    maker, image = uses.maker(i.inputs[0]), i.inputs[0]
+    if maker is None or (maker.op, maker.pass_name) != ("conv2d", "forward"):
+        return False
+    if image is None or image is not maker.outputs[0] or uses.readers[image] != 1:
+        return False
+    params = pooled_params(maker, i, differentiated=program.mode == "train")
+    if params is None:
+        return False
+    maker.op, maker.params, maker.outputs = "conv2d_pool", params, i.outputs
+    program.instructions.remove(i)
+    return True
+
+
 PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
     softmax_into_loss,
     sigmoid_into_loss,
@@ -125,6 +143,7 @@ PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
     unread,
     activation_into_producer,
     padding_into_conv2d,
+    pooling_into_conv2d,
 )
 
 

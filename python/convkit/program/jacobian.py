@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convkit.ops.registry import Spec
+from convkit.program.absorb import absorb
 from convkit.program.allocate import allocate
 from convkit.program.builder import Builder
 from convkit.program.choose import choose
@@ -66,6 +67,7 @@ def compile_jacobian(model: Model, *, inputs: Sequence[Spec], dtype: str, indexe
     program.output = [prediction]
     fuse(program)
     differentiate(builder, list(program.instructions), [(program.output[0], seed)])
+    absorb(program)
     program.commit = len(program.instructions)
     choose(program)
     allocate(program)

@@ -11,7 +11,7 @@ _USUAL = {
     "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
     "label_smoothing": 0.0, "divisor": 0.0, "gamma": 0.0, "balanced": 0, "delta": 1.0,
     "count_include_pad": 0, "stream": 0, "threshold": 0.5,
-    "stride": "1", "padding": "0", "dilation": "1", "window": "",
+    "stride": "1", "padding": "0", "pool_padding": "0", "dilation": "1", "window": "",
     "weight_decay": 0.0, "momentum": 0.0, "nesterov": 0, "decoupled": 1, "lr_scale": 1.0,
     "max_norm": float("inf"), "value": 0.0, "mean": 0, "ramp": 0.0,
     "go_backwards": 0, "processing_order": 0, "reset_after": 0, "truncate": 0,
@@ -23,6 +23,8 @@ _GROUPS = {
     "stride": ("stride_h", "stride_w"),
     "padding": ("pad_top", "pad_bottom", "pad_left", "pad_right"),
     "dilation": ("dilation_h", "dilation_w"),
+    "pool_stride": ("pool_stride_h", "pool_stride_w"),
+    "pool_padding": ("pool_pad_top", "pool_pad_bottom", "pool_pad_left", "pool_pad_right"),
     "size": ("size_h", "size_w"),
     "axes": tuple(f"axis{k}" for k in range(6)),
 }
@@ -37,7 +39,9 @@ def listed(op: str, pass_name: str, params: Params) -> str:
             sides = [str(left.pop(name)) for name in names]
             words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
     words |= left
-    if op != "activation":  # stands beside the row's name, and backward passes ignore it
+    words.pop("through", None)  # stands beside the row's name, as what follows
+    words.pop("through_alpha", None)
+    if op != "activation":  # backward passes ignore it
         words.pop("activation", None)
         if op != "loss" or words.get("alpha") == 1.0:
             words.pop("alpha", None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from convkit.ops import cost, registry
+from convkit.ops.dense_update import limit_of
 from convkit.ops.registry import Array, Params, Row, Spec
 from convkit.program.listing import listed
 
@@ -101,6 +102,18 @@ class Instruction:
         """About what it takes on one thread, for how many to let it run on."""
         return cost.seconds(self.flops, self.bytes)
 
+    @property
+    def fused(self) -> str:
+        """What the kernel does besides: an activation, or in a backward pass the derivative of one.
+
+        Begins with a blank; empty where it does nothing.
+        """
+        activation = self.params.get("activation", "linear")
+        if self.op != "activation" and self.pass_name == "forward" and activation != "linear":
+            return f" +{activation}"
+        through = self.params.get("through", "linear")
+        return f" *{through}'" if through != "linear" else ""
+
     def __str__(self) -> str:
         return " ".join(self.columns()).rstrip()
 
@@ -114,13 +127,30 @@ class Instruction:
         names = ", ".join("-" if v is None else v.name for v in self.inputs)
         params = listed(self.op, self.pass_name, self.params)
         call = f"{self.op}.{self.pass_name}({names}{'; ' + params if params else ''})"
-        activation = self.params.get("activation", "linear")
-        fused = f" +{activation}" if self.op != "activation" and activation != "linear" else ""
-        if self.pass_name != "forward":
-            fused = ""
-        row = (self.row.name if self.row else "") + fused
+        row = (self.row.name if self.row else "") + self.fused
         work = f"{self.flops / 1e6:.3g} MFLOP" if self.flops else ""
         return left, call, row, work
+
+
+class Guard(NamedTuple):
+    """What must hold before parameters change.
+
+    Attributes
+    ----------
+    value : Value
+        Whose numbers are neither NaN nor infinite,
+    limit : float
+        nor larger than this, with either sign.
+    """
+
+    value: Value
+    limit: float = np.inf
+
+    def holds(self, array: Array) -> bool:
+        """Whether it holds of the value's numbers."""
+        if not np.isfinite(array).all():
+            return False
+        return self.limit == np.inf or bool((np.abs(array) <= self.limit).all())
 
 
 @dataclass(eq=False)
@@ -153,6 +183,8 @@ class Program:
         Index of the first instruction that changes parameters.
     deferred : list of Instruction
         What will stand behind `commit` beside the updates: moving averages, carried states.
+    unkept : tuple of Parameter
+        Those whose gradients cannot be read after a step, as their update uses them up.
     constants : dict of Value to ndarray
     arena_bytes : int
     """
@@ -169,17 +201,31 @@ class Program:
     terms: list[tuple[str, Value]] = field(default_factory=list)
     commit: int = 0
     deferred: list[Instruction] = field(default_factory=list)
+    unkept: tuple[Parameter, ...] = ()
     constants: dict[Value, Array] = field(default_factory=dict)
     arena_bytes: int = 0
 
     @property
-    def guards(self) -> list[Value]:
-        """What must be finite before parameters change: the loss, and the gradients used."""
+    def guards(self) -> list[Guard]:
+        """What must be finite before parameters change: the loss, and the gradients used.
+
+        Of gradients that are yet to be made it is what they are made of, and small enough for no
+        sum of products to overflow.
+        """
         changing = self.instructions[self.commit :]
         if not changing or self.total is None or self.mode != "train":
             return []
-        read = [v for i in changing for v in i.inputs if v is not None and v.buffer == GRADIENTS]
-        return [self.total, *(value for _, value in self.terms), *dict.fromkeys(read)]
+        limits = dict.fromkeys([self.total, *(value for _, value in self.terms)], np.inf)
+        for i in changing:
+            if i.op == "dense_update":
+                for v in i.inputs[:2]:
+                    assert v is not None
+                    limit = limit_of(self.dtype, v.spec.size // max(v.spec.shape[-1], 1))
+                    limits[v.root] = min(limits.get(v.root, np.inf), limit)
+            else:
+                read = [v for v in i.inputs if v is not None and v.buffer == GRADIENTS]
+                limits.update(dict.fromkeys(read, np.inf))
+        return [Guard(value, limit) for value, limit in limits.items()]
 
     @property
     def has_loss(self) -> bool:

@@ -55,7 +55,7 @@ class EagerExecutor:
             return self.values[value]
         flat = {
             PARAMETERS: self.store.parameters,
-            GRADIENTS: self.store.gradients,
+            GRADIENTS: self.store.gradient_buffer,
             SLOTS: self.store.slots.reshape(-1),
         }.get(value.buffer)
         if flat is not None:
@@ -93,6 +93,8 @@ class EagerExecutor:
         program, step = self.program, replace(step)
         trains = program.commit < len(program.instructions)
         end = time.monotonic() + time_limit
+        if program.mode == "train":
+            self.store.unkept = program.unkept
         for n in range(steps):
             if time_limit and n and time.monotonic() >= end:
                 return RunResult(n, "time_up", step)
@@ -102,7 +104,7 @@ class EagerExecutor:
             try:
                 for i, instruction in enumerate(program.instructions):
                     guards = program.guards if i == program.commit else ()
-                    if not all(np.isfinite(self.array(v)).all() for v in guards):
+                    if not all(guard.holds(self.array(guard.value)) for guard in guards):
                         return RunResult(n, "not_finite", step)
                     self.execute(instruction, step)
             except BaseException as error:  # the steps before it count, so it is handed over
@@ -148,6 +150,7 @@ class ReferenceExecutor(EagerExecutor):
         self.store = self._target.copy_as("float64")
         result = super().run(data, steps, step, learning_rates, sums, time_limit)
         self._target.parameters[...] = self.store.parameters
-        self._target.gradients[...] = self.store.gradients
+        self._target.gradient_buffer[...] = self.store.gradient_buffer
+        self._target.unkept = self.store.unkept
         self._target.slots[...] = self.store.slots
         return result

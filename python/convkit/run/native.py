@@ -53,11 +53,12 @@ class NativeExecutor:
             instructions.append(
                 (i.op, i.pass_name, i.row.name, dict(i.params), operands, work, i.seconds)
             )
+        guards: list[Any] = [(reference(guard.value), guard.limit) for guard in program.guards]
         self._make = partial(
             _core.Executor,
             instructions,
             [reference(v) for v in program.readouts.values()],
-            [reference(v) for v in program.guards],
+            guards,
             program.commit,
             program.batch,
         )
@@ -87,7 +88,7 @@ class NativeExecutor:
         """The buffers of a run in this thread, and the calls to Python on views of them."""
         store = self.store
         arena = self._thread.arena = store.arena(self.program.arena_bytes)
-        buffers = [arena, store.parameters, store.gradients, store.slots, self._constants]
+        buffers = [arena, store.parameters, store.gradient_buffer, store.slots, self._constants]
         for name, array, need in zip(OWNED, buffers, self._needs, strict=True):
             if array.nbytes < need:
                 raise RuntimeError(
@@ -113,6 +114,8 @@ class NativeExecutor:
         with self.store.running(alone=self._carries):
             native = self._mine()
             buffers, calls = self._bind(data)
+            if self.program.mode == "train":
+                self.store.unkept = self.program.unkept
             done, status, after, error = native.run(
                 buffers,
                 steps,

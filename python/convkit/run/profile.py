@@ -76,17 +76,17 @@ class Profile:
             f"machine: peak {self.peak_gflops:.0f} GFLOP/s, copy {self.copy_gbs:.1f} GB/s, "
             f"{_core.num_threads()} threads, {_core.isa()}",
             f"{'us':>10} {'%':>5} {'GFLOP/s':>8} {'GB/s':>7} {'of peak':>8}  "
-            f"{'kernel':<20} {'instruction':<34} layer",
+            f"{'kernel':<27} {'instruction':<34} layer",
         ]
         for row in self.rows:
             i = row.instruction
-            kernel = i.row.name if i.row else ""
+            kernel = (i.row.name if i.row else "") + i.fused
             name = f"{i.op}.{i.pass_name}"
             rate = f"{row.gflops:.1f}" if row.gflops else ""
             lines.append(
                 f"{row.seconds * 1e6:>10.1f} {row.seconds / total:>5.0%} {rate:>8} {row.gbs:>7.1f} "
                 f"{row.share:>7.0%}{'c' if row.bound == 'compute' else 'm'}  "
-                f"{kernel:<20} {name:<34} {i.layer}".rstrip()
+                f"{kernel:<27} {name:<34} {i.layer}".rstrip()
             )
         lines.append("of peak: c of multiply-adds, m of copy bandwidth (over 100 % is from cache)")
         return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,7 +79,11 @@ class Store:
 
     Attributes
     ----------
-    parameters, gradients : ndarray, shape (n,)
+    parameters : ndarray, shape (n,)
+    gradient_buffer : ndarray, shape (n,)
+        The gradients that are kept; see `gradients`.
+    unkept : tuple of Parameter
+        Those whose gradients the last training did not keep.
     slots : ndarray, shape (k, n)
         Optimiser state.
     """
@@ -94,7 +98,8 @@ class Store:
             offset += -(-math.prod(p.shape) // step) * step
         self.count = offset
         self.parameters = flat(offset, dtype)
-        self.gradients = flat(offset, dtype)
+        self.gradient_buffer = flat(offset, dtype)
+        self.unkept: tuple[Parameter, ...] = ()
         self.slots = np.zeros((0, offset), dtype)
         self._arena = _Arena()
         self._turn = _Turn()
@@ -103,9 +108,42 @@ class Store:
         """The parameter's values, as a writable view."""
         return self._cut(self.parameters, parameter)
 
+    @property
+    def gradients(self) -> Array:
+        """The gradients of the last training step, in the order of `parameters`.
+
+        Raises
+        ------
+        RuntimeError
+            If some were not kept.
+        """
+        self._require_kept(self.unkept)
+        return self.gradient_buffer
+
     def gradient(self, parameter: Parameter) -> Array:
-        """The parameter's gradient from the last training step."""
-        return self._cut(self.gradients, parameter)
+        """The parameter's gradient from the last training step.
+
+        Raises
+        ------
+        RuntimeError
+            If it was not kept.
+        """
+        self._require_kept([p for p in self.unkept if p is parameter])
+        return self._cut(self.gradient_buffer, parameter)
+
+    def all_gradients(self) -> Array:
+        """The buffer, for a caller that writes all of it: then every gradient can be read."""
+        self.unkept = ()
+        return self.gradient_buffer
+
+    @staticmethod
+    def _require_kept(unkept: Sequence[Parameter]) -> None:
+        if unkept:
+            raise RuntimeError(
+                f"the gradient of {unkept[0].path!r} was not kept: its update used it up, which is "
+                "faster; compile the model with keep_grads=True (in a callback, set "
+                "needs_gradients = True) and train another step"
+            )
 
     def slot(self, number: int, parameter: Parameter) -> Array:
         """One of the numbers of optimiser state of a parameter, as a writable view."""
@@ -123,7 +161,11 @@ class Store:
         """
         return [p.multiplier if p.trainable else 0.0 for p in self.members]
 
-    def stretches(self, decays: Callable[[Parameter], bool] = lambda p: True) -> list[Stretch]:
+    def stretches(
+        self,
+        decays: Callable[[Parameter], bool] = lambda p: True,
+        left_out: Container[Parameter] = (),
+    ) -> list[Stretch]:
         """Maximal runs of elements that training changes alike.
 
         Parameters that are not trainable, or whose learning rate is multiplied by 0, are in none.
@@ -132,11 +174,13 @@ class Store:
         ----------
         decays : callable
             Tells whether weight decay applies to a parameter.
+        left_out : container of Parameter
+            Parameters that are in none either.
         """
         runs: list[Stretch] = []
         for p, following in zip(self.members, [*self.members[1:], None], strict=True):
             end = self.count if following is None else following.offset
-            if not p.changes or end == p.offset:
+            if not p.changes or end == p.offset or p in left_out:
                 continue
             run = Stretch(p.offset, end - p.offset, p.multiplier, decays(p))
             last = runs[-1] if runs else None
@@ -217,8 +261,12 @@ class Store:
         other.count = self.count
         other.parameters = flat(self.count, dtype)
         other.parameters[...] = self.parameters
-        other.gradients = flat(self.count, dtype)
-        other.gradients[...] = self.gradients
+        other.gradient_buffer = flat(self.count, dtype)
+        other.unkept = self.unkept
+        # What is not kept stays untouched, and takes up no memory.
+        for p in self.members:
+            if p not in self.unkept:
+                self._cut(other.gradient_buffer, p)[...] = self._cut(self.gradient_buffer, p)
         other.reserve_slots(len(self.slots))
         other.slots[...] = self.slots
         other._arena = _Arena()

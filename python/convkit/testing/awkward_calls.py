@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from convkit.ops import registry
 from convkit.ops.accuracy import ACCURACIES
-from convkit.ops.activation import KINDS
+from convkit.ops.activation import FROM_OUTPUT, KINDS
 from convkit.ops.loss import LOSSES
+from convkit.ops.through import goes_through
 from convkit.testing import calls
 from convkit.testing.augment_calls import awkward_augment
 from convkit.testing.calls import Call, Shape
+from convkit.testing.conv2d_pool_calls import awkward_conv2d_pool
 from convkit.testing.hopfield_calls import awkward_hopfield
 from convkit.testing.metric_calls import awkward_confusion, awkward_histogram, awkward_moments
 from convkit.testing.normalization_calls import (
@@ -25,7 +28,7 @@ from convkit.testing.rnn_calls import awkward_rnn
 from convkit.testing.sequence_calls import awkward_embedding, awkward_mask
 from convkit.testing.transfer_calls import awkward_domain_distance, awkward_gradient_scale
 from convkit.testing.transpose_calls import awkward_transpose
-from convkit.testing.update_calls import update_calls
+from convkit.testing.update_calls import dense_update_calls, update_calls
 from convkit.testing.upsample2d_calls import awkward_upsample2d
 
 CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
@@ -133,22 +136,32 @@ def _conv2d() -> list[list[Call]]:
     found = [calls.conv2d(name, x, w, **options) for name, (x, w, options) in CONV2D.items()]
     x, w = (2, 5, 6, 3), (3, 3, 3, 17)
     fused = [calls.conv2d(f"with {k}", x, w, activation=k, padding=1)[:1] for k in KINDS]
-    return [*found, *fused]
+    found += fused
+    return _with_through(found)
 
 
 def _dense() -> list[list[Call]]:
     found = [calls.dense(name, *shape) for name, shape in DENSE.items()]
     fused = [calls.dense(f"with {k}", (5,), 7, 19, activation=k)[:1] for k in KINDS]
-    return [*found, calls.dense("no bias", (5,), 7, 19, bias=False), *fused]
+    found += [calls.dense("no bias", (5,), 7, 19, bias=False), *fused]
+    return _with_through(found)
+
+
+def _with_through(found: list[list[Call]]) -> list[list[Call]]:
+    """The passes that make dx once more, each through another activation that gave their input."""
+    able = [call for made in found for call in made if goes_through(call.op, call.pass_name)]
+    kinds = itertools.cycle([kind for kind in KINDS if kind in FROM_OUTPUT and kind != "linear"])
+    return [*found, [calls.through(call, kind) for call, kind in zip(able, kinds)]]
 
 
 def _pool2d() -> list[list[Call]]:
     shapes = POOL2D.items()
     padded = {"size": 3, "padding": 1, "count_include_pad": True}
-    return [
+    found = [
         *(calls.pool2d(name, k, x, **o) for name, (x, o) in shapes for k in ("max", "average")),
         calls.pool2d("padding counts", "average", (2, 6, 7, 3), **padded),
     ]
+    return _with_through(found)
 
 
 def _losses(builder: Callable[..., list[Call]], kinds: tuple[str, ...]) -> list[list[Call]]:
@@ -180,7 +193,9 @@ _CALLS: dict[str, Callable[[], list[list[Call]]]] = {
     "concatenate": lambda: [calls.concatenate(name, *p) for name, p in PARTS.items()],
     "confusion": lambda: awkward_confusion(ROWS),
     "conv2d": _conv2d,
+    "conv2d_pool": lambda: _with_through(awkward_conv2d_pool()),
     "dense": _dense,
+    "dense_update": lambda: [dense_update_calls(name, *shape) for name, shape in DENSE.items()],
     "domain_distance": awkward_domain_distance,
     "dropout": lambda: [
         calls.dropout(f"{name}, rate {r}", s, r) for name, s in MAPS.items() for r in (0.0, 0.3)

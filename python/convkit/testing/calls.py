@@ -13,12 +13,14 @@ from convkit.ops.accuracy import SPARSE_ACCURACIES, accuracy_params
 from convkit.ops.activation import activate
 from convkit.ops.activation_formulas import FROM_OUTPUT, activation_params
 from convkit.ops.conv2d import conv2d_params
+from convkit.ops.dense import dense_params
 from convkit.ops.dropout import dropout_params
 from convkit.ops.loss import loss_params
 from convkit.ops.loss_formulas import BINARY_LOSSES, LABEL_LOSSES
 from convkit.ops.penalty import penalty_params
 from convkit.ops.pool2d import pool2d_params
 from convkit.ops.registry import Array, Context, Spec, Step
+from convkit.ops.through import through_params
 
 Fill = Callable[[np.random.Generator], Sequence[Array | None]]
 Shape = tuple[int, ...]
@@ -122,9 +124,28 @@ def conv2d(name: str, x: Shape, w: Shape, *, bias: bool = True, **options: Any) 
     y = forward.outputs()[0]
     return [
         forward,
-        Call(name, "conv2d", "backward_input", (y, Spec(w)), params, (Spec(x),)),
+        Call(name, "conv2d", "backward_input", (y, Spec(w), None), params, (Spec(x),)),
         Call(name, "conv2d", "backward_weight", (y, Spec(x)), params, (Spec(w), b)),
     ]
+
+
+def through(call: Call, kind: str) -> Call:
+    """A pass that makes dx, carried on through the activation that gave its input x."""
+    (dx,) = call.outputs()
+    assert dx is not None
+    params, shape = through_params(kind), dx.shape
+
+    def with_x(rng: np.random.Generator) -> list[Array | None]:
+        x = activate(rng.standard_normal(shape), kind, params["through_alpha"])
+        return [*call.arrays()[:-1], x.astype(np.float32)]
+
+    return replace(
+        call,
+        name=f"{call.name}, through {kind}",
+        specs=(*call.specs[:-1], dx),
+        params={**call.params, **params},
+        fill=with_x,
+    )
 
 
 def dense(
@@ -132,11 +153,12 @@ def dense(
 ) -> list[Call]:
     """All passes from C to K features."""
     x, w, y = Spec((*rows, c)), Spec((c, k)), Spec((*rows, k))
-    b, params = Spec((k,)) if bias else None, activation_params(activation)
+    b, params = Spec((k,)) if bias else None, dense_params(activation)
     return [
         Call(name, "dense", "forward", (x, w, b), params),
-        Call(name, "dense", "backward_input", (y, w), params, (x,)),
+        Call(name, "dense", "backward_input", (y, w, None), params, (x,)),
         Call(name, "dense", "backward_weight", (y, x), params, (w, b)),
+        Call(name, "dense", "backward_bias", (y,), params),
     ]
 
 
@@ -147,7 +169,7 @@ def _winners(x: Spec, params: Mapping[str, Any], y: Spec, argmax: Spec) -> Fill:
         context = Context(params, [y, argmax])
         image = rng.standard_normal(x.shape, "f4").astype(np.float64)
         winners = registry.get("pool2d")["max_forward"].reference(context, image)[1]
-        return [rng.standard_normal(y.shape, "f4"), winners]
+        return [rng.standard_normal(y.shape, "f4"), winners, None]
 
     return fill
 
@@ -162,7 +184,8 @@ def pool2d(name: str, kind: str, shape: Shape, **options: Any) -> list[Call]:
         y, argmax = out
         assert y is not None and argmax is not None
         fill = _winners(x, params, y, argmax)
-    backward = Call(name, "pool2d", f"{kind}_backward", tuple(out), params, (x,), fill=fill)
+    given = (*out, None)
+    backward = Call(name, "pool2d", f"{kind}_backward", given, params, (x,), fill=fill)
     return [forward, backward]
 
 

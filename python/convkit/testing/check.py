@@ -310,7 +310,8 @@ def check_rows(
 
 
 def _is_linear(call: Call) -> bool:
-    return bool(call.params.get("activation", "linear") == "linear")
+    applied = {call.params.get(name, "linear") for name in ("activation", "through")}
+    return applied == {"linear"}
 
 
 def check_kernel(

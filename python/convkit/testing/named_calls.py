@@ -12,6 +12,7 @@ from convkit.ops.loss import LOSSES
 from convkit.testing import calls
 from convkit.testing.augment_calls import named_augment
 from convkit.testing.calls import Call, distinct
+from convkit.testing.conv2d_pool_calls import named_conv2d_pool
 from convkit.testing.hopfield_calls import named_hopfield
 from convkit.testing.metric_calls import named_confusion, named_histogram, named_moments
 from convkit.testing.named_layers import (
@@ -32,7 +33,7 @@ from convkit.testing.rnn_calls import named_rnn
 from convkit.testing.sequence_calls import named_embedding, named_mask
 from convkit.testing.transfer_calls import named_domain_distance, named_gradient_scale
 from convkit.testing.transpose_calls import named_transpose
-from convkit.testing.update_calls import update_calls
+from convkit.testing.update_calls import dense_update_calls, update_calls
 from convkit.testing.upsample2d_calls import named_upsample2d
 
 # Images in a batch, by network: what training uses, or what a reference can follow.
@@ -40,6 +41,8 @@ BATCH = {"lenet": 128, "alexnet": 8, "alexnet2012": 8, "vgg16": 1, "mobilenet": 
 # What keeps a NumPy reference well under a second: operations of a convolution, weights of a dense
 # layer, elements of a map.
 FLOPS, WEIGHTS, ELEMENTS = 80_000_000, 1 << 21, 1 << 18
+# Rules that keep up to three numbers of state for each weight leave no room for VGG's first layer.
+UPDATED_LAYERS = tuple(layer for layer in DENSE_LAYERS if layer.c * layer.k < 1 << 26)
 
 
 def batch_of(layer: str) -> int:
@@ -90,16 +93,25 @@ def conv2d(layers: Iterable[Conv], small: bool = False) -> list[Call]:
     return found
 
 
-def dense(layers: Iterable[Dense], small: bool = False) -> list[Call]:
+def dense(
+    layers: Iterable[Dense],
+    small: bool = False,
+    make: Callable[[str, tuple[int, ...], int, int], list[Call]] = calls.dense,
+    weights: int = WEIGHTS,
+) -> list[Call]:
     """All passes of fully connected layers."""
-    found = []
+    found: list[Call] = []
+    seen: set[tuple[int, int]] = set()
     for layer in distinct(layers, _shapes):
         c, k = layer.c, layer.k
-        while small and c * k > WEIGHTS:
+        while small and c * k > weights:
             c, k = (c + 1) // 2, (k + 1) // 2
         n = max(32, batch_of(layer.name))
         scaled = "" if c == layer.c else f", scaled to {c} x {k}"
-        found += calls.dense(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
+        made = make(f"{layer.name}, batch {n}{scaled}", (n,), c, k)
+        # The gradient of the bias knows nothing of C.
+        found += [m for m in made if m.pass_name != "backward_bias" or (n, layer.k) not in seen]
+        seen.add((n, layer.k))
     return found
 
 
@@ -232,7 +244,9 @@ _CALLS: dict[str, Callable[[bool], list[Call]]] = {
     "concatenate": _concatenate,
     "confusion": named_confusion,
     "conv2d": lambda small: conv2d(CONV_LAYERS, small),
+    "conv2d_pool": lambda small: named_conv2d_pool(small, batch_of, FLOPS),
     "dense": lambda small: dense(DENSE_LAYERS, small),
+    "dense_update": lambda small: dense(UPDATED_LAYERS, small, dense_update_calls, WEIGHTS // 4),
     "domain_distance": named_domain_distance,
     "dropout": _dropout,
     "embedding": named_embedding,

@@ -80,6 +80,11 @@ LENET_CONV = (
     Conv("lenet.conv1", 28, 28, 1, 6, 5, padding=2),
     Conv("lenet.conv2", 14, 14, 6, 16, 5),
 )
+# The variant of Caffe's examples, whose poolings are maxima.
+LENET_CAFFE_CONV = (
+    Conv("lenet.caffe.conv1", 28, 28, 1, 20, 5),
+    Conv("lenet.caffe.conv2", 12, 12, 20, 50, 5),
+)
 LENET_POOL = (
     Pool("lenet.pool1", "average", 28, 28, 6, 2, 2),
     Pool("lenet.pool2", "average", 10, 10, 16, 2, 2),
@@ -146,6 +151,13 @@ VGG16_DENSE = (
     Dense("vgg16.fc6", 25088, 4096),
     Dense("vgg16.fc7", 4096, 4096),
     Dense("vgg16.fc8", 4096, 1000),
+)
+
+# Convolutions with the window and the stride of the maximum that follows.
+CONV_POOL_LAYERS = (
+    *((layer, 2, 2) for layer in LENET_CAFFE_CONV),
+    *((ALEXNET_CONV[i], 3, 2) for i in (0, 1, 4)),
+    *((VGG16_CONV[i], 2, 2) for i in (1, 3, 6, 9, 12)),
 )
 
 # What follows the layer of that name.

@@ -99,6 +99,7 @@ def probe(
         loss=compiled.loss,
         regularizer=compiled.regularizer,
         optimizer=optimizer if update else None,
+        keep_grads=compiled.keep_grads,
     )
     store = model.store.copy_as(dtype)
     if update and len(store.slots) != optimizer.slots:

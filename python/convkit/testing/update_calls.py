@@ -1,4 +1,4 @@
-"""Calls of update: a step of every rule, and clipping by the norm."""
+"""Calls of update and dense_update: a step of every rule, and clipping by the norm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convkit.ops.registry import Array, Spec, Step
 from convkit.ops.update import STATE, update_params
 from convkit.testing.calls import Call
 
-__all__ = ["operands", "update_calls"]
+__all__ = ["dense_operands", "dense_update_calls", "operands", "update_calls"]
 
 # A title, the rule, the states that it does without, and the momentum.
 _STEPS: tuple[tuple[str, str, tuple[str, ...], float], ...] = (
@@ -81,3 +81,43 @@ def update_calls(name: str, n: int) -> list[Call]:
         Call(f"{name}, norm", "update", "global_norm", (s, s), update_params()),
         Call(f"{name}, clipping", "update", "clip_norm", (norm, s), clipped, fill=far),
     ]
+
+
+def dense_operands(
+    rule: str,
+    given: Sequence[bool],
+    rows: tuple[int, ...],
+    c: int,
+    k: int,
+    rng: np.random.Generator,
+    spread: bool = False,
+) -> list[Array | None]:
+    """dy, x, state and weights of a rule's step on a layer from C to K features.
+
+    Parameters
+    ----------
+    rule, given, rng, spread
+        As `operands`; `given` is of dy, x, the state and w.
+    rows : tuple of int
+        The leading axes.
+    c, k : int
+    """
+    dy, x = rng.standard_normal((*rows, k), "f4"), rng.standard_normal((*rows, c), "f4")
+    _, *changed = operands(rule, given[1:], c * k, rng, spread)
+    return [dy, x, *(None if a is None else a.reshape(c, k) for a in changed)]
+
+
+def dense_update_calls(name: str, rows: tuple[int, ...], c: int, k: int) -> list[Call]:
+    """A step of every rule on the weights of a layer from C to K features."""
+    dy, x, w = Spec((*rows, k)), Spec((*rows, c)), Spec((c, k))
+    found = []
+    for title, rule, absent, momentum in _STEPS:
+        given = [True, True, *(state not in absent for state in STATE[rule]), True]
+        there = (w if is_given else None for is_given in given[2:])
+        fill = functools.partial(dense_operands, rule, given, rows, c, k)
+        params, step = update_params(momentum=momentum), Step(step=3, learning_rate=1e-3)
+        specs = (dy, x, *there)
+        found.append(
+            Call(f"{name}, {title}", "dense_update", rule, specs, params, step=step, fill=fill)
+        )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import torch
 from torch import nn
 
 from convkit import layers
+from convkit.bench.peers import torch_recurrent
 from convkit.models import Sequential
 from convkit.ops.registry import Array
 
-__all__ = ["gradients", "images", "twin"]
+__all__ = ["gradients", "images", "trainable", "twin"]
 
+# The weights are copied in, so that PyTorch need not draw any.
+_without_weights: Any = torch.nn.utils.skip_init
 _ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
@@ -26,7 +30,7 @@ def twin(model: Sequential) -> nn.Sequential:
     Parameters
     ----------
     model : Sequential
-        Built, of layers for images.
+        Built, of layers for images or of recurrent ones.
 
     Returns
     -------
@@ -58,6 +62,13 @@ def twin(model: Sequential) -> nn.Sequential:
             made.append(_batch_norm(layer, len(shape)))
         elif isinstance(layer, layers.LocalResponseNormalization):
             made.append(_lrn(layer))
+        elif type(layer) in torch_recurrent.KINDS:
+            made.append(torch_recurrent.make(layer, int(shape[-1] or 0)))
+            continue
+        elif isinstance(layer, layers.CategoryEncoding):
+            made.append(torch_recurrent.OneHot(layer.num_tokens))
+        elif isinstance(layer, layers.Reshape):
+            made.append(torch_recurrent.Rows(tuple(n or 0 for n in call.outputs[0].shape[1:])))
         elif not isinstance(layer, layers.Activation):
             raise TypeError(f"{layer.title} has no twin in PyTorch")
         function = getattr(layer, "activation", None) or getattr(layer, "function", None)
@@ -73,6 +84,15 @@ def images(x: Array) -> Any:
 
 def gradients(network: nn.Sequential, model: Sequential) -> list[Array]:
     """The gradients of a twin's weights, in the layout and order of the model's."""
+    return _arrays(network, model, lambda p: p.grad.numpy())
+
+
+def trainable(network: nn.Sequential, model: Sequential) -> list[Array]:
+    """A twin's trained weights, in the layout and order of the model's; not copied."""
+    return _arrays(network, model, lambda p: p.detach().numpy())
+
+
+def _arrays(network: nn.Sequential, model: Sequential, of: Callable[[Any], Array]) -> list[Array]:
     found: list[Array] = []
     flattened: tuple[int, ...] = ()
     modules = iter(m for m in network if list(m.parameters(recurse=False)))
@@ -83,17 +103,20 @@ def gradients(network: nn.Sequential, model: Sequential) -> list[Array]:
         if not layer.trainable_weights:
             continue
         module = next(modules)
+        if type(layer) in torch_recurrent.KINDS:
+            found += torch_recurrent.arrays(module, of)
+            continue
         for name in ("weight", "bias"):
             parameter = getattr(module, name, None)
             if parameter is None:
                 continue
-            g = parameter.grad.numpy()
+            a = of(parameter)
             if isinstance(module, nn.Conv2d) and name == "weight":
-                g = g.transpose(2, 3, 1, 0)
+                a = a.transpose(2, 3, 1, 0)
             elif isinstance(module, nn.Linear) and name == "weight":
-                g = _channels_last_rows(g.T, flattened)
+                a = _channels_last_rows(a.T, flattened)
                 flattened = ()
-            found.append(g)
+            found.append(a)
     return found
 
 
@@ -118,7 +141,7 @@ def _dense(layer: layers.Dense, flattened: tuple[int, ...]) -> nn.Module:
     if flattened:
         rows = kernel.reshape(*flattened, -1).transpose(2, 0, 1, 3)
         kernel = rows.reshape(kernel.shape)
-    made = nn.Linear(kernel.shape[0], layer.units, bias=layer.use_bias)
+    made = _without_weights(nn.Linear, kernel.shape[0], layer.units, bias=layer.use_bias)
     return _set(made, weight=kernel.T, **({"bias": bias[0]} if bias else {}))
 
 
@@ -130,8 +153,8 @@ def _conv2d(layer: layers.Conv2D, shape: Any) -> list[nn.Module]:
     left, right, top, bottom = _padding(layer._params(shape))
     even = left == right and top == bottom
     kernel, *bias = layer.get_weights()
-    made = nn.Conv2d(
-        int(shape[3]), layer.filters, layer.kernel_size, layer.strides,
+    made = _without_weights(
+        nn.Conv2d, int(shape[3]), layer.filters, layer.kernel_size, layer.strides,
         (top, left) if even else 0, layer.dilation_rate, layer.groups, layer.use_bias,
     )  # fmt: skip
     _set(made, weight=kernel.transpose(3, 2, 0, 1), **({"bias": bias[0]} if bias else {}))

@@ -1,0 +1,181 @@
+// The maximum over windows of rows of z that lie in the scratch memory of a task, and the way back
+// to such rows. For kernel sources only (core/isa.h).
+#pragma once
+
+#include "gemm/runs.h"
+#include "ops/activation/activation_apply.h"
+#include "ops/conv2d_pool/conv2d_pool.h"
+#include "ops/pool2d/pool2d_lanes.h"
+#include "simd/each_vector.h"
+
+namespace convkit::CK_ISA {
+
+// The geometry of the pooling: its image is z [N,P,Q,K], its result y [N,PP,PQ,K].
+CK_INLINE PoolGeometry conv2d_pool_geometry(const Conv2dShape& s, const Tensor& y,
+                                            const Conv2dPoolParams& params) {
+  Tensor z;
+  z.rank = 4;
+  z.shape[0] = s.N, z.shape[1] = s.P, z.shape[2] = s.Q, z.shape[3] = s.K;
+  return {z, y, pool2d_of(params)};
+}
+
+// The rows of z that rows [p0, p1) of windows cover.
+CK_INLINE Span rows_of_windows(const PoolGeometry& g, int64_t p0, int64_t p1) {
+  return {g.rows(p0).begin, g.rows(p1 - 1).end};
+}
+
+// The rows of windows that reach into rows [r0, r1) of z.
+CK_INLINE Span windows_of_rows(const PoolGeometry& g, int64_t r0, int64_t r1) {
+  const int64_t missed = r0 + g.k.pad_top - g.k.window_h;  // the last top that does not reach r0
+  const int64_t begin = missed < 0 ? 0 : missed / g.k.stride_h + 1;
+  const int64_t end = (r1 - 1 + g.k.pad_top) / g.k.stride_h + 1;
+  return {begin, end < g.P ? end : g.P};
+}
+
+// The winners of a vector of channels: as bytes in memory, as integers of T's width here.
+template <class T>
+CK_INLINE auto load_winners_at(WholeVector<T> at, const uint8_t* p) {
+  return load_winners<T, Vec<T>::kLanes>(p + at.j);
+}
+template <class T>
+CK_INLINE auto load_winners_at(RestVector<T> at, const uint8_t* p) {
+  uint8_t bytes[Vec<T>::kLanes] = {};
+  __builtin_memcpy(bytes, p + at.j, static_cast<unsigned>(at.lanes));
+  return load_winners<T, Vec<T>::kLanes>(bytes);
+}
+template <class T>
+CK_INLINE void store_winners_at(WholeVector<T> at, uint8_t* p, typename Vec<T>::Int winners) {
+  store_winners<T, Vec<T>::kLanes>(p + at.j, winners);
+}
+template <class T>
+CK_INLINE void store_winners_at(RestVector<T> at, uint8_t* p, typename Vec<T>::Int winners) {
+  uint8_t bytes[Vec<T>::kLanes];
+  store_winners<T, Vec<T>::kLanes>(bytes, winners);
+  __builtin_memcpy(p + at.j, bytes, static_cast<unsigned>(at.lanes));
+}
+
+// Row p of windows for `channels` of the channels, whose values of row r, pixel q of the image lie
+// at z + r * row + q * pixel. They go to y and, unless it is null, winner: where those of window 0
+// of the row do, of all channels.
+template <class T>
+void pool_row(const PoolGeometry& geometry, const T* z, int64_t row, int64_t pixel,
+              int64_t channels, int64_t p, T* y, uint8_t* winner) {
+  using V = Vec<T>;
+  const PoolGeometry g = geometry;  // which no store can reach
+  const Span rows = g.rows(p);
+  choose_window<T, true>(g.k, [&]<int W>(Const<W>) {
+    for (int64_t q = 0; q < g.Q; ++q, y += g.C) {
+      const Span columns = g.columns(q);
+      const T* const window = z + rows.begin * row + columns.begin * pixel;
+      const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - g.left(q);
+      const auto maximum = [&](int64_t height, int64_t width) {
+        each_vector<T>(channels, [&](auto at) {
+          V best = at.load(window), won = V(static_cast<T>(first));
+          for (int64_t i = 0; i < height; ++i) {
+            for (int64_t j = 0; j < width; ++j) {
+              if (i == 0 && j == 0) continue;
+              const V value = at.load(window + i * row + j * pixel);
+              // Not <= instead of >, so that a NaN wins; after it, best == best is false.
+              const Mask<T> better = !(value <= best) & (best == best);
+              best = select(better, value, best);
+              won = select(better, V(static_cast<T>(first + i * g.k.window_w + j)), won);
+            }
+          }
+          at.store(y, best);
+          if (winner == nullptr) return;
+          store_winners_at(at, winner + q * g.C, __builtin_convertvector(won.v, typename V::Int));
+        });
+      };
+      if (W > 0 && rows.size() == W && columns.size() == W) {
+        maximum(W, W);
+      } else {
+        maximum(rows.size(), columns.size());
+      }
+    }
+  });
+}
+
+// to[i] = dy[i] f'(y[i]).
+template <class T>
+void through_activation(Activation kind, double alpha, const T* dy, const T* y, int64_t n, T* to) {
+  with_derivative_from_output<T>(kind, alpha, [=](const auto& derivative) {
+    each_vector<T>(n, [=](auto at) { at.store(to, at.load(dy) * derivative(at.load(y))); });
+  });
+}
+
+// Makes rows of dz where conv2d would read rows of dy.
+template <class T>
+struct UnpoolRow {
+  PoolGeometry geometry;
+  Activation activation;
+  double alpha;
+  const T* dy;
+  const T* y;
+  const uint8_t* winner;
+
+  // Writes pixel q of row r of image n to `to` + q * pixel.
+  void operator()(int64_t n, int64_t r, T* to, int64_t pixel) const {
+    const PoolGeometry g = geometry;
+    const Span windows = windows_of_rows(g, r, r + 1);
+    // Where no windows overlap, the only one of a row of windows writes; what it leaves out is 0.
+    const bool apart = g.k.stride_h >= g.k.window_h && g.k.stride_w >= g.k.window_w;
+    const bool all = apart && windows.size() > 0 && g.k.stride_w == g.k.window_w &&
+                     g.Q * g.k.window_w - g.k.pad_left >= g.W;
+    if (!all && pixel == g.C) clear_run(to, g.W * g.C);
+    for (int64_t q = 0; q < g.W && !all && pixel != g.C; ++q) clear_run(to + q * pixel, g.C);
+    constexpr int64_t kBuffer = 1024;
+    T buffer[kBuffer];
+    for (int64_t p = windows.begin; p < windows.end; ++p) {
+      const int64_t begin = (n * g.P + p) * g.Q * g.C, first = (r - g.top(p)) * g.k.window_w;
+      // Some windows at a time, or some channels of one.
+      const int64_t together = g.C < kBuffer ? kBuffer / g.C : 1;
+      for (int64_t q0 = 0; q0 < g.Q; q0 += together) {
+        const int64_t q1 = q0 + together < g.Q ? q0 + together : g.Q;
+        for (int64_t c0 = 0; c0 < g.C; c0 += kBuffer) {
+          const int64_t channels = g.C - c0 < kBuffer ? g.C - c0 : kBuffer;
+          const int64_t at = begin + q0 * g.C + c0;
+          through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
+          for (int64_t q = q0; q < q1; ++q) {
+            spread(g, q, first, channels, buffer + (q - q0) * channels,
+                   winner + begin + q * g.C + c0, apart, to + c0, pixel);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // One row of one window: its values go to the pixels that won.
+  CK_INLINE static void spread(const PoolGeometry& g, int64_t q, int64_t first, int64_t channels,
+                               const T* values, const uint8_t* winners, bool apart, T* to,
+                               int64_t pixel) {
+    using V = Vec<T>;
+    const Span columns = g.columns(q);
+    T* const begin = to + columns.begin * pixel;
+    first += columns.begin - g.left(q);
+    each_vector<T>(channels, [&](auto at) {
+      const V value = at.load(values);
+      const auto won = load_winners_at(at, winners);
+      for (int64_t j = 0; j < columns.size(); ++j) {
+        const auto here = static_cast<IntOf<T>>(first + j);
+        const V share = select(Mask<T>{(typename V::Int)(won == here)}, value, V::zero());
+        T* const into = begin + j * pixel;
+        at.store(into, apart ? share : at.load(into) + share);
+      }
+    });
+  }
+};
+
+// The same for a call whose operands these are.
+template <class T>
+CK_INLINE UnpoolRow<T> unpool_row(const Conv2dShape& s, const Conv2dPoolParams& params,
+                                  const Tensor& dy, const Tensor& y, const Tensor& winner) {
+  return {conv2d_pool_geometry(s, dy, params),
+          static_cast<Activation>(params.activation),
+          params.alpha,
+          dy.as<T>(),
+          y.as<T>(),
+          winner.as<uint8_t>()};
+}
+
+}  // namespace convkit::CK_ISA
