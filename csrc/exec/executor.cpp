@@ -30,7 +30,7 @@ Tensor view(const OperandRef& ref, void* data) {
   return t;
 }
 
-constexpr int64_t kGuardChunk = 65536;       // numbers
+constexpr int64_t kGuardChunk = 65536;         // numbers
 constexpr double kGuardBytesPerSecond = 60e9;  // from a cache
 
 bool all_within(const NumberRun& run) {
@@ -154,11 +154,11 @@ void Executor::run_one(const Bound& bound) {
 bool Executor::guards_hold() const {
   const ExpectedWork expected(guard_seconds_);
   std::atomic<bool> hold = true;
-  ThreadPool::instance().parallel_for(
-      static_cast<int64_t>(guard_runs_.size()), [&](int64_t i, int) {
-        if (!all_within(guard_runs_[static_cast<std::size_t>(i)]))
-          hold.store(false, std::memory_order_relaxed);
-      });
+  ThreadPool::instance().parallel_for(static_cast<int64_t>(guard_runs_.size()),
+                                      [&](int64_t i, int) {
+                                        if (!all_within(guard_runs_[static_cast<std::size_t>(i)]))
+                                          hold.store(false, std::memory_order_relaxed);
+                                      });
   return hold;
 }
 

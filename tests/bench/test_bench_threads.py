@@ -12,7 +12,7 @@ def test_each_instruction_is_timed_on_one_thread_and_on_several():
     before, count = model.get_weights(), ck.get_num_threads()
     x, y = np.ones((4, 20), np.float32), np.ones((4, 10), np.float32)
     rows = threads.compare_threads(model, x, y, threads=3, steps=2)
-    assert [r.instruction.op for r in rows][0] == "gather_rows"
+    assert rows[0].instruction.op == "gather_rows"
     assert all(r.one > 0 and r.all > 0 and r.given == 1 for r in rows)
     assert rows[0].ratio == rows[0].all / rows[0].one
     assert ck.get_num_threads() == count

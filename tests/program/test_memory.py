@@ -43,10 +43,14 @@ def test_the_optimizer_has_its_state(optimizer, slots):
 
 def test_gradients_that_are_never_written_are_not_counted():
     model = perceptron(keep_grads=True)
-    model.layers[1].trainable = False
+    model.layers[0].trainable = False
     assert model.memory_estimate(8).gradients == 4 * (32 * 16 + 16)
     assert model.memory_estimate(8, "evaluate").gradients == 0
-    assert perceptron().memory_estimate(8).gradients < WEIGHTS  # those of dense layers
+    large = ck.Sequential([ck.Input((512,)), ck.layers.Dense(512)])
+    large.compile("sgd", "mse")
+    if not any(i.op == "dense_update" for i in large.program("train", 8).instructions):
+        pytest.skip("the gradient of this layer is kept")
+    assert large.memory_estimate(8).gradients == 4 * 512  # of the bias
 
 
 def test_predict_keeps_neither_gradients_nor_state():
@@ -61,9 +65,9 @@ def test_predict_keeps_neither_gradients_nor_state():
 def test_activations_grow_with_the_batch_and_parameters_do_not():
     model = ck.models.lenet5()
     model.compile("sgd", "sparse_categorical_crossentropy")
-    small, large = model.memory_estimate(4), model.memory_estimate(64)
+    small, large = model.memory_estimate(2), model.memory_estimate(16)
     assert large.parameters == small.parameters
-    assert 8 * small.activations < large.activations <= 16.5 * small.activations
+    assert 4 * small.activations < large.activations <= 8.5 * small.activations
 
 
 @pytest.mark.parametrize("mode", ["train", "evaluate", "predict"])

@@ -122,9 +122,7 @@ def main(arguments: list[str]) -> None:
     for name in names:
         for batch in batches:
             model = NETWORKS[name]()
-            model.compile(
-                ck.optimizers.SGD(1e-3, momentum=0.9), "sparse_categorical_crossentropy"
-            )
+            model.compile(ck.optimizers.SGD(1e-3, momentum=0.9), "sparse_categorical_crossentropy")
             x = rng.standard_normal((batch, *model.input_shape[1:]), dtype=np.float32)
             rows = compare_threads(model, x, rng.integers(0, 10, batch))
             one, several = sum(r.one for r in rows), sum(r.all for r in rows)

@@ -191,7 +191,8 @@ class Loop:
         readers = [call.layer for call in self.model.calls if self.model.inputs[0] in call.inputs]
         layers = [self.model.inputs[0].layer, *readers]
         if (
-            samples.arrays.get("x") is x
+            list(samples.arrays) == ["x"]
+            and samples.arrays["x"] is x
             and type(samples) is Samples
             and not any(layer.looks_at_data for layer in layers)
             and all(call.layer.batch_size is None for call in self.model.calls)

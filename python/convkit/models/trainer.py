@@ -33,7 +33,7 @@ from convkit.models.parts import Parts, cut_last, cut_parts
 from convkit.models.progress import Progress, is_silent
 from convkit.models.resume import find
 from convkit.models.saturation import warn_flat_start
-from convkit.ops.registry import Array, Step
+from convkit.ops.registry import Step
 from convkit.run.executor import Executor
 
 __all__ = ["Trainer"]
