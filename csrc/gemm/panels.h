@@ -57,6 +57,17 @@ CK_INLINE void transpose_block(const T* from, int64_t from_ld, int64_t rows, int
   }
 }
 
+// The same, where no vector of `to` may be written beyond its `rows` values.
+template <class T>
+CK_INLINE void transpose_whole(const T* from, int64_t from_ld, int64_t rows, int64_t columns, T* to,
+                               int64_t to_ld) {
+  constexpr int64_t lanes = Vec<T>::kLanes;
+  if (rows == lanes) return transpose_block(from, from_ld, rows, columns, to, to_ld);
+  for (int64_t j = 0; j < columns; ++j) {
+    for (int64_t i = 0; i < rows; ++i) to[j * to_ld + i] = from[i * from_ld + j];
+  }
+}
+
 // The columns of a matrix [rows, columns] in panels of up to kVectors vectors, one panel after
 // the other, the last one padded with zeros to whole vectors.
 template <class T, int kVectors = kTileVectors<T>>

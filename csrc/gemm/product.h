@@ -1,5 +1,10 @@
 // A matrix product in register tiles (gemm/tile.h), cut into blocks that are chunks of work. For
 // kernel sources only (core/isa.h).
+//
+// A block of C goes through its sums a few terms at a time. Of these terms of B, the first tile of
+// each panel reads the columns where they are and leaves them packed in the cache for the tiles
+// below it; meanwhile those fetch the columns that the next panel needs. So B may be of any size
+// and is read from memory once per block of rows.
 #pragma once
 
 #include "core/checked.h"
@@ -21,13 +26,33 @@ struct Product {
   int64_t ldc;
   const T* bias = nullptr;  // null: none
   bool add = false;         // to what is in C; without a bias
+
+  // The terms [first, first + count) of the sums.
+  CK_INLINE Product terms(bool by_row, int64_t first, int64_t count) const {
+    Product part = *this;
+    part.depth = count;
+    part.a += by_row ? first : first * a_step;
+    if (b != nullptr) part.b += first * ldb;
+    if (first > 0) part.bias = nullptr, part.add = true;
+    return part;
+  }
 };
+
+// Asks for the line at p in the second-level cache. Not __builtin_prefetch: GCC takes a lambda that
+// does nothing else for one without effect, and drops its calls.
+CK_INLINE void prefetch(const void* p) {
+#if CK_X86_64
+  asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
+#else
+  __builtin_prefetch(p, 0, 2);
+#endif
+}
 
 // One tile from row m on, columns j to j + NV vectors, `last` lanes of the last. `last` lanes of
 // it are in B from term `safe` on; before that a whole vector can be read.
-template <class T, bool kByRow, int MR, int NV>
-void product_tile(const Product<T>& p, int64_t m, int64_t j, const T* b, int64_t ldb, int64_t safe,
-                  int last) {
+template <class T, bool kByRow, int MR, int NV, class Each>
+CK_INLINE void multiply_tile(const Product<T>& p, int64_t m, int64_t j, const T* b, int64_t ldb,
+                             int64_t safe, int last, const Each& each) {
   using V = Vec<T>;
   Tile<T, MR, NV> tile;
   if (p.add) {
@@ -47,74 +72,181 @@ void product_tile(const Product<T>& p, int64_t m, int64_t j, const T* b, int64_t
   const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
   const T* const a = p.a + (kByRow ? m * step : m);
   const int64_t a_step = kByRow ? 1 : step;
-  tile.multiply(a, row, a_step, b, ldb, safe);
+  tile.multiply(a, row, a_step, b, ldb, safe, each);
   for (int64_t i = safe; i < p.depth; ++i) {
+    V bv[NV];
     for (int v = 0; v < NV; ++v) {
       const T* const from = b + i * ldb + v * V::kLanes;
-      const V bv = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
+      bv[v] = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
+    }
+    each(i, bv);
 #pragma GCC unroll 16
-      for (int r = 0; r < MR; ++r) {
-        tile.acc[r][v] = fma(V::broadcast(a[row(r) + i * a_step]), bv, tile.acc[r][v]);
-      }
+    for (int r = 0; r < MR; ++r) {
+      const V av = V::broadcast(a[row(r) + i * a_step]);
+      for (int v = 0; v < NV; ++v) tile.acc[r][v] = fma(av, bv[v], tile.acc[r][v]);
     }
   }
   tile.store(0, p.c + m * p.ldc + j, p.ldc, last);
 }
 
-// Rows [begin, end) of one panel of columns, whose terms begin at b.
+// A tile whose columns of B are packed. Fetches a line of each of as many rows of a matrix as there
+// are terms into the second-level cache.
+template <class T, bool kByRow, int MR, int NV>
+void packed_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
+                 const T* fetch, int64_t fetch_step) {
+  multiply_tile<T, kByRow, MR, NV>(
+      p, m, j, packed, NV * Vec<T>::kLanes, p.depth, last,
+      [=](int64_t i, const Vec<T>*) { prefetch(fetch + i * fetch_step); });
+}
+
+// A tile that reads its columns of B where they are and packs them.
+template <class T, bool kByRow, int MR, int NV>
+void packing_tile(const Product<T>& p, int64_t m, int64_t j, int64_t safe, int last, T* packed) {
+  using V = Vec<T>;
+  multiply_tile<T, kByRow, MR, NV>(p, m, j, p.b + j, p.ldb, safe, last,
+                                   [=](int64_t i, const V* bv) {
+                                     for (int v = 0; v < NV; ++v) {
+                                       bv[v].storeu(packed + (i * NV + v) * V::kLanes);
+                                     }
+                                   });
+}
+
+// Rows [begin, end) of one panel of columns, which begins at `packed`.
 template <class T, bool kByRow>
-void product_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
-                  int64_t end, const T* b, int64_t ldb, int64_t safe) {
+void packed_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
+                 int64_t end, const T* packed) {
   const int64_t j = panels.first(panel);
   const int last = panels.last_lanes(panel);
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
     for_each_tile(end - begin, tile_rows<T>(NV), [&](int64_t m, int size) {
       with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-        product_tile<T, kByRow, MR, NV>(p, begin + m, j, b, ldb, safe, last);
+        packed_tile<T, kByRow, MR, NV>(p, begin + m, j, packed, last, packed, 0);
       });
     });
   });
 }
 
-// The blocks of a product: some rows times one panel of columns, each a chunk of work.
+// The same, with B where it is: the first tile packs it into `scratch`, the others fetch the
+// columns from `next` on, rows ldb apart.
+template <class T, bool kByRow>
+void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
+                  int64_t end, T* scratch, const T* next) {
+  constexpr int lanes = Vec<T>::kLanes;
+  const int64_t j = panels.first(panel);
+  const int last = panels.last_lanes(panel);
+  int64_t safe = p.depth;
+  if (last < lanes) {
+    const int64_t room = (p.depth - 1) * p.ldb + p.N - j - panels.width(panel);
+    safe = room < 0 ? 0 : room / p.ldb + 1;
+  }
+  with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+    int line = -1;
+    for_each_tile(end - begin, tile_rows<T>(NV), [&](int64_t m, int size) {
+      with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
+        if (line < 0) {
+          packing_tile<T, kByRow, MR, NV>(p, begin + m, j, safe, last, scratch);
+        } else {
+          packed_tile<T, kByRow, MR, NV>(p, begin + m, j, scratch, last, next + line * lanes,
+                                         p.ldb);
+        }
+        if (++line == NV) line = 0;
+      });
+    });
+  });
+}
+
+// What a block of a product may be at most, and how many terms of the sums are taken at a time.
+struct BlockSizes {
+  int64_t rows, panels, terms;
+};
+constexpr int64_t kMostTerms = 256, kMostRows = 128;
+
+// The blocks of a product: some rows times some panels of columns, each a chunk of work.
 template <class T>
 struct ProductBlocks {
   Panels<T> panels;
-  Chunks rows;
+  Chunks rows, columns;  // the latter in panels
+  int64_t terms;
 
-  CK_INLINE explicit ProductBlocks(const Product<T>& p) : panels{p.depth, p.N}, rows{p.M, 1} {
-    // 0.3 MFLOP at least; a multiple of every tile size but one.
-    const int64_t work = 150000 / checked_product(p.depth + 1, Panels<T>::kWidth);
-    rows.size = round_up(work + 1, 24);
+  CK_INLINE ProductBlocks(int64_t M, int64_t N, int64_t depth, BlockSizes most)
+      : panels{depth, N}, rows{M, 1}, columns{panels.count(), 1}, terms(most.terms) {
+    // Half an MFLOP at least, and no more blocks than keep many threads busy.
+    int64_t parts = checked_product(M, N, depth) / 250000;
+    parts = parts < 1 ? 1 : parts > 16 ? 16 : parts;
+    columns.size = even(panels.count(), most.panels, parts);
+    parts = ceil_div(parts, columns.count() > 0 ? columns.count() : 1);
+    const int64_t fit = M / kLeastRows;
+    rows.size = even(M, most.rows, parts < fit ? parts : fit);
   }
-  CK_INLINE int64_t count() const { return rows.count() * panels.count(); }
+  CK_INLINE int64_t count() const { return rows.count() * columns.count(); }
 
   // The part of C that a block computes.
   struct Part {
     int64_t m, rows, j, columns;
+    int64_t first_panel, end_panel;
   };
-  CK_INLINE Part part(const Product<T>& p, int64_t index) const {
-    const int64_t panel = index % panels.count(), block = index / panels.count();
-    const int64_t j = panels.first(panel), width = panels.width(panel), m = rows.begin(block);
-    return {m, rows.end(block) - m, j, p.N - j < width ? p.N - j : width};
+  CK_INLINE Part part(int64_t index) const {
+    const int64_t column = index % columns.count(), row = index / columns.count();
+    const int64_t first = columns.begin(column), end = columns.end(column);
+    const int64_t m = rows.begin(row), j = panels.first(first), next = panels.first(end);
+    const int64_t N = panels.columns;
+    return {m, rows.end(row) - m, j, (next < N ? next : N) - j, first, end};
+  }
+
+  static constexpr int64_t kLeastRows = 16;
+
+ private:
+  // The size of parts of nearly the same size: `parts` of them, more where they are too large.
+  CK_INLINE static int64_t even(int64_t n, int64_t most, int64_t parts) {
+    const int64_t needed = ceil_div(n, most);
+    parts = parts > needed ? parts : needed;
+    const int64_t size = ceil_div(n, parts > 1 ? parts : 1);
+    return size > 0 ? size : 1;
   }
 };
 
-// Computes block `index`. `packed` holds B in panels, or is null.
-template <class T, bool kByRow>
-void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index,
-                   const T* packed) {
-  const Panels<T>& panels = blocks.panels;
-  const int64_t panel = index % panels.count(), block = index / panels.count();
-  const T* const b = packed != nullptr ? packed + panels.offset(panel) : p.b + panels.first(panel);
-  const int64_t ldb = packed != nullptr ? panels.width(panel) : p.ldb;
-  int64_t safe = p.depth;
-  if (packed == nullptr && panels.last_lanes(panel) < Vec<T>::kLanes) {
-    const int64_t room = p.depth * ldb - panels.first(panel) - panels.width(panel);
-    safe = room < 0 ? 0 : room / ldb + 1;
+// Copies a matrix [rows, n], rows from_ld apart, to rows that are to_ld apart.
+template <class T>
+CK_INLINE void copy_matrix(const T* from, int64_t from_ld, int64_t rows, int64_t n, T* to,
+                           int64_t to_ld) {
+  using V = Vec<T>;
+  for (int64_t i = 0; i < rows; ++i, from += from_ld, to += to_ld) {
+    int64_t j = 0;
+    for (; j + V::kLanes <= n; j += V::kLanes) V::loadu(from + j).storeu(to + j);
+    if (j < n) V::load_partial(from + j, static_cast<int>(n - j)).storeu(to + j);
   }
-  product_rows<T, kByRow>(p, panels, panel, blocks.rows.begin(block), blocks.rows.end(block), b,
-                          ldb, safe);
+}
+
+// Computes one block of a product with B where it is.
+template <class T, bool kByRow>
+void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index) {
+  const Panels<T>& panels = blocks.panels;
+  const auto at = blocks.part(index);
+  alignas(kVecBytes) T packed_b[kMostTerms * Panels<T>::kWidth];
+  alignas(kVecBytes) T packed_a[kMostTerms * kMostRows];
+  // Parts of equal size, at least one: without terms, C is the bias.
+  const int64_t parts = p.depth > 0 ? ceil_div(p.depth, blocks.terms) : 1,
+                size = ceil_div(p.depth, parts);
+  Product<T> block = p;
+  block.M = at.rows;
+  block.a += kByRow ? at.m * p.a_step : at.m;
+  block.c += at.m * p.ldc;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = part * size, left = p.depth - first;
+    Product<T> now = block.terms(kByRow, first, left < size ? left : size);
+    if (block.M > 6) {
+      const int64_t width = round_up(kByRow ? now.depth : now.M, Vec<T>::kLanes);
+      copy_matrix(now.a, now.a_step, kByRow ? now.M : now.depth, kByRow ? now.depth : now.M,
+                  packed_a, width);
+      now.a = packed_a, now.a_step = width;
+    }
+    for (int64_t panel = at.first_panel; panel < at.end_panel; ++panel) {
+      const T* next = now.b + panels.first(panel + 1);
+      if (panel + 1 == at.end_panel)
+        next = now.b + now.depth * p.ldb + panels.first(at.first_panel);
+      packing_rows<T, kByRow>(now, panels, panel, 0, now.M, packed_b, next);
+    }
+  }
 }
 
 // About what one thread does in the time that it takes to wake another.
@@ -130,9 +262,14 @@ CK_INLINE int max_threads(int64_t M, int64_t N, int64_t depth) {
 // The whole product, by row, with B in panels.
 template <class T>
 void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
-  const ProductBlocks<T> blocks(p);
+  const ProductBlocks<T> blocks(p.M, p.N, p.depth, {192, 1, p.depth});
   pool->parallel_for(
-      blocks.count(), [&](int64_t index, int) { product_block<T, true>(p, blocks, index, packed); },
+      blocks.count(),
+      [&](int64_t index, int) {
+        const auto at = blocks.part(index);
+        packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
+                             packed + blocks.panels.offset(at.first_panel));
+      },
       max_threads(p.M, p.N, p.depth));
 }
 
@@ -141,8 +278,7 @@ template <class T>
 void packed_product_here(const Product<T>& p, const T* packed) {
   const Panels<T> panels{p.depth, p.N};
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    product_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel),
-                          panels.width(panel), p.depth);
+    packed_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel));
   }
 }
 
@@ -159,83 +295,46 @@ struct TransposedProduct {
   T* sums;
 };
 
-// A chunk of work is some rows of C times one or two panels of columns. It goes through the sums a
-// block of terms at a time. Where there are many, larger chunks read A and B from memory less
-// often.
-constexpr int64_t kDepthBlock = 128, kManyTerms = 512;
+constexpr BlockSizes kTransposedBlocks = {96, 8, 128};
 
+// Computes one block. The sums are the product with a row of ones.
 template <class T>
-struct TransposedBlocks {
-  Panels<T> panels;
-  Chunks rows, columns;  // the latter in panels
-
-  CK_INLINE explicit TransposedBlocks(const TransposedProduct<T>& t)
-      : panels{t.depth, t.N},
-        rows{t.M, t.depth > kManyTerms ? 256 : 96},
-        columns{panels.count(), t.depth > kManyTerms ? 2 : 1} {}
-  // The sums are wanted even where C has no rows.
-  CK_INLINE int64_t count() const {
-    return (rows.count() > 0 ? rows.count() : 1) * columns.count();
+void transposed_product_block(const TransposedProduct<T>& t, const ProductBlocks<T>& blocks,
+                              int64_t index) {
+  if (index < blocks.columns.count() && t.sums != nullptr) {
+    const T one = 1;
+    const auto at = blocks.part(index);
+    const Product<T> sums{1,          at.columns, t.depth,       &one,      0,
+                          t.b + at.j, t.ldb,      t.sums + at.j, at.columns};
+    const ProductBlocks<T> row(1, at.columns, t.depth, {1, kTransposedBlocks.panels, blocks.terms});
+    for (int64_t i = 0; i < row.count(); ++i) product_block<T, false>(sums, row, i);
   }
-};
-
-// Packs terms [first, first + depth) of a panel of B and adds them to the sums, unless null.
-template <class T>
-CK_INLINE void pack_terms(const TransposedProduct<T>& t, const Panels<T>& panels, int64_t panel,
-                          int64_t first, int64_t depth, T* sums, T* packed) {
-  using V = Vec<T>;
-  const int64_t j = panels.first(panel), width = panels.width(panel);
-  const int vectors = panels.vectors(panel), last = panels.last_lanes(panel);
-  for (int v = 0; v < vectors; ++v) {
-    const int lanes = v < vectors - 1 ? V::kLanes : last;
-    const T* from = t.b + first * t.ldb + j + v * V::kLanes;
-    T* to = packed + v * V::kLanes;
-    V total = V::zero();
-    if (sums != nullptr && first > 0) total = V::load_partial(sums + j + v * V::kLanes, lanes);
-    for (int64_t i = 0; i < depth; ++i, from += t.ldb, to += width) {
-      const V b = lanes == V::kLanes ? V::loadu(from) : V::load_partial(from, lanes);
-      total += b;
-      b.store(to);
-    }
-    if (sums != nullptr) total.store_partial(sums + j + v * V::kLanes, lanes);
-  }
+  if (t.M == 0) return;
+  const Product<T> p{t.M, t.N, t.depth, t.a, t.lda, t.b, t.ldb, t.c, t.ldc};
+  product_block<T, false>(p, blocks, index);
 }
 
 template <class T>
-void transposed_product_block(const TransposedProduct<T>& t, const TransposedBlocks<T>& blocks,
-                              int64_t index) {
-  alignas(kVecBytes) T packed[kDepthBlock * Panels<T>::kWidth];
-  const int64_t column = index % blocks.columns.count(), row = index / blocks.columns.count();
-  const int64_t begin = blocks.rows.begin(row), end = blocks.rows.end(row);
-  int64_t first = 0;
-  do {  // without terms C is 0
-    const int64_t left = t.depth - first, depth = left < kDepthBlock ? left : kDepthBlock;
-    const Product<T> p{t.M,   t.N,     depth,    t.a + first * t.lda, t.lda, nullptr, 0, t.c,
-                       t.ldc, nullptr, first > 0};
-    const int64_t last = blocks.columns.end(column);
-    for (int64_t panel = blocks.columns.begin(column); panel < last; ++panel) {
-      pack_terms(t, blocks.panels, panel, first, depth, row == 0 ? t.sums : nullptr, packed);
-      product_rows<T, false>(p, blocks.panels, panel, begin, end, packed,
-                             blocks.panels.width(panel), depth);
-    }
-    first += kDepthBlock;
-  } while (first < t.depth);
+CK_INLINE int64_t transposed_count(const TransposedProduct<T>& t, const ProductBlocks<T>& blocks) {
+  // The sums are wanted even where C has no rows.
+  return t.M > 0 ? blocks.count() : blocks.columns.count();
 }
 
 // The terms of every sum are added in their order, whatever the number of threads.
 template <class T>
 void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
-  const TransposedBlocks<T> blocks(t);
+  const ProductBlocks<T> blocks(t.M, t.N, t.depth, kTransposedBlocks);
   pool->parallel_for(
-      blocks.count(), [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
+      transposed_count(t, blocks),
+      [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
       max_threads(t.M, t.N, t.depth));
 }
 
 // The whole product on the calling thread.
 template <class T>
 void transposed_product_here(const TransposedProduct<T>& t) {
-  const TransposedBlocks<T> blocks(t);
-  for (int64_t index = 0; index < blocks.count(); ++index) {
+  const ProductBlocks<T> blocks(t.M, t.N, t.depth, kTransposedBlocks);
+  for (int64_t index = 0; index < transposed_count(t, blocks); ++index) {
     transposed_product_block(t, blocks, index);
   }
 }

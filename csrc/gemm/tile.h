@@ -88,19 +88,26 @@ struct Tile {
     }
   }
 
-  // acc[m][v] += sum over i < depth of a[row(m) + i*a_step] * b[i*b_step + v*lanes ...].
-  template <class Row>
+  // acc[m][v] += sum over i < depth of a[row(m) + i*a_step] * b[i*b_step + v*lanes ...]. Calls
+  // each(i, the vectors of B) on the way.
+  template <class Row, class Each>
   CK_INLINE void multiply(const T* a, const Row& row, int64_t a_step, const T* b, int64_t b_step,
-                          int64_t depth) {
+                          int64_t depth, const Each& each) {
     for (int64_t i = 0; i < depth; ++i) {
       V bv[NV];
       for (int v = 0; v < NV; ++v) bv[v] = V::loadu(b + i * b_step + v * V::kLanes);
+      each(i, bv);
 #pragma GCC unroll 32
       for (int m = 0; m < MR; ++m) {
         const V av = V::broadcast(a[row(m) + i * a_step]);
         for (int v = 0; v < NV; ++v) acc[m][v] = fma(av, bv[v], acc[m][v]);
       }
     }
+  }
+  template <class Row>
+  CK_INLINE void multiply(const T* a, const Row& row, int64_t a_step, const T* b, int64_t b_step,
+                          int64_t depth) {
+    multiply(a, row, a_step, b, b_step, depth, [](int64_t, const V*) {});
   }
 };
 

@@ -115,6 +115,16 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
     "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
     "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
+    "many small images": ((11, 3, 4, 20), (3, 3, 20, 18), {"padding": 1}),
+    "many images of one pixel": ((130, 2, 2, 5), (2, 2, 5, 7), {}),
+    "130 to 70 channels": ((2, 5, 6, 130), (2, 3, 130, 70), {"padding": ((1, 0), (1, 1))}),
+    "1 x 1, 230 channels": ((1, 5, 6, 230), (1, 1, 230, 130), {}),
+    "dilation, 17 to 33 channels": ((2, 9, 8, 17), (3, 3, 17, 33), {"dilation": 2, "padding": 2}),
+    "groups of 9 to 11, dilation": (
+        (2, 7, 9, 27),
+        (3, 2, 9, 33),
+        {"groups": 3, "dilation": (1, 3), "stride": (2, 1), "padding": 1},
+    ),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
 }
 AWKWARD = [
@@ -133,6 +143,7 @@ MANY_TAPS = conv_cases("9 x 8 filter", (1, 9, 8, 3), (9, 8, 1, 3), groups=3)
 SMALL = conv_cases("small", (2, 5, 4, 3), (3, 2, 3, 4), stride=(1, 2), padding=1)
 MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
 DEPTHWISE = conv_cases("medium depthwise", (3, 20, 18, 72), (3, 3, 1, 72), padding=1, groups=72)
+BLOCKS = conv_cases("130 to 140 channels", (4, 9, 9, 130), (3, 3, 130, 140), padding=1)
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -218,7 +229,7 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE], native=True)
+    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, BLOCKS[2]], native=True)
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

@@ -91,6 +91,12 @@ SHAPES: dict[str, tuple[Shape, dict[str, Any]]] = {
     "row window": ((1, 3, 20, 16), {"size": (1, 4), "stride": (1, 2)}),
     "empty batch": ((0, 4, 4, 3), {"size": 2}),
     "no channels": ((2, 4, 4, 0), {"size": 2}),
+    "one channel": ((2, 9, 71, 1), {"size": 2}),
+    "two channels, padding": ((1, 9, 41, 2), {"size": 2, "padding": 1}),
+    "three channels, gaps": ((2, 7, 40, 3), {"size": 2, "stride": 3}),
+    "five channels, 3 x 3": ((2, 9, 30, 5), {"size": 3, "stride": 2}),
+    "six channels": ((3, 10, 28, 6), {"size": 2}),
+    "eight channels": ((2, 4, 14, 8), {"size": 2}),
     "channels around 16": ((2, 4, 4, 17), {"size": 2}),
     "many channels": ((1, 4, 5, 131), {"size": 2, "stride": 1}),
 }
@@ -166,8 +172,9 @@ def spoilt(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | N
 def test_ties_nan_and_inf(fill: Fill) -> None:
     for size, stride, padding in ((2, 2, 0), (3, 1, 1), (3, 2, 2)):
         options = {"size": size, "stride": stride, "padding": padding}
-        for case in pool_cases(fill.__name__, (2, 9, 8, 19), fill=fill, **options):
-            check_all_rows(case)
+        for shape in ((2, 9, 8, 19), (1, 9, 40, 3)):
+            for case in pool_cases(fill.__name__, shape, fill=fill, **options):
+                check_all_rows(case)
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))

@@ -95,27 +95,16 @@ struct ImplicitGemmPlan {
   bool padded;           // the border is wider than nothing
   int64_t row;           // values in a row of the image with its border
   Chunks images, rows;   // a task is a chunk of images times a chunk of rows of the result
-  Chunks parts;          // backward_weight: of the tasks; each part has a dw and db of its own
-  int64_t splits;        // backward_weight: a part's filter rows go to this many chunks
-  int64_t slots;         // chunks in work at a time
+  int64_t slots;         // tasks in work at a time
   int64_t slot_bytes;    // scratch of each
-  int64_t tail_bytes;    // backward_weight: of these, at the end, for the last rows of dy
   int64_t shared_bytes;  // weights in panels and the bias
-  int64_t part_bytes;
 
   CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
   CK_INLINE int64_t workspace() const {
-    return checked_sum(shared_bytes, checked_product(slots, slot_bytes),
-                       checked_product(larger(parts.count(), 1), part_bytes));
+    return checked_sum(shared_bytes, checked_product(slots, slot_bytes));
   }
 };
-
-// backward_weight treats up to this many pixels as one when K is less than a widest vector.
-constexpr int64_t kConv2dMaxFold = 4;
-CK_INLINE constexpr bool conv2d_may_fold(int64_t K, int64_t value_bytes) {
-  return K * value_bytes < 64;
-}
 
 CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape& s,
                                               const Conv2dParams& params, Dtype dtype) {
@@ -130,14 +119,11 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
       params.pad_top > 0 || params.pad_bottom > 0 || params.pad_left > 0 || params.pad_right > 0;
   plan.row = checked_product(s.W + params.pad_left + params.pad_right, s.C);
 
-  // Pixels per task: enough that it takes microseconds and that reading the weights (for
-  // backward_weight: adding to dw) does not matter, yet 16 tasks if there are pixels for them.
+  // Pixels per task: enough that it takes microseconds and that reading the weights does not
+  // matter, yet 16 tasks if there are pixels for them.
   const int64_t weights = checked_product(s.KH, plan.run, s.K);
-  const bool weight_pass = pass == Conv2dPass::backward_weight;
   const int64_t share = checked_product(s.N, s.P, s.Q) / kConv2dSlots;
-  const int64_t pixels =
-      larger(weight_pass ? larger(smaller(share, 512), 64) : larger(smaller(share, 128), 24),
-             150000 / larger(weights, 1));
+  const int64_t pixels = larger(larger(smaller(share, 128), 24), 150000 / larger(weights, 1));
   const int64_t per_image = larger(checked_product(s.P, s.Q), 1);
   const int64_t fit =
       (int64_t{256} << 10) / larger(checked_product(padded_rows, plan.row, bytes), 1);
@@ -146,21 +132,9 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
   plan.images = {s.N, images};
   plan.rows = {rows, larger(ceil_div(rows, blocks), 1)};
 
-  plan.parts = {0, 1};
-  plan.splits = 1;
-  if (weight_pass) {
-    const int64_t fold = conv2d_may_fold(s.K, bytes) ? kConv2dMaxFold : 1;
-    const int64_t columns = checked_sum(plan.run, checked_product(fold - 1, params.stride_w, s.C));
-    plan.part_bytes = round_up(
-        checked_product(checked_sum(checked_product(s.KH, columns, fold), 1), s.K, bytes), 64);
-    const int64_t parts =
-        smaller(smaller(plan.tasks(), kConv2dSlots), kConv2dScratchBytes / plan.part_bytes);
-    plan.parts = {plan.tasks(), larger(ceil_div(plan.tasks(), larger(parts, 1)), 1)};
-    if (plan.parts.count() < kConv2dSlots && weights > 65536) plan.splits = larger(s.KH, 1);
-  }
-  const int64_t chunks = weight_pass ? plan.parts.count() * plan.splits : plan.tasks();
-  plan.slots =
-      conv2d_flops(s, params) < kConv2dSerialFlops ? 1 : larger(smaller(chunks, kConv2dSlots), 1);
+  plan.slots = conv2d_flops(s, params) < kConv2dSerialFlops
+                   ? 1
+                   : larger(smaller(plan.tasks(), kConv2dSlots), 1);
 
   if (pass == Conv2dPass::backward_input) {
     plan.shared_bytes = round_up(checked_product(s.KH, s.K, round_up(plan.run, lanes), bytes), 64);
@@ -173,15 +147,9 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
                                         checked_product(s.KH - 1, params.dilation_h), 1);
     plan.slot_bytes = round_up(checked_product(plan.images.size, rows_in, plan.row, bytes), 64);
   }
-  if (weight_pass) {
-    plan.tail_bytes =
-        round_up(checked_product(checked_sum(checked_product(s.Q, s.K), 2 * lanes), bytes), 64);
-    plan.slot_bytes = checked_sum(plan.slot_bytes, plan.tail_bytes);
-  } else {
-    plan.shared_bytes = round_up(checked_product(checked_sum(checked_product(s.KH, plan.run), 1),
-                                                 round_up(s.K, lanes), bytes),
-                                 64);
-  }
+  plan.shared_bytes = round_up(
+      checked_product(checked_sum(checked_product(s.KH, plan.run), 1), round_up(s.K, lanes), bytes),
+      64);
   return plan;
 }
 

@@ -2,6 +2,7 @@
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_plan.h"
+#include "ops/conv2d/conv2d_weight_plan.h"
 
 namespace convkit {
 namespace {
@@ -63,6 +64,17 @@ bool implicit_gemm_supports(const Call& call) {
          implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
 }
 
+int64_t weight_gradient_workspace(const Call& call) {
+  return weight_gradient_plan(shape_of(Conv2dPass::backward_weight, call), call.as<Conv2dParams>(),
+                              call[0].dtype)
+      .workspace();
+}
+bool weight_gradient_supports(const Call& call) {
+  return weight_gradient_fits(shape_of(Conv2dPass::backward_weight, call),
+                              call.as<Conv2dParams>()) &&
+         weight_gradient_workspace(call) <= kConv2dMaxWorkspace;
+}
+
 template <Conv2dPass pass>
 int64_t depthwise_workspace(const Call& call) {
   const DepthwisePlan plan = depthwise_plan(pass, shape_of(pass, call), call[0].dtype);
@@ -103,9 +115,8 @@ constexpr Kernel rows[] = {
      implicit_gemm_supports<Conv2dPass::backward_input>,
      implicit_gemm_workspace<Conv2dPass::backward_input>},
     {"backward_weight", "cpu_implicit_gemm", kFloats,
-     CK_PER_ISA(conv2d_implicit_gemm_backward_weight),
-     implicit_gemm_supports<Conv2dPass::backward_weight>,
-     implicit_gemm_workspace<Conv2dPass::backward_weight>},
+     CK_PER_ISA(conv2d_implicit_gemm_backward_weight), weight_gradient_supports,
+     weight_gradient_workspace},
 #if CK_HAVE_BLAS
     {"forward", "cpu_im2col", kFloats, CK_PER_ISA(conv2d_im2col_forward),
      im2col_supports<Conv2dPass::forward>, im2col_workspace<Conv2dPass::forward>},

@@ -2,46 +2,50 @@
 #pragma once
 
 #include "gemm/tile.h"
-#include "ops/conv2d/conv2d.h"
-#include "ops/conv2d/conv2d_plan.h"
+#include "ops/conv2d/conv2d_weight_plan.h"
 
 namespace convkit::CK_ISA {
 
-// The weight gradient as a product of columns of x and dy over the pixels of a task. With few
-// channels K, `fold` neighbouring pixels make one row of dy, of fold*K channels; their taps are
-// columns of a run that is (fold-1)*stride pixels longer.
+// The weight gradient is a product of columns of x, of which a filter row has KW*C, and columns of
+// dy over pixels. These are in lines: of neighbours in a row, or of one place in several images.
 struct WeightTile {
-  int64_t images, rows, Q;  // Q: rows of dy, folded, in an output row
-  int64_t K;                // channels, folded
-  int64_t pixel;            // from one row of dy to the next, in x
-  int64_t row, next;        // from one filter row to the next, from one output row to the next
-  int64_t image;            // from one image to the next, in x
-  int64_t run;              // columns, folded, of a filter row
-  int last;                 // lanes of the last vector
-  bool add;                 // to what dw holds
-  int64_t safe;             // output rows whose vectors end within dy
+  static constexpr int kMaxLines = kWeightPixels;
+  int lines;
+  int64_t depth;            // pixels in a line
+  int64_t pixel;            // from one to the next in x
+  int64_t row;              // from one filter row to the next in x
+  int64_t columns;          // of a filter row, of sums
+  bool add;                 // to the sums that are there
+  int64_t x_at[kMaxLines];  // where the lines begin
+  int64_t dy_at[kMaxLines];
+  // dy of the next lines, where it is read in place: the tiles fetch it into the cache.
+  const char *ahead, *ahead_end;
 };
 
-// KR filter rows times MR neighbouring columns of x times one panel of channels. From row
-// `safe` on, dy is read from `tail`.
+// KR filter rows times MR neighbouring columns of x times one panel of filters, NV vectors wide.
 template <class T, int KR, int MR, int NV>
-void backward_weight_tile(const WeightTile& t, const T* x, const T* dy, const T* tail, T* dw) {
+void weight_tile(WeightTile& t, const T* x, const T* dy, T* sums) {
+  constexpr int kLanes = Vec<T>::kLanes, kWidth = NV * kLanes;
   Tile<T, KR * MR, NV> tile;
   tile.clear();
-  const int64_t row = t.row, step = t.Q * t.K;
-  int64_t i = 0;
-  for (int64_t n = 0; n < t.images; ++n) {
-    for (int64_t r = 0; r < t.rows; ++r, ++i) {
-      tile.multiply(
-          x + n * t.image + r * t.next, [row](int m) { return (m / MR) * row + m % MR; }, t.pixel,
-          i < t.safe ? dy + i * step : tail + (i - t.safe) * step, t.K, t.Q);
+  const int64_t row = t.row;
+  const char* ahead = t.ahead;
+  const int64_t fetched = ahead < t.ahead_end ? 64 : 0;  // bytes for each pixel
+  for (int l = 0; l < t.lines; ++l) {
+    const T* a = x + t.x_at[l];
+    const T* b = dy + t.dy_at[l];
+    for (int64_t i = 0; i < t.depth; ++i, a += t.pixel, b += kWidth) {
+      __builtin_prefetch(ahead);
+      ahead += fetched;
+      tile.multiply(a, [row](int m) { return (m / MR) * row + m % MR; }, 0, b, 0, 1);
     }
   }
+  t.ahead = ahead;
 #pragma GCC unroll 5
   for (int r = 0; r < KR; ++r) {
-    T* const to = dw + r * t.run * t.K;
-    if (t.add) tile.template load<MR, true>(r * MR, to, t.K, t.last);
-    tile.template store<MR>(r * MR, to, t.K, t.last);
+    T* const to = sums + r * t.columns * kWidth;
+    if (t.add) tile.template load<MR, true>(r * MR, to, kWidth, kLanes);
+    tile.template store<MR>(r * MR, to, kWidth, kLanes);
   }
 }
 
@@ -54,39 +58,41 @@ constexpr int weight_rows(int vectors) {
   return vectors == 1 ? 12 : 6;
 }
 
-// All tiles of one panel for filter rows [i, KH).
+// All filter rows times `run` columns of x.
 template <class T, int NV>
-void backward_weight_panel(const WeightTile& t, int64_t i, int64_t KH, const T* x, const T* dy,
-                           const T* tail, T* dw) {
-  constexpr int kRows = weight_rows<T>(NV);
+void weight_tiles(WeightTile& t, int64_t KH, int64_t run, const T* x, const T* dy, T* sums) {
+  constexpr int kRows = weight_rows<T>(NV), kWidth = NV * Vec<T>::kLanes;
+  int64_t i = 0;
   const auto filter_rows = [&]<int KR>(Int<KR>) {
-    for_each_tile(t.run, kRows / KR < 15 ? kRows / KR : 15, [&](int64_t j, int size) {
-      with_int<(kRows / KR < 15 ? kRows / KR : 15)>(size, [&]<int MR>(Int<MR>) {
-        backward_weight_tile<T, KR, MR, NV>(t, x + i * t.row + j, dy, tail,
-                                            dw + (i * t.run + j) * t.K);
+    constexpr int kMost = kRows / KR;
+    for_each_tile(run, kMost, [&](int64_t j, int size) {
+      with_int<kMost>(size, [&]<int MR>(Int<MR>) {
+        weight_tile<T, KR, MR, NV>(t, x + i * t.row + j, dy, sums + (i * t.columns + j) * kWidth);
       });
     });
   };
   // Short runs: several filter rows at a time keep the multiply-adds busy.
   if constexpr (kRows >= 5) {
-    if (t.run <= kRows / 5) {
+    if (run <= kRows / 5) {
       for (; i + 5 <= KH; i += 5) filter_rows(Int<5>{});
     }
   }
-  if (t.run <= kRows / 3) {
+  if (run <= kRows / 3) {
     for (; i + 3 <= KH; i += 3) filter_rows(Int<3>{});
   }
   for (; i < KH; ++i) filter_rows(Int<1>{});
 }
 
-// How many pixels to fold: the share of useful lanes times that of useful columns decides.
+// How many pixels to fold: the share of useful lanes times that of useful columns decides. Folded,
+// they make one row of fold*K filters; their taps are columns of a run that is (fold-1)*stride
+// pixels longer.
 template <class T>
 CK_INLINE int64_t choose_fold(const Conv2dShape& s, const Conv2dParams& params) {
   constexpr int64_t lanes = Vec<T>::kLanes;
   int64_t best = 1;
   double best_share = 0;
   for (int64_t fold = 1; fold <= kConv2dMaxFold; fold *= 2) {
-    if (fold > 1 && (s.Q % fold != 0 || !conv2d_may_fold(s.K, sizeof(T)))) break;
+    if (fold > 1 && (s.Q % fold != 0 || !conv2d_may_fold(s, params, sizeof(T)))) break;
     const double share =
         static_cast<double>(fold * s.K * s.KW) /
         static_cast<double>(round_up(fold * s.K, lanes) * (s.KW + (fold - 1) * params.stride_w));

@@ -1,5 +1,6 @@
-// Products in register tiles that read their operands where they are, for weights that fit the
-// second-level cache: packing, which large products need, costs small ones more than it brings.
+// Products in register tiles, for weights of any size: what is reused is packed on the way, in
+// pieces that stay in the cache.
+#include "gemm/dot_products.h"
 #include "gemm/product.h"
 #include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
@@ -7,29 +8,12 @@
 namespace convkit::CK_ISA {
 namespace {
 
-// dx for columns [begin, end) of a few rows: the rows of w are read as they are, one dot product
-// each. For so few, packing the transpose would take longer than the product.
-constexpr int64_t kDotRows = 4;
-
-template <class T>
-void dot_products(const T* dy, const T* w, int64_t R, int64_t C, int64_t K, int64_t begin,
-                  int64_t end, T* dx) {
-  using V = Vec<T>;
-  const int rest = static_cast<int>(K % V::kLanes);
-  for (int64_t c = begin; c < end; ++c) {
-    const T* const from = w + c * K;
-    for (int64_t r = 0; r < R; ++r) {
-      V sum = V::zero();
-      int64_t k = 0;
-      for (; k + V::kLanes <= K; k += V::kLanes) {
-        sum = fma(V::loadu(dy + r * K + k), V::loadu(from + k), sum);
-      }
-      if (rest > 0) {
-        sum = fma(V::load_partial(dy + r * K + k, rest), V::load_partial(from + k, rest), sum);
-      }
-      dx[r * C + c] = reduce_sum(sum);
-    }
-  }
+// One tile of rows: w is read once, a few of its rows at a time, so that the columns of a block
+// make long runs.
+CK_INLINE BlockSizes forward_blocks(int64_t R, int most_rows) {
+  if (R <= most_rows) return {most_rows, 16, 8};
+  if (R <= 16) return {16, 16, 32};
+  return {128, 8, 64};
 }
 
 }  // namespace
@@ -40,50 +24,28 @@ void dense_tiled_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     T* const y = call[3].as<T>();
     const Product<T> p{R, K, C, call[0].as<T>(), C, call[1].as<T>(), K, y, K, call[2].as<T>()};
-    const ProductBlocks<T> blocks(p);
+    const ProductBlocks<T> blocks(R, K, C, forward_blocks(R, tile_rows<T>(kTileVectors<T>)));
     call.pool->parallel_for(
         blocks.count(),
         [&](int64_t index, int) {
-          product_block<T, true>(p, blocks, index, nullptr);
-          const auto [m, rows, j, columns] = blocks.part(p, index);
+          product_block<T, true>(p, blocks, index);
+          const auto at = blocks.part(index);
           apply_bias_activation<T>(nullptr, static_cast<Activation>(params.activation),
-                                   params.alpha, y + m * K + j, rows, columns, K);
+                                   params.alpha, y + at.m * K + at.j, at.rows, at.columns, K);
         },
-        max_threads(p.M, p.N, p.depth));
+        max_threads(R, K, C));
   });
 }
 
 void dense_tiled_backward_input(const Call& call) {
   const int64_t R = call[0].rows(), C = call[1].shape[0], K = call[1].shape[1];
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const Product<T> p{R, C, K, call[0].as<T>(), K, nullptr, 0, call[3].as<T>(), C};
     const Through<T> through(call.as<DenseParams>(), call[2], call[3]);
-    if (R <= kDotRows) {
-      const Chunks columns{C, 256};
-      return call.pool->parallel_for(
-          columns.count(),
-          [&](int64_t chunk, int) {
-            const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
-            dot_products(p.a, call[1].as<T>(), R, C, K, begin, end, p.c);
-            through(begin, R, end - begin, C);
-          },
-          max_threads(p.M, p.N, p.depth));
-    }
-    const Panels<T> panels{K, C};
-    T* const packed = reinterpret_cast<T*>(call.workspace);
-    call.pool->parallel_for(
-        panels.count(),
-        [&](int64_t panel, int) { panels.pack_transposed(panel, 0, K, call[1].as<T>(), packed); },
-        max_threads(p.M, p.N, p.depth));
-    const ProductBlocks<T> blocks(p);
-    call.pool->parallel_for(
-        blocks.count(),
-        [&](int64_t index, int) {
-          product_block<T, true>(p, blocks, index, packed);
-          const auto [m, rows, j, columns] = blocks.part(p, index);
-          through(m * C + j, rows, columns, C);
-        },
-        max_threads(p.M, p.N, p.depth));
+    const DotProduct<T> p{C, R, K, call[1].as<T>(), K, call[0].as<T>(), K, call[3].as<T>(), C};
+    dot_product(call.pool, p, reinterpret_cast<T*>(call.workspace),
+                [&](int64_t r, int64_t rows, int64_t c, int64_t columns) {
+                  through(r * C + c, rows, columns, C);
+                });
   });
 }
 

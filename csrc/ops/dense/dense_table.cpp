@@ -5,25 +5,17 @@
 namespace convkit {
 namespace {
 
-// The tiled kernels read the weights again for every few rows: they should be in the cache.
-constexpr int64_t kTiledWeightBytes = int64_t{2} << 20;
-
-bool tiled_supports(const Call& call) { return call[1].bytes() <= kTiledWeightBytes; }
-bool tiled_supports_backward_weight(const Call& call) {
-  return call[2].bytes() <= kTiledWeightBytes;
-}
-// The transpose of w in panels, each row of which is whole vectors.
+// Of backward_input: the transpose of dy in panels.
 int64_t tiled_backward_input_workspace(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[1].dtype)];
-  return checked_product(round_up(call[1].shape[0], 64 / bytes), call[1].shape[1], bytes);
+  return checked_product(round_up(call[0].rows(), 64 / bytes), call[1].shape[1], bytes);
 }
 
 constexpr Kernel rows[] = {
-    {"forward", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_forward), tiled_supports},
-    {"backward_input", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_input), tiled_supports,
+    {"forward", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_forward)},
+    {"backward_input", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_input), nullptr,
      tiled_backward_input_workspace},
-    {"backward_weight", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_weight),
-     tiled_supports_backward_weight},
+    {"backward_weight", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_weight)},
     {"backward_bias", "cpu_tiled", kFloats, CK_PER_ISA(dense_tiled_backward_bias)},
 #if CK_HAVE_BLAS
     {"forward", "cpu_blas", kFloats, CK_PER_ISA(dense_blas_forward)},

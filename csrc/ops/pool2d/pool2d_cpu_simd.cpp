@@ -2,75 +2,53 @@
 //
 // The last vector of a pixel reaches back to end with the pixel instead of being cut short, so some
 // values are computed twice. That is why nothing here adds to memory: every result is finished in
-// registers and stored. Fewer channels than a register holds take a narrower vector.
-//
-// Backward, windows that do not overlap write their own part of the image (scatter); where they do
-// overlap, every image pixel collects from its windows in their order (gather). Both divide the
-// image by rows, and no row has two writers.
-#include "core/checked.h"
-#include "ops/activation/activation_through.h"
-#include "ops/pool2d/pool2d_lanes.h"
+// registers and stored. Fewer channels than a register holds take a narrower vector, or a whole one
+// for several windows (pool2d_groups.h).
+#include "ops/pool2d/pool2d_windows.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
-// Chunks of about 32 Ki values read or written.
-CK_INLINE Chunks chunks_of(int64_t rows, int64_t row_values) {
-  constexpr int64_t kChunk = 32768;
-  return {rows, row_values >= kChunk ? 1 : kChunk / (row_values > 0 ? row_values : 1)};
+// The larger of best and value, and its position. Not <= instead of >, so that a NaN wins; after
+// it, best == best is false.
+template <class I, class V>
+CK_INLINE void keep_larger(V& best, I& winner, V value, I position) {
+  const I better = ~(I)(value <= best) & (I)(best == best);
+  best = better ? value : best;
+  winner = better ? position : winner;
 }
 
-// A window: its part in the image, and the positions there.
 template <class T>
-struct Window {
-  T* image;   // the part's first pixel
-  int64_t o;  // where the window's outputs begin
-  int64_t rows, columns;
-  int64_t first;  // the first pixel's position
-  int64_t count;  // what an average divides by
+struct MaxGroup : WindowGroup<T> {
+  const T* end;  // of x
+  T* y;
+  uint8_t* argmax;
+
+  template <int K>
+  CK_INLINE void operator()(Const<K>, const PoolGeometry& g, const WindowRun<const T>& run) const {
+    using Group = WindowGroup<T>;
+    const Group group = *this;  // which no store can reach
+    group.template each_group<K>(
+        g, run, end, [&](auto all, const T* image, int64_t o, int64_t count) {
+          typename Group::V best = {};
+          typename Group::I winner = {};
+          group.each_place(all, Const<K>{}, g.W * g.C, image, end, [&](int at, auto value) {
+            if (at == 0) best = value;
+            if (at > 0) keep_larger(best, winner, value, typename Group::I{} + at);
+          });
+          group.put(all, y + o, best, count * g.C);
+          if (argmax != nullptr) group.put_winners(all, argmax + o, winner, count * g.C);
+        });
+  }
 };
-
-// Calls before(g, n, p) for each row of windows, then pixel(size, g, window) for its windows, then
-// after(g, n, p); size is K for windows of K x K inside the image, else 0. They get a copy of g,
-// which no store can reach, so that it stays in registers.
-template <int K, class T, class Before, class Pixel, class After>
-CK_INLINE void for_windows(const Call& call, const PoolGeometry& geometry, T* image,
-                           const Before& before, const Pixel& pixel, const After& after) {
-  const int64_t values =
-      checked_product(geometry.Q, geometry.C, geometry.k.window_h, geometry.k.window_w);
-  const Chunks chunks = chunks_of(geometry.N * geometry.P, values);
-  call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-    const PoolGeometry g = geometry;
-    for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
-      const int64_t n = r / g.P, p = r % g.P;
-      before(g, n, p);
-      const Span rows = g.rows(p);
-      T* const band = image + (n * g.H + rows.begin) * g.W * g.C;
-      for (int64_t q = 0; q < g.Q; ++q) {
-        const int64_t left = g.left(q), o = (r * g.Q + q) * g.C;
-        if (K && rows.size() == K && left >= 0 && left + K <= g.W) {
-          pixel(Const<K>{}, g, Window<T>{band + left * g.C, o, K, K, 0, K * K});
-        } else {
-          const Span columns = g.columns(q);
-          const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - left;
-          pixel(Const<0>{}, g,
-                Window<T>{band + columns.begin * g.C, o, rows.size(), columns.size(), first,
-                          g.count(rows, columns)});
-        }
-      }
-      after(g, n, p);
-    }
-  });
-}
-
-constexpr auto nothing = [](const PoolGeometry&, int64_t, int64_t) {};
 
 template <class T, bool kWinner, class Index>
 CK_INLINE void max_forward(const Call& call) {
   const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
+  const T* const x = call[0].as<const T>();
   T* const y = call[1].as<T>();
   Index* const argmax = call[2].as<Index>();
-  choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+  const auto run = [&]<int L>(Const<L>, const auto& group) {
     using I = VecOf<IntOf<T>, L>;
     const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
       const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
@@ -82,11 +60,7 @@ CK_INLINE void max_forward(const Call& call) {
           for (int64_t j = 0; j < columns; ++j) {
             if (i == 0 && j == 0) continue;
             const auto value = load<L>(a.image + (i * g.W + j) * g.C + c);
-            const I position = I{} + static_cast<IntOf<T>>(a.first + i * width + j);
-            // Not <= instead of >, so that a NaN wins; after it, best == best is false.
-            const I better = ~(I)(value <= best) & (I)(best == best);
-            best = better ? value : best;
-            if constexpr (kWinner) winner = better ? position : winner;
+            keep_larger(best, winner, value, I{} + static_cast<IntOf<T>>(a.first + i * width + j));
           }
         }
         store<L>(y + a.o + c, best);
@@ -94,73 +68,37 @@ CK_INLINE void max_forward(const Call& call) {
       });
     };
     choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
-      for_windows<K>(call, geometry, call[0].as<const T>(), nothing, pixel, nothing);
+      for_windows<K>(call, geometry, x, nothing, pixel, nothing, group);
     });
-  });
-}
-
-// Whether no pixel lies in two windows, and whether every pixel lies in one.
-CK_INLINE bool disjoint(const PoolGeometry& g) {
-  return g.k.stride_h >= g.k.window_h && g.k.stride_w >= g.k.window_w;
-}
-CK_INLINE bool exact(const PoolGeometry& g) {
-  return g.k.stride_h == g.k.window_h && g.k.stride_w == g.k.window_w && g.k.pad_top == 0 &&
-         g.k.pad_left == 0 && g.H == g.P * g.k.window_h && g.W == g.Q * g.k.window_w;
-}
-
-// The values of the image between the beginnings of a row of windows and of the next.
-CK_INLINE Span band_of(const PoolGeometry& g, int64_t n, int64_t p) {
-  const int64_t begin = p == 0 ? 0 : g.rows(p).begin;
-  const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
-  return {(n * g.H + begin) * g.W * g.C, (n * g.H + end) * g.W * g.C};
-}
-
-// Calls pixel(size, g, window of dx) for each window. dx is cleared first where windows leave
-// pixels out.
-template <class T, class Pixel>
-CK_INLINE void scatter(const Call& call, const PoolGeometry& geometry, const Through<T>& through,
-                       const Pixel& pixel) {
-  T* const dx = through.dx;
-  const auto clear = [dx](const PoolGeometry& g, int64_t n, int64_t p) {
-    if (exact(g)) return;
-    const Span band = band_of(g, n, p);
-    std::memset(dx + band.begin, 0, band.size() * sizeof(T));
   };
-  const auto finish = [&](const PoolGeometry& g, int64_t n, int64_t p) {
-    const Span band = band_of(g, n, p);
-    through(band.begin, band.size());
-  };
-  choose_window<T, false>(geometry.k, [&]<int K>(Const<K>) {
-    for_windows<K>(call, geometry, dx, clear, pixel, finish);
-  });
+  if constexpr (sizeof(Index) == 1) {
+    const MaxGroup<T> group{WindowGroup<T>(geometry, 3), x + call[0].size(), y, argmax};
+    choose_group<T>(geometry, group, run);
+  } else {
+    choose_group<T>(geometry, NoGroup{}, run);
+  }
 }
 
-// Calls pixel(g, h, w, window rows, window columns, n * P * Q * C, dx) for each pixel of the image:
-// the windows that it lies in.
-template <class T, class Pixel>
-CK_INLINE void gather(const Call& call, const PoolGeometry& geometry, const Through<T>& through,
-                      const Pixel& pixel) {
-  const Pool2dParams& k = geometry.k;
-  const int64_t values = checked_product(geometry.W, geometry.C, ceil_div(k.window_h, k.stride_h),
-                                         ceil_div(k.window_w, k.stride_w));
-  const Chunks chunks = chunks_of(geometry.N * geometry.H, values);
-  call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-    const PoolGeometry g = geometry;
-    for (int64_t r = chunks.begin(chunk); r < chunks.end(chunk); ++r) {
-      const int64_t n = r / g.H, h = r % g.H;
-      const int64_t after = (h + g.k.pad_top) / g.k.stride_h + 1;
-      const int64_t before = h + g.k.pad_top - g.k.window_h;  // the last row that misses h
-      const Span ps = {before < 0 ? 0 : before / g.k.stride_h + 1, after < g.P ? after : g.P};
-      Span qs = {0, 0};
-      for (int64_t w = 0; w < g.W; ++w) {
-        while (qs.end < g.Q && g.left(qs.end) <= w) ++qs.end;
-        while (g.left(qs.begin) + g.k.window_w <= w) ++qs.begin;
-        pixel(g, h, w, ps, qs, n * g.P * g.Q * g.C, through.dx + (r * g.W + w) * g.C);
-      }
-      through(r * g.W * g.C, g.W * g.C);
-    }
-  });
-}
+template <class T>
+struct MaxSpread : WindowGroup<T> {
+  const T* dy;
+  const uint8_t* argmax;
+  int64_t size;  // of these
+
+  template <int K>
+  CK_INLINE void operator()(Const<K>, const PoolGeometry& g, const WindowRun<T>& run) const {
+    using Group = WindowGroup<T>;
+    const Group group = *this;
+    group.template each_spread<K>(g, run, size, [&](auto all, T* image, int64_t o, int64_t count) {
+      const auto values = group.get(all, dy + o, count * g.C);
+      const auto winners = group.get_winners(all, argmax + o, count * g.C);
+      group.spread(all, Const<K>{}, g, image, count, [&](int t, int i) {
+        const auto here = group.give(winners, t) == group.column[t] + i * K;
+        return here ? group.give(values, t) : typename Group::V{};
+      });
+    });
+  }
+};
 
 template <class T, class Index>
 CK_INLINE void max_backward(const Call& call) {
@@ -168,7 +106,7 @@ CK_INLINE void max_backward(const Call& call) {
   const T* const dy = call[0].as<T>();
   const Index* const argmax = call[1].as<Index>();
   const Through<T> through(geometry.k, call[2], call[3]);
-  choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+  const auto run_scatter = [&]<int L>(Const<L>, const auto& group) {
     using V = VecOf<T, L>;
     using I = VecOf<IntOf<T>, L>;
     const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {
@@ -185,6 +123,11 @@ CK_INLINE void max_backward(const Call& call) {
         }
       });
     };
+    scatter(call, geometry, through, spread, group);
+  };
+  const auto run_gather = [&]<int L>(Const<L>) {
+    using V = VecOf<T, L>;
+    using I = VecOf<IntOf<T>, L>;
     const auto collect = [=](const PoolGeometry& g, int64_t h, int64_t w, Span ps, Span qs,
                              int64_t o, T* to) {
       for_channel_groups<L>(g.C, [&]<int U>(Const<U>, int64_t c) {
@@ -203,13 +146,53 @@ CK_INLINE void max_backward(const Call& call) {
         for (int u = 0; u < U; ++u) store<L>(to + c + u * L, sum[u]);
       });
     };
-    if (disjoint(geometry)) {
-      scatter(call, geometry, through, spread);
-    } else {
-      gather(call, geometry, through, collect);
-    }
-  });
+    gather(call, geometry, through, collect);
+  };
+  if (!disjoint(geometry)) return choose_lanes<T>(geometry.C, run_gather);
+  if constexpr (sizeof(Index) == 1) {
+    const MaxSpread<T> group{WindowGroup<T>(geometry, 2), dy, argmax, call[0].size()};
+    choose_group<T>(geometry, group, run_scatter);
+  } else {
+    choose_group<T>(geometry, NoGroup{}, run_scatter);
+  }
 }
+
+template <class T>
+struct AverageGroup : WindowGroup<T> {
+  const T* end;  // of x
+  T* y;
+
+  template <int K>
+  CK_INLINE void operator()(Const<K>, const PoolGeometry& g, const WindowRun<const T>& run) const {
+    using Group = WindowGroup<T>;
+    const Group group = *this;
+    group.template each_group<K>(
+        g, run, end, [&](auto all, const T* image, int64_t o, int64_t count) {
+          typename Group::V sum = {};
+          group.each_place(all, Const<K>{}, g.W * g.C, image, end,
+                           [&](int, auto value) { sum += value; });
+          group.put(all, y + o, sum * (T(1) / static_cast<T>(K * K)), count * g.C);
+        });
+  }
+};
+
+template <class T>
+struct AverageSpread : WindowGroup<T> {
+  const T* dy;
+  int64_t size;  // of it
+
+  template <int K>
+  CK_INLINE void operator()(Const<K>, const PoolGeometry& g, const WindowRun<T>& run) const {
+    using Group = WindowGroup<T>;
+    const Group group = *this;
+    group.template each_spread<K>(g, run, size, [&](auto all, T* image, int64_t o, int64_t count) {
+      const auto share = group.get(all, dy + o, count * g.C) * (T(1) / static_cast<T>(K * K));
+      group.spread(all, Const<K>{}, g, image, count, [&](int t, int) {
+        return group.column[t] >= 0 ? group.give(share, t) : typename Group::V{};
+      });
+    });
+  }
+};
 
 }  // namespace
 
@@ -238,8 +221,10 @@ void pool2d_simd_max_backward(const Call& call) {
 void pool2d_simd_average_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const PoolGeometry geometry(call[0], call[1], call.as<Pool2dParams>());
+    const T* const x = call[0].as<const T>();
     T* const y = call[1].as<T>();
-    choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+    const AverageGroup<T> averages{WindowGroup<T>(geometry, 3), x + call[0].size(), y};
+    choose_group<T>(geometry, averages, [&]<int L>(Const<L>, const auto& group) {
       const auto pixel = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<const T>& a) {
         const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
         const T inverse = T(1) / static_cast<T>(K ? K * K : a.count);
@@ -254,7 +239,7 @@ void pool2d_simd_average_forward(const Call& call) {
         });
       };
       choose_window<T, true>(geometry.k, [&]<int K>(Const<K>) {
-        for_windows<K>(call, geometry, call[0].as<const T>(), nothing, pixel, nothing);
+        for_windows<K>(call, geometry, x, nothing, pixel, nothing, group);
       });
     });
   });
@@ -266,7 +251,7 @@ void pool2d_simd_average_backward(const Call& call) {
     const T* const dy = call[0].as<T>();
     const Through<T> through(geometry.k, call[1], call[2]);
     const T full = T(1) / static_cast<T>(geometry.k.window_h * geometry.k.window_w);
-    choose_lanes<T>(geometry.C, [&]<int L>(Const<L>) {
+    const auto run_scatter = [&]<int L>(Const<L>, const auto& group) {
       const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {
         const int64_t rows = K ? K : a.rows, columns = K ? K : a.columns;
         const T inverse = K ? full : T(1) / static_cast<T>(a.count);
@@ -279,6 +264,9 @@ void pool2d_simd_average_backward(const Call& call) {
           }
         });
       };
+      scatter(call, geometry, through, spread, group);
+    };
+    const auto run_gather = [&]<int L>(Const<L>) {
       const auto collect = [=](const PoolGeometry& g, int64_t, int64_t, Span ps, Span qs, int64_t o,
                                T* to) {
         // Windows that all lie inside the image have one share.
@@ -298,12 +286,11 @@ void pool2d_simd_average_backward(const Call& call) {
           for (int u = 0; u < U; ++u) store<L>(to + c + u * L, sum[u]);
         });
       };
-      if (disjoint(geometry)) {
-        scatter(call, geometry, through, spread);
-      } else {
-        gather(call, geometry, through, collect);
-      }
-    });
+      gather(call, geometry, through, collect);
+    };
+    if (!disjoint(geometry)) return choose_lanes<T>(geometry.C, run_gather);
+    const AverageSpread<T> shares{WindowGroup<T>(geometry, 2), dy, call[0].size()};
+    choose_group<T>(geometry, shares, run_scatter);
   });
 }
 

@@ -1,0 +1,257 @@
+// The weight gradient of a convolution, block by block; see conv2d_weight_plan.h. For kernel
+// sources only (core/isa.h).
+//
+// In NHWC the taps of a filter row are a run of KW*C neighbours, and those of the next pixel of dy
+// begin stride*C further on: the image itself is the left operand of a matrix product.
+#pragma once
+
+#include "gemm/panels.h"
+#include "gemm/runs.h"
+#include "ops/conv2d/conv2d_weight_tiles.h"
+
+namespace convkit::CK_ISA {
+
+// Value k of pixel (n, p, q) is at data + n*image + p*row + q*pixel + k. For dy, k counts the
+// filters of a block; for x, row p = 0 and pixel q = 0 are those that the first tap of the first
+// pixel of dy meets, and zeros are there where the image ends.
+template <class T>
+struct Pixels {
+  const T* data;
+  int64_t image, row, pixel;
+};
+
+template <class T>
+struct WeightGradient {
+  Conv2dShape s;
+  Conv2dParams params;
+  WeightGradientPlan plan;
+  int64_t fold;
+
+  CK_INLINE WeightGradient(const Conv2dShape& shape, const Conv2dParams& p, Dtype dtype)
+      : s(shape), params(p), plan(weight_gradient_plan(shape, p, dtype)) {
+    fold = plan.interleaved ? 1 : choose_fold<T>(s, params);
+  }
+};
+
+// A block of dw: channels [c0, c1) and filters [k0, k1) of group g.
+struct WeightBlock {
+  int64_t g, c0, c1, k0, k1;
+
+  CK_INLINE WeightBlock(const WeightGradientPlan& plan, int64_t index) {
+    const int64_t k = index % plan.filters.count(), rest = index / plan.filters.count();
+    const int64_t c = rest % plan.channels.count();
+    g = rest / plan.channels.count();
+    c0 = plan.channels.begin(c), c1 = plan.channels.end(c);
+    k0 = plan.filters.begin(k), k1 = plan.filters.end(k);
+  }
+};
+
+// Images [n0, n1), rows [r0, r1) of dy.
+struct WeightTask {
+  int64_t n0, n1, r0, r1;
+
+  CK_INLINE WeightTask(const WeightGradientPlan& plan, int64_t index) {
+    const int64_t i = index / plan.rows.count(), r = index % plan.rows.count();
+    n0 = plan.images.begin(i), n1 = plan.images.end(i);
+    r0 = plan.rows.begin(r), r1 = plan.rows.end(r);
+  }
+};
+
+// The scratch memory of a unit.
+template <class T>
+struct WeightScratch {
+  T* sums;  // per panel of filters [KH, columns, width]
+  T* image;
+  T* dy;
+
+  CK_INLINE WeightScratch(const WeightGradientPlan& plan, std::byte* slot) {
+    sums = reinterpret_cast<T*>(slot);
+    image = reinterpret_cast<T*>(slot + plan.sums_bytes);
+    dy = reinterpret_cast<T*>(slot + plan.sums_bytes + plan.image_bytes);
+  }
+};
+
+// What a task reads of x [N,H,W,C], for the channels of a block; copied if the plan says so.
+template <class T>
+CK_INLINE Pixels<T> weight_image(const WeightGradient<T>& wg, const WeightBlock& block,
+                                 const WeightTask& task, const T* x, T* copy) {
+  const Conv2dShape& s = wg.s;
+  const Conv2dParams& params = wg.params;
+  const int64_t top = task.r0 * params.stride_h - params.pad_top;
+  x += block.g * wg.plan.C + block.c0;
+  if (!wg.plan.copied) {
+    return {x + (task.n0 * s.H + top) * s.W * s.C, s.H * s.W * s.C, s.W * s.C, s.C};
+  }
+  const int64_t C = block.c1 - block.c0, images = task.n1 - task.n0;
+  const int64_t rows =
+      (task.r1 - task.r0 - 1) * params.stride_h + (s.KH - 1) * params.dilation_h + 1;
+  const int64_t width = s.W + wg.plan.border;
+  Pixels<T> to = {copy, rows * width * C, width * C, C};
+  if (wg.plan.interleaved) to = {copy, C, width * images * C, images * C};
+  const int64_t right = params.pad_left + s.W;
+  for (int64_t n = 0; n < images; ++n) {
+    for (int64_t h = 0; h < rows; ++h) {
+      T* const line = copy + n * to.image + h * to.row;
+      const auto clear = [&](int64_t begin, int64_t end) {
+        if (to.pixel == C) return clear_run(line + begin * C, (end - begin) * C);
+        for (int64_t w = begin; w < end; ++w) clear_run(line + w * to.pixel, C);
+      };
+      if (top + h < 0 || top + h >= s.H) {
+        clear(0, width);
+        continue;
+      }
+      clear(0, params.pad_left);
+      const T* const from = x + ((task.n0 + n) * s.H + top + h) * s.W * s.C;
+      T* const at = line + params.pad_left * to.pixel;
+      if (to.pixel == s.C) {
+        copy_run(from, s.W * s.C, at);
+      } else {
+        for (int64_t w = 0; w < s.W; ++w) copy_run(from + w * s.C, C, at + w * to.pixel);
+      }
+      clear(right, width);
+    }
+  }
+  return to;
+}
+
+// Copies `n` pixels of one panel of dy, `pixel` apart, padded with zeros to NV vectors.
+template <class T, int NV>
+CK_INLINE T* pack_pixels(const T* dy, int64_t pixel, int64_t n, int last, T* to) {
+  using V = Vec<T>;
+  for (int64_t i = 0; i < n; ++i, dy += pixel, to += NV * V::kLanes) {
+    for (int v = 0; v < NV; ++v) {
+      const T* const from = dy + v * V::kLanes;
+      const bool whole = v < NV - 1 || last == V::kLanes;
+      (whole ? V::loadu(from) : V::load_partial(from, last)).storeu(to + v * V::kLanes);
+    }
+  }
+  return to;
+}
+
+// Adds the sum of all pixels of a panel, whose first column is `first` of fold*K, to db.
+template <class T, int NV>
+CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t first, int64_t columns,
+                                 int64_t K, T* db) {
+  using V = Vec<T>;
+  constexpr int kWidth = NV * V::kLanes;
+  V even[NV], odd[NV];
+  for (int v = 0; v < NV; ++v) even[v] = odd[v] = V::zero();
+  for (int l = 0; l < t.lines; ++l) {
+    const T* at = dy + t.dy_at[l];
+    int64_t i = 0;
+    for (; i + 2 <= t.depth; i += 2, at += 2 * kWidth) {
+      for (int v = 0; v < NV; ++v) {
+        even[v] += V::loadu(at + v * V::kLanes);
+        odd[v] += V::loadu(at + kWidth + v * V::kLanes);
+      }
+    }
+    for (int v = 0; v < NV && i < t.depth; ++v) even[v] += V::loadu(at + v * V::kLanes);
+  }
+  T sums[kWidth];
+  for (int v = 0; v < NV; ++v) (even[v] + odd[v]).storeu(sums + v * V::kLanes);
+  for (int64_t j = 0; j < columns; ++j) db[(first + j) % K] += sums[j];
+}
+
+// Adds the pixels of a task to the sums of a block, which `add` says are there already, and to db,
+// which is that of the block's filters, unless that is null. Pixel (0, 0, 0) of x and dy is the
+// task's first; `packed` has room for kWeightPixels pixels.
+template <class T>
+void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
+                         const WeightTask& task, const Pixels<T>& x, const Pixels<T>& dy, bool add,
+                         T* sums, T* db, T* packed) {
+  const Conv2dShape& s = wg.s;
+  const Conv2dParams& params = wg.params;
+  const int64_t images = task.n1 - task.n0, rows = task.r1 - task.r0, fold = wg.fold;
+  const int64_t C = block.c1 - block.c0, K = block.k1 - block.k0;
+  const int64_t run = s.KW * C + (fold - 1) * params.stride_w * C;
+  const bool joined = params.dilation_w == 1 && x.pixel == C;
+  const Panels<T> panels{s.KH * run, fold * K};
+  const bool across = wg.plan.interleaved;  // lines: of one place in the images, not along the rows
+  const bool packs =
+      across || panels.count() > 1 || panels.last_lanes(0) < Vec<T>::kLanes || dy.pixel != K;
+
+  WeightTile t;
+  t.row = params.dilation_h * x.row, t.columns = run;
+  const int64_t length = across ? images : s.Q / fold;
+  t.pixel = across ? x.image : fold * params.stride_w * x.pixel;
+  const int64_t lines = across ? rows * s.Q : images * rows;
+  for_each_tile(length, kWeightPixels, [&](int64_t i0, int depth) {
+    for_each_tile(lines, kWeightPixels / depth, [&](int64_t l0, int count) {
+      t.lines = count, t.depth = depth;
+      t.add = add;
+      add = true;
+      int64_t from[WeightTile::kMaxLines];
+      for (int l = 0; l < count; ++l) {
+        const int64_t p = (l0 + l) / s.Q, q = (l0 + l) % s.Q, n = (l0 + l) / rows;
+        const int64_t r = (l0 + l) % rows;
+        t.x_at[l] = (across ? p * params.stride_h * x.row + q * params.stride_w * x.pixel
+                            : n * x.image + r * params.stride_h * x.row) +
+                    i0 * t.pixel;
+        from[l] = across ? p * dy.row + q * dy.pixel + i0 * dy.image
+                         : n * dy.image + r * dy.row + i0 * fold * dy.pixel;
+      }
+      const T* const next = dy.data + from[count - 1] + depth * fold * dy.pixel;
+      t.ahead = t.ahead_end = reinterpret_cast<const char*>(next);
+      if (!packs) t.ahead_end += count * depth * fold * K * int64_t{sizeof(T)};
+      for (int64_t panel = 0; panel < panels.count(); ++panel) {
+        with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+          constexpr int64_t kWidth = NV * Vec<T>::kLanes;
+          const T* at = dy.data;
+          T* to = packed;
+          for (int l = 0; l < count; ++l) {
+            t.dy_at[l] = packs ? to - packed : from[l];
+            if (!packs) continue;
+            to = pack_pixels<T, NV>(dy.data + from[l] + panels.first(panel),
+                                    across ? dy.image : fold * dy.pixel, depth,
+                                    panels.last_lanes(panel), to);
+          }
+          if (packs) at = packed;
+          if (db != nullptr) {
+            const int64_t first = panels.first(panel);
+            add_bias_gradient<T, NV>(t, at, first, smaller(kWidth, fold * K - first), K, db);
+          }
+          T* const panel_sums = sums + panels.offset(panel);
+          if (joined) return weight_tiles<T, NV>(t, s.KH, run, x.data, at, panel_sums);
+          for (int64_t j = 0; j < s.KW; ++j) {
+            weight_tiles<T, NV>(t, s.KH, C, x.data + j * params.dilation_w * x.pixel, at,
+                                panel_sums + j * C * kWidth);
+          }
+        });
+      }
+    });
+  });
+}
+
+// Writes the sums of a block to its place in dw [KH,KW,C/groups,K].
+template <class T>
+void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T* sums, T* dw) {
+  const Conv2dShape& s = wg.s;
+  const int64_t C = block.c1 - block.c0, K = block.k1 - block.k0, fold = wg.fold;
+  const int64_t step = wg.params.stride_w * C, run = s.KW * C + (fold - 1) * step;
+  const Panels<T> panels{s.KH * run, fold * K};
+  for (int64_t i = 0; i < s.KH; ++i) {
+    for (int64_t j = 0; j < s.KW * C; ++j) {
+      T* const to = dw + ((i * s.KW + j / C) * wg.plan.C + block.c0 + j % C) * s.K +
+                    block.g * wg.plan.K + block.k0;
+      if (fold > 1) {
+        for (int64_t k = 0; k < K; ++k) {
+          T sum = 0;
+          for (int64_t f = 0; f < fold; ++f) {
+            const int64_t row = i * run + j + f * step, column = f * K + k;
+            const int64_t panel = column / panels.kWidth;
+            sum += sums[panels.offset(panel) + row * panels.width(panel) + column % panels.kWidth];
+          }
+          to[k] = sum;
+        }
+        continue;
+      }
+      for (int64_t panel = 0; panel < panels.count(); ++panel) {
+        const int64_t first = panels.first(panel), width = panels.width(panel);
+        copy_run(sums + panels.offset(panel) + (i * run + j) * width, smaller(width, K - first),
+                 to + first);
+      }
+    }
+  }
+}
+
+}  // namespace convkit::CK_ISA
