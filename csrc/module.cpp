@@ -388,6 +388,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   });
   m.def("cpu_name", &cpu_model_name);
   m.def("usable_cpus", &usable_cpus);
+  m.attr("thread_flops") = kThreadFlops;
+  m.attr("thread_bytes") = kThreadBytes;
   m.def("worth_threads", &ThreadPool::worth_threads, py::arg("seconds"), py::arg("most"));
   m.def("num_threads", [] { return ThreadPool::instance().num_threads(); });
   // It waits for a loop of another thread, which may be waiting for the GIL to poll for signals.

@@ -64,6 +64,11 @@ class ExpectedWork {
   double before_;
 };
 
+// What one thread does in a second, to estimate work by: tiles of middling size, arrays in a cache.
+// Rather too much than too little, so that where other threads cannot bring much, none are asked.
+constexpr double kThreadFlops = 100e9;
+constexpr double kThreadBytes = 60e9;
+
 class ThreadPool {
  public:
   static constexpr int kMaxThreads = 1024;

@@ -30,8 +30,7 @@ Tensor view(const OperandRef& ref, void* data) {
   return t;
 }
 
-constexpr int64_t kGuardChunk = 65536;         // numbers
-constexpr double kGuardBytesPerSecond = 60e9;  // from a cache
+constexpr int64_t kGuardChunk = 65536;  // numbers
 
 bool all_within(const NumberRun& run) {
 #if CK_ISA_COUNT == 3
@@ -127,7 +126,7 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
       guards_.push_back({value.buffer, value.offset + begin * size, value.dtype, {}});
       guard_runs_.push_back({nullptr, chunks.end(i) - begin, value.dtype, limit});
     }
-    guard_seconds_ += static_cast<double>(whole.size() * size) / kGuardBytesPerSecond;
+    guard_seconds_ += static_cast<double>(whole.size() * size) / kThreadBytes;
   }
 }
 

@@ -10,6 +10,8 @@ _Step = tuple[int, int, float, int]
 _Reference = tuple[int, int, tuple[int, ...], str]
 
 cuda_build: str
+thread_flops: float
+thread_bytes: float
 
 def ops() -> list[str]: ...
 def kernels(op: str) -> list[dict[str, Any]]: ...

@@ -48,8 +48,11 @@ def test_by_the_model_more_threads_are_never_slower(most):
 
 def test_cost_adds_work_and_bytes():
     assert cost.seconds(0, 0) == 0
-    assert cost.seconds(2e9, 0) == pytest.approx(0.02)
-    assert cost.seconds(2e9, 3e9) == pytest.approx(0.02 + 0.05)
+    assert cost.seconds(2e9, 0) == pytest.approx(2e9 / _core.thread_flops)
+    assert cost.seconds(2e9, 3e9) == pytest.approx(
+        2e9 / _core.thread_flops + 3e9 / _core.thread_bytes
+    )
+    assert 1e10 < _core.thread_bytes < _core.thread_flops < 1e12
 
 
 def test_instructions_know_their_work():

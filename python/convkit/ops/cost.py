@@ -1,19 +1,14 @@
-"""What a kernel costs on one thread, by a model: how many threads it is worth follows from it.
-
-The rates are those of arrays in a cache and of tiles of middling size: rather too high than too
-low, so that where other threads cannot bring much, none are asked.
-"""
+"""What a kernel costs on one thread, by a model: how many threads it is worth follows from it."""
 
 from __future__ import annotations
 
-__all__ = ["BYTES_PER_SECOND", "FLOPS_PER_SECOND", "seconds"]
+from convkit import _core
 
-FLOPS_PER_SECOND = 100e9
-BYTES_PER_SECOND = 60e9
+__all__ = ["seconds"]
 
 
 def seconds(flops: float, nbytes: float) -> float:
-    """Time on one thread.
+    """Time on one thread, at the rates of ``core/thread_pool.h``.
 
     Parameters
     ----------
@@ -25,7 +20,8 @@ def seconds(flops: float, nbytes: float) -> float:
     Returns
     -------
     float
-        Seconds. The native pool makes the number of threads of it: the one that finishes first,
-        given what it costs to start the others (``ThreadPool::worth_threads``).
+        Seconds, rather too few than too many. The native pool makes the number of threads of it:
+        the one that finishes first, given what it costs to have the others join
+        (``ThreadPool::worth_threads``).
     """
-    return flops / FLOPS_PER_SECOND + nbytes / BYTES_PER_SECOND
+    return flops / _core.thread_flops + nbytes / _core.thread_bytes
