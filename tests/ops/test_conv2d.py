@@ -116,6 +116,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
     "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
     "many small images": ((11, 3, 4, 20), (3, 3, 20, 18), {"padding": 1}),
+    "as many images as blocks of channels": ((2, 1, 1, 128), (3, 3, 128, 16), {"padding": 1}),
     "many images of one pixel": ((130, 2, 2, 5), (2, 2, 5, 7), {}),
     "130 to 70 channels": ((2, 5, 6, 130), (2, 3, 130, 70), {"padding": ((1, 0), (1, 1))}),
     "1 x 1, 230 channels": ((1, 5, 6, 230), (1, 1, 230, 130), {}),
