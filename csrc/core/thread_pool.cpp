@@ -125,30 +125,6 @@ struct ThreadContext {
 };
 thread_local ThreadContext t_context;
 
-int parse_threads(const char* text) {
-  char* end = nullptr;
-  const long n = std::strtol(text, &end, 10);
-  const bool ends = end != text && (*end == '\0' || *end == ',');  // OMP_NUM_THREADS=4,2
-  return ends && n >= 1 && n <= ThreadPool::kMaxThreads ? static_cast<int>(n) : 0;
-}
-
-int default_num_threads() {
-  const char* own = std::getenv("CONVKIT_NUM_THREADS");
-  if (own != nullptr && own[0] != '\0') {
-    const int n = parse_threads(own);
-    if (n == 0) {
-      throw std::runtime_error("CONVKIT_NUM_THREADS is '" + std::string(own) +
-                               "'; it must be a number from 1 to " +
-                               std::to_string(ThreadPool::kMaxThreads));
-    }
-    return n;
-  }
-  // Another library's variable: one we cannot read is no reason to fail.
-  const char* omp = std::getenv("OMP_NUM_THREADS");
-  const int n = omp != nullptr ? parse_threads(omp) : 0;
-  return n > 0 ? n : std::min(usable_cpus(), ThreadPool::kMaxThreads);
-}
-
 }  // namespace
 
 struct ThreadPool::State {
@@ -368,7 +344,7 @@ int ThreadPool::num_threads() const {
   State& s = *state_;
   const int n = s.num_threads.load(std::memory_order_relaxed);
   if (n > 0) return n;
-  const int chosen = default_num_threads();
+  const int chosen = default_num_threads(kMaxThreads);
   int unset = 0;  // a set_num_threads that came in between wins
   if (s.num_threads.compare_exchange_strong(unset, chosen)) {
     s.spin_microseconds.store(chosen > usable_cpus() ? kSpinMicrosecondsOversubscribed

@@ -347,18 +347,6 @@ def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
     raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
 
 
-def flops(
-    op: str,
-    pass_name: str,
-    params: Params,
-    inputs: Sequence[Spec | None],
-    outputs: Sequence[Spec | None],
-) -> int:
-    """Floating-point operations of a call by the pass's rule, 0 where it has none."""
-    rule = get(op)[pass_name].flops
-    return 0 if rule is None else rule(params, inputs, outputs)
-
-
 def choose(
     op: str, pass_name: str, specs: Sequence[Spec | None], params: Params, kernel: str | None = None
 ) -> Row:
@@ -388,12 +376,16 @@ def run(
     inputs: Sequence[Array | None],
     outputs: Sequence[Array | None],
     step: Step | None = None,
+    *,
+    all_threads: bool = False,
 ) -> None:
-    """Run one kernel on checked arrays; `inputs` are the inputs and the updates."""
+    """Run a kernel on checked arrays, `inputs` with the updates, on the threads that it is worth."""
     step = step or Step()
+    rule = get(row.op)[row.pass_name]
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     if row.native:
         specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]
+        flops = rule.flops(params, specs, out) if rule.flops else 0
         nbytes = sum(a.nbytes for a in (*inputs, *outputs) if a is not None)
         _core.call(
             row.op,
@@ -402,7 +394,7 @@ def run(
             [*inputs, *outputs],
             dict(params),
             (step.step, step.sample, step.learning_rate, step.seed),
-            cost.seconds(flops(row.op, row.pass_name, params, specs, out), nbytes),
+            -1.0 if all_threads else cost.seconds(flops, nbytes),
         )
         return
     assert row.function is not None
@@ -415,7 +407,6 @@ def run(
         if not get(row.op).python_only:  # that op names the layer
             error.add_note(f"in the kernel {row.name!r} of {row.op}.{row.pass_name}")
         raise
-    rule = get(row.op)[row.pass_name]
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)
     _accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)

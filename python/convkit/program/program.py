@@ -88,9 +88,11 @@ class Instruction:
 
     @property
     def flops(self) -> int:
+        rule = registry.get(self.op)[self.pass_name].flops
+        if rule is None:
+            return 0
         inputs = [None if v is None else v.spec for v in self.inputs]
-        outputs = [None if v is None else v.spec for v in self.outputs]
-        return registry.flops(self.op, self.pass_name, self.params, inputs, outputs)
+        return rule(self.params, inputs, [None if v is None else v.spec for v in self.outputs])
 
     @property
     def bytes(self) -> int:
