@@ -1,5 +1,6 @@
-// Convolution as a matrix product whose left operand is the image itself; see
-// conv2d_implicit_gemm.h. For one group and no horizontal dilation.
+// Convolution as a matrix product whose left operand is the image itself: as a correlation
+// (conv2d_correlation.h) or, for strided gradients and those of few channels, by runs that are
+// added up (conv2d_input_runs.h; for one group and no horizontal dilation).
 #include "ops/conv2d/conv2d_correlation.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
 #include "ops/conv2d/conv2d_input_runs.h"

@@ -1,5 +1,6 @@
 // The weight gradient of a convolution as a matrix product whose left operand is the image itself;
 // see conv2d_weight_gradient.h.
+#include "ops/conv2d/conv2d_pixel_pairs.h"
 #include "ops/conv2d/conv2d_weight_gradient.h"
 
 namespace convkit::CK_ISA {
@@ -7,6 +8,9 @@ namespace convkit::CK_ISA {
 void conv2d_implicit_gemm_backward_weight(const Call& call) {
   const Conv2dParams& params = call.as<Conv2dParams>();
   const Conv2dShape s = conv2d_shape(call[1], call[2], call[0]);
+  if (kPixelPairs && weight_pairs_fit(s, params, call[0].dtype)) {
+    return backward_weight_by_pixel_pairs(call);
+  }
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const WeightGradient<T> wg(s, params, call[0].dtype);
     const auto rows = [&](const WeightBlock& block, const WeightTask& task, int) {
