@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,10 @@ class Compiled:
     weighted_metrics: list[Metric]
     regularizer: Regularizer | None = None
     keep_grads: bool = False
-    _resolved: dict[int, list[Metric]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        resolved: dict[int, list[Metric]] = {}  # by width of the output; no field, nor saved
+        object.__setattr__(self, "_resolved", resolved)
 
     @classmethod
     def make(
@@ -118,11 +121,10 @@ class Compiled:
     def resolve(self, model: Any) -> list[Metric]:
         """The metrics for the output of a model, with unique names; the same ones each time."""
         width = model.outputs[0].shape[-1]
-        if width not in self._resolved:
-            self._resolved[width] = resolve(
-                self.metrics, self.weighted_metrics, self.loss.sparse, width
-            )
-        return list(self._resolved[width])
+        known: dict[int, list[Metric]] = vars(self)["_resolved"]
+        if width not in known:
+            known[width] = resolve(self.metrics, self.weighted_metrics, self.loss.sparse, width)
+        return list(known[width])
 
 
 class Totals:

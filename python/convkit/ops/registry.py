@@ -379,7 +379,7 @@ def run(
     *,
     all_threads: bool = False,
 ) -> None:
-    """Run a kernel on checked arrays, `inputs` with the updates, on the threads that it is worth."""
+    """Run a kernel on checked arrays, `inputs` with updates, on the threads that it is worth."""
     step = step or Step()
     rule = get(row.op)[row.pass_name]
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
