@@ -20,7 +20,7 @@ constexpr bool kPixelPairs = CK_X86_64 && CK_ISA_LEVEL == 2;
 template <class T>
 CK_INLINE bool pixel_pairs_fit(const Conv2dShape& s, const Conv2dParams& params) {
   return kPixelPairs && sizeof(T) == 4 && s.C == 1 && params.stride_w == 1 &&
-         2 * s.K <= Vec<T>::kLanes && s.Q >= 2;
+         params.dilation_w == 1 && 2 * s.K <= Vec<T>::kLanes && s.Q >= 2;
 }
 
 // Rows of K weights (or one of biases), each value twice, in vectors padded with zeros.
