@@ -23,7 +23,7 @@ CK_INLINE double conv2d_flops(const Conv2dShape& s, const Conv2dParams& params) 
          static_cast<double>(s.C / params.groups);
 }
 
-// Below this a second thread costs more than it brings.
+// Below this one slot is enough: nobody gives the call more threads (ThreadPool::worth_threads).
 constexpr double kConv2dSerialFlops = 2e5;
 
 // im2col: output pixels, of all images in a row, in tiles whose columns stay in the cache.
