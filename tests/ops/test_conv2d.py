@@ -148,6 +148,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (5, 5, 1, 8),
         {"padding": 2, "stride": (2, 1), "dilation": (2, 1)},
     ),
+    "1 to 4 channels, dilation": ((2, 9, 11, 1), (3, 3, 1, 4), {"padding": 2, "dilation": 2}),
     "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
     "1 to 4 channels, dilation": ((2, 9, 12, 1), (3, 3, 1, 4), {"padding": 1, "dilation": (1, 2)}),
     "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
