@@ -395,6 +395,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("peak_flops", &peak_flops, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
   m.def("copy_bandwidth", &copy_bandwidth, py::call_guard<py::gil_scoped_release>(),
         py::arg("bytes"), py::arg("seconds"));
+  py::class_<CopyTest>(m, "CopyTest")
+      .def(py::init<int64_t>(), py::arg("bytes"))
+      .def("bandwidth", &CopyTest::bandwidth, py::call_guard<py::gil_scoped_release>(),
+           py::arg("seconds"));
   m.def("clock_rate", &clock_rate, py::call_guard<py::gil_scoped_release>(), py::arg("seconds"));
 
   py::class_<Buffer>(m, "Buffer", py::buffer_protocol())

@@ -54,21 +54,34 @@ double peak_flops(double seconds) {
   });
 }
 
-double copy_bandwidth(int64_t bytes, double seconds) {
+// Calls work(offset, bytes) for each thread's share of a block.
+template <class Work>
+void CopyTest::on_all_threads(const Work& work) const {
   ThreadPool& pool = ThreadPool::instance();
-  const Buffer from(bytes), to(bytes);
-  const int64_t threads = pool.num_threads();
-  const int64_t share = bytes / threads;
-  // Memory that nobody has written to is one page of zeros, over and over.
-  std::memset(from.data(), 1, static_cast<std::size_t>(bytes));
-  return best_rate(2.0 * static_cast<double>(share * threads), seconds, [&] {
-    pool.parallel_for(threads, [&](int64_t chunk, int) {
-      std::memcpy(static_cast<char*>(to.data()) + chunk * share,
-                  static_cast<const char*>(from.data()) + chunk * share,
-                  static_cast<std::size_t>(share));
+  const int64_t threads = pool.num_threads(), share = from_.bytes() / threads;
+  pool.parallel_for(threads, [&](int64_t chunk, int) {
+    const int64_t begin = chunk * share;
+    work(begin, chunk + 1 < threads ? share : from_.bytes() - begin);
+  });
+}
+
+CopyTest::CopyTest(int64_t bytes) : from_(bytes), to_(bytes) {
+  on_all_threads([&](int64_t begin, int64_t n) {
+    std::memset(static_cast<char*>(from_.data()) + begin, 1, static_cast<std::size_t>(n));
+    std::memset(static_cast<char*>(to_.data()) + begin, 0, static_cast<std::size_t>(n));
+  });
+}
+
+double CopyTest::bandwidth(double seconds) const {
+  return best_rate(2.0 * static_cast<double>(from_.bytes()), seconds, [&] {
+    on_all_threads([&](int64_t begin, int64_t n) {
+      std::memcpy(static_cast<char*>(to_.data()) + begin,
+                  static_cast<const char*>(from_.data()) + begin, static_cast<std::size_t>(n));
     });
   });
 }
+
+double copy_bandwidth(int64_t bytes, double seconds) { return CopyTest(bytes).bandwidth(seconds); }
 
 double clock_rate(double seconds) {
   constexpr int64_t kChain = 100000, kLatency = 3;

@@ -126,7 +126,7 @@ def test_how_far_the_first_is_ahead(mine):
     assert found == ["1.00", "2.00 (2.00-2.00)", "1.00 (0.80-1.20), noise", "1.00"]
 
 
-def test_rows_by_name():
+def test_rows_by_name(monkeypatch):
     rows = registry.kernels("conv2d", "forward")
     names = [row.name for row in rows]
     assert [r.name for r in kernels.chosen(rows, ["cpu_naive", names[0]])] == [
@@ -137,6 +137,7 @@ def test_rows_by_name():
     assert [r.name for r in kernels.chosen(rows, ["cpu_naive"])] == ["cpu_naive", names[0]]
     assert kernels.chosen(rows, ["mine"]) == []
     assert timed(names=["cpu_naive"])[0].row.name == "cpu_naive"
+    monkeypatch.setattr("convkit.bench.machine._COPY_BYTES", 1 << 20)
     yardstick = Yardstick()
     timed(yardstick=yardstick)
     assert len(yardstick.rates().peak_gflops) == 3

@@ -327,8 +327,8 @@ def test_a_suite_goes_on_after_a_case_that_fails_and_keeps_what_it_has(fake_suit
     assert report.machine.cpu == _core.cpu_name()
     assert min(report.seconds.values()) > 0
     assert Report.load(path).markdown() == report.markdown()
-    only = run_suite("models", rounds=1, cases=["FIRST", "third"], peers="slow")
-    assert [r.case for r in only.races] == ["first", "third, one thread"] and not only.failed
+    only = select("models", Options(cases=("FIRST", "third"), peers=("slow",)))
+    assert [case.name for case in only] == ["first", "third, one thread"]
 
 
 def test_convkit_against_numpy():
@@ -379,13 +379,24 @@ def test_memory_of_a_real_process():
             assert found["numpy"]["allocations_per_step"] > 0
 
 
-def test_importing_is_timed_in_fresh_interpreters():
-    from convkit.bench.footprint import import_times
+def test_importing_is_timed_in_fresh_interpreters(monkeypatch):
+    from convkit.bench import footprint
 
-    found = import_times(2)
-    assert list(found) == ["nothing", "numpy", "convkit", "convkit, a model built"]
+    every = dict(footprint._STATEMENTS)
+    assert list(every) == ["nothing", "numpy", "convkit", "convkit, a model built"]
+    assert {base for _, base in every.values()} == {"", "nothing", "numpy"}
+    monkeypatch.setattr(footprint, "_STATEMENTS", {n: every[n] for n in ("nothing", "numpy")})
+    found = footprint.import_times(2)
     assert found["numpy"]["more_than"] == "nothing" and found["numpy"]["more_s"] > 0
-    assert found["convkit, a model built"]["median_s"] > found["nothing"]["median_s"]
+    assert found["nothing"]["more_s"] == 0 < found["nothing"]["median_s"]
+
+
+def test_times_have_digits_however_small():
+    from convkit.bench.tables import milliseconds
+
+    times = (2.5, 1.0, 0.123456, 0.00123456, 0.000123456, 4.56e-7, 3.2e-9)
+    found = [milliseconds(t) for t in times]
+    assert found == ["2500", "1000", "123.5", "1.235", "0.123", "0.000456", "0.00000320"]
 
 
 def test_what_holds_blas_back_is_named(monkeypatch):

@@ -25,6 +25,7 @@ def _at_once(monkeypatch):
     for name in BLAS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine, "measure", lambda: YARDSTICK)
+    monkeypatch.setattr(machine, "_COPY_BYTES", 1 << 20)
 
 
 @pytest.fixture

@@ -115,7 +115,24 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
     "16 to 48 channels": ((1, 12, 12, 16), (3, 3, 16, 48), {"padding": 1}),
     "5 x 5, 65 channels": ((1, 8, 8, 4), (5, 5, 4, 65), {"padding": 2}),
+    "few pixels": ((1, 2, 5, 40), (3, 3, 40, 64), {"padding": 1}),
+    "few pixels, groups": ((1, 2, 3, 32), (3, 3, 16, 64), {"padding": 1, "groups": 2}),
+    "one pixel of several images": ((5, 3, 3, 32), (3, 3, 32, 64), {}),
+    "few pixels, two panels and a part": ((1, 1, 3, 24), (3, 3, 24, 90), {"padding": 1}),
+    "images interleaved": ((5, 6, 7, 64), (3, 3, 64, 40), {"padding": 1}),
+    "images interleaved, stride": ((6, 9, 11, 65), (3, 5, 65, 17), {"padding": 2, "stride": 2}),
+    "images interleaved, dilation": (
+        (4, 11, 9, 6),
+        (3, 3, 6, 33),
+        {"padding": ((4, 0), (1, 5)), "dilation": (3, 2)},
+    ),
+    "images interleaved, groups": ((4, 7, 9, 32), (3, 3, 16, 70), {"padding": 1, "groups": 2}),
+    "many tiny images": ((37, 3, 2, 5), (3, 2, 5, 18), {"padding": ((2, 1), (3, 0))}),
+    "dilation over the image": ((2, 9, 4, 3), (3, 3, 3, 4), {"padding": 5, "dilation": (2, 5)}),
+    "64 channels, one image": ((1, 5, 15, 64), (3, 3, 64, 33), {"padding": 1}),
     "many small images": ((11, 3, 4, 20), (3, 3, 20, 18), {"padding": 1}),
+    "two images of one pixel, groups": ((2, 2, 4, 2), (2, 4, 1, 4), {"groups": 2}),
+    "as many images as blocks of channels": ((2, 1, 1, 128), (3, 3, 128, 16), {"padding": 1}),
     "many images of one pixel": ((130, 2, 2, 5), (2, 2, 5, 7), {}),
     "130 to 70 channels": ((2, 5, 6, 130), (2, 3, 130, 70), {"padding": ((1, 0), (1, 1))}),
     "1 x 1, 230 channels": ((1, 5, 6, 230), (1, 1, 230, 130), {}),
@@ -125,6 +142,15 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (3, 2, 9, 33),
         {"groups": 3, "dilation": (1, 3), "stride": (2, 1), "padding": 1},
     ),
+    "1 to 6 channels, 3 x 3": ((3, 8, 9, 1), (3, 3, 1, 6), {"padding": ((0, 1), (2, 0))}),
+    "1 to 8 channels, 5 x 5": (
+        (2, 15, 12, 1),
+        (5, 5, 1, 8),
+        {"padding": 2, "stride": (2, 1), "dilation": (2, 1)},
+    ),
+    "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
+    "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
+    "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
 }
 AWKWARD = [
@@ -143,7 +169,10 @@ MANY_TAPS = conv_cases("9 x 8 filter", (1, 9, 8, 3), (9, 8, 1, 3), groups=3)
 SMALL = conv_cases("small", (2, 5, 4, 3), (3, 2, 3, 4), stride=(1, 2), padding=1)
 MEDIUM = conv_cases("medium", (5, 17, 19, 24), (3, 3, 24, 40), padding=1)
 DEPTHWISE = conv_cases("medium depthwise", (3, 20, 18, 72), (3, 3, 1, 72), padding=1, groups=72)
+INTERLEAVED = conv_cases("medium interleaved", (9, 13, 11, 64), (3, 3, 64, 96), padding=1)
+FEW = conv_cases("few pixels", (1, 13, 13, 64), (3, 3, 64, 160), padding=1)
 BLOCKS = conv_cases("130 to 140 channels", (4, 9, 9, 130), (3, 3, 130, 140), padding=1)
+PAIRS = conv_cases("1 to 6 channels", (20, 28, 27, 1), (5, 5, 1, 6), padding=2)
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -229,7 +258,8 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases([*MEDIUM, *GROUPED, *DEPTHWISE, BLOCKS[2]], native=True)
+    ("row", "case", "dtype"),
+    row_cases([*MEDIUM, *INTERLEAVED, *FEW, *GROUPED, *DEPTHWISE, *PAIRS, BLOCKS[2]], native=True),
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

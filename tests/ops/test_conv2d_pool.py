@@ -46,6 +46,7 @@ def named(flops: int) -> list[Case]:
 
 NAMED = named(6_000_000)
 SHAPES = [as_case(call) for found in awkward_conv2d_pool() for call in found]
+CONVOLUTION = ("padding", "stride", "dilation", "groups")
 MEDIUM = [
     *cases("medium", (5, 19, 18, 24), (3, 3, 24, 40), padding=1, activation="tanh"),
     *cases("medium, overlapping", (9, 19, 18, 3), (3, 3, 3, 70), size=3, pool_stride=2),
@@ -150,7 +151,7 @@ def test_the_same_bits_as_conv2d_and_pool2d(shape: str, kind: str) -> None:
         return
     size = options.get("size", 2)
     pool = size, options.get("pool_stride"), options.get("pool_padding", 0)
-    rest = {k: v for k, v in options.items() if k in ("padding", "stride", "dilation")}
+    rest = {k: v for k, v in options.items() if k in CONVOLUTION}
     rng = np.random.default_rng(1)
     x, w, b = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, w_shape, w_shape[3:]))
     for isa in _core.available_isas():
@@ -317,3 +318,38 @@ INPUT, WEIGHT = ck.ops.conv2d_pool_backward_input, ck.ops.conv2d_pool_backward_w
 def test_errors(error: type[Exception], message: str, call: Any) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+HUGE = (1 << 31) - 1
+
+
+@pytest.mark.parametrize("pass_name", ["forward", "backward_input", "backward_weight"])
+def test_sizes_that_overflow_are_not_supported(pass_name: str) -> None:
+    """The scratch memory for these images has 2**64 bytes, or more, and no row may plan 0."""
+    one, k, at = Spec((1, 1, 1, 1)), Spec((1,)), Spec((1, 1, 1, 1), "uint8")
+    specs: list[Spec | None] = {
+        "forward": [one, one, k, one, at],
+        "backward_input": [one, one, one, at, None, one],
+        "backward_weight": [one, one, one, at, one, k],
+    }[pass_name]
+    row = ck.ops.kernels("conv2d_pool", pass_name)[0]
+    params = {**conv2d_pool_params(one.shape, one.shape, 1), "stride_h": HUGE, "stride_w": HUGE}
+    assert row.name == "cpu_implicit_gemm"
+    for before, after in ((1 << 30, (1 << 30) - 1), (HUGE, HUGE)):
+        pads = dict.fromkeys(("pad_top", "pad_left"), before)
+        pads |= dict.fromkeys(("pad_bottom", "pad_right"), after)
+        assert (
+            not row.supports(specs, {**params, **pads})
+            or row.workspace_bytes(specs, {**params, **pads}) < 1 << 26
+        ), (before, after)
+
+
+def test_bands_of_few_images_are_left_to_conv2d() -> None:
+    """Where windows overlap, whole bands are a task: one image has too few of them."""
+
+    def first(n: int) -> str:
+        options: dict[str, Any] = {"size": 3, "pool_stride": 2, "padding": 2}
+        return _row((n, 27, 27, 16), (5, 5, 16, 16), options)
+
+    assert first(1) == "cpu_naive"
+    assert first(32) == "cpu_implicit_gemm"

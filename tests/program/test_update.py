@@ -19,7 +19,7 @@ from program.graphs import compiled
 
 @pytest.fixture(autouse=True)
 def small_weights_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update, "FEWEST", 1)
+    monkeypatch.setattr(update, "pays", lambda dw, dy, x: True)
 
 
 def chain(*between: Any, units: int = 7) -> ck.Sequential:
@@ -133,9 +133,16 @@ def test_a_registered_row_is_not_passed_by(op: str, pass_name: str) -> None:
     assert unkept(chain()) == ["b.kernel", "a.kernel"]
 
 
-def test_small_weights_are_left_to_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update, "FEWEST", 5 * 7)
-    assert unkept(chain()) == ["a.kernel"]
+@pytest.mark.parametrize(
+    ("batch", "expected"), [(1, ["a.kernel"]), (16, ["a.kernel"]), (17, []), (4096, [])]
+)
+def test_gradients_are_kept_that_are_hardly_larger_than_what_they_are_made_of(
+    monkeypatch: pytest.MonkeyPatch, batch: int, expected: list[str]
+) -> None:
+    monkeypatch.undo()
+    model = ck.Sequential([ck.Input((64,)), layers.Dense(64, name="a"), layers.Dense(63)])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert [p.path for p in model.program("train", batch).unkept] == expected
 
 
 def test_what_changes_on_the_way_is_no_input() -> None:

@@ -225,15 +225,17 @@ void correlate(const CorrelationPass<T>& pass, const CorrelationTask& task,
   const int64_t begin = task.k0 / panels.kWidth, end = ceil_div(task.k1, panels.kWidth);
   for (int64_t g = task.g0; g < task.g1; ++g) {
     const T* packed = pass.shared + g * group;
-    if (pass.plan.by_filters) {
+    if (pass.plan.by_filters && !pass.plan.unpacked) {
       pass.pack(g, task.k0, task.k1, filters);
       packed = filters - panels.offset(begin);
     }
     for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t first = g * c.group_K() + panels.first(panel);
+      const T* const b = pass.plan.unpacked ? pass.w + first : packed + panels.offset(panel);
+      const int64_t step = pass.plan.unpacked ? c.s.K : panels.width(panel);
       with_int<kCorrelationVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-        correlate_panel<T, NV>(pass, task, source, source.data + g * c.group_C(),
-                               packed + panels.offset(panel), panels.width(panel),
-                               g * c.group_K() + panels.first(panel), panels.last_lanes(panel), y);
+        correlate_panel<T, NV>(pass, task, source, source.data + g * c.group_C(), b, step, first,
+                               panels.last_lanes(panel), y);
       });
     }
   }

@@ -52,8 +52,9 @@ struct CorrelationPlan {
   bool copied;
   int64_t interleaved;  // 0: not
   int64_t left, right;  // columns of zeros
-  // Few pixels, large filters: the copy is made beforehand, and each task packs its filters.
-  bool by_filters;
+  // Few pixels, large filters: the copy is made beforehand, and each task packs its filters; with
+  // so few that they are read but once or twice, it reads w as it is.
+  bool by_filters, unpacked;
   Chunks images, rows;                 // of the result
   Chunks columns;                      // of the channels of a group
   int64_t slots;                       // tasks in work at a time
@@ -83,11 +84,11 @@ CK_INLINE void plan_scratch(const Correlation& c, int64_t bytes, CorrelationPlan
   const int64_t source = plan.copied ? round_up(checked_product(task_rows, row), 64) : 0;
   const int64_t all = plan.copied ? round_up(checked_product(c.s.N, c.s.H, row), 64) : 0;
   plan.source_bytes = plan.by_filters ? all : 0;
-  plan.slot_filter_bytes =
-      plan.by_filters
-          ? checked_product(smaller(plan.columns.size, round_up(c.group_K(), lanes)), filter)
-          : 0;
-  plan.slot_filter_bytes = round_up(plan.slot_filter_bytes, 64);
+  plan.slot_filter_bytes = 0;
+  if (plan.by_filters && !plan.unpacked) {
+    const int64_t columns = smaller(plan.columns.size, round_up(c.group_K(), lanes));
+    plan.slot_filter_bytes = round_up(checked_product(columns, filter), 64);
+  }
   plan.slot_bytes = plan.by_filters ? plan.slot_filter_bytes : source;
   plan.filter_bytes =
       plan.by_filters
@@ -98,19 +99,22 @@ CK_INLINE void plan_scratch(const Correlation& c, int64_t bytes, CorrelationPlan
 // Values of all images of a task in a row of the image, for which a copy interleaves them.
 constexpr int64_t kInterleavedBytes = int64_t{1} << 20;
 
-CK_INLINE CorrelationPlan correlation_plan(const Correlation& c, Dtype dtype) {
+// With `copied`, there is a copy in any case: of rows that the loader makes.
+CK_INLINE CorrelationPlan correlation_plan(const Correlation& c, Dtype dtype, bool copied = false) {
   const Conv2dShape& s = c.s;
   const Conv2dParams& params = c.params;
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
   CorrelationPlan plan = {};
   plan.left = larger(params.pad_left, 0), plan.right = larger(params.pad_right, 0);
-  plan.copied = plan.left > 0 || plan.right > 0;
+  plan.copied = copied || plan.left > 0 || plan.right > 0;
 
   const int64_t image = checked_product(s.H, s.W, s.C, bytes);
   const int64_t filters = checked_product(c.terms(), s.K, bytes);
   const int64_t window = checked_product(smaller(s.KH, s.H), s.W, s.C, bytes);
   const int64_t together = smaller(smaller(kInterleavedBytes / larger(window, 1), 16), s.N);
-  if (together >= 4 && (plan.copied || s.Q < 8)) {
+  const bool zeros = plan.left > 0 || plan.right > 0;
+  // Its runs are single taps: too short a loop for few channels.
+  if (together >= 4 && ((zeros && (s.C >= 64 || !c.joined())) || s.Q < 8)) {
     plan.copied = true;
     plan.left = plan.right = 0;
     plan.interleaved = ceil_div(s.N, ceil_div(s.N, together));
@@ -121,6 +125,11 @@ CK_INLINE CorrelationPlan correlation_plan(const Correlation& c, Dtype dtype) {
   // matter, yet 32 tasks if there are pixels for them.
   const int64_t all = checked_product(s.N, s.P, s.Q), per_image = checked_product(s.P, s.Q);
   const int64_t work = checked_product(c.terms(), s.K);
+  const int64_t images_at_once = larger(plan.interleaved, 1);
+  const int64_t readings = checked_product(ceil_div(s.N, images_at_once), s.P,
+                                           ceil_div(checked_product(s.Q, images_at_once), 14));
+  plan.unpacked =
+      plan.by_filters && !c.transposed && readings <= 2 && c.group_K() % (64 / bytes) == 0;
   int64_t pixels = larger(smaller(all / 32, 1024), 28);
   plan.columns = {c.group_K(), larger(c.group_K(), 1)};
   if (plan.by_filters) {

@@ -65,22 +65,18 @@ template <class T, int MR, int NV>
 void correlation_tile(const Taps& taps, const T* a, int64_t pixel, const T* b,
                       const TilePixels<T>& y, const TileEnds<T>& ends) {
   using V = Vec<T>;
-  const auto lanes = [&](int v) { return v < NV - 1 ? V::kLanes : ends.last; };
   Tile<T, MR, NV> tile;
+  const bool whole = ends.last == V::kLanes;
+  const auto load = [&](const T* from, int v) {
+    return v < NV - 1 || whole ? V::loadu(from) : V::load_partial(from, ends.last);
+  };
   if (ends.add) {
     y.template for_each<MR>([&](int m, const T* at) {
-      for (int v = 0; v < NV; ++v) {
-        const T* const from = at + v * V::kLanes;
-        tile.acc[m][v] = lanes(v) == V::kLanes ? V::loadu(from) : V::load_partial(from, lanes(v));
-      }
+      for (int v = 0; v < NV; ++v) tile.acc[m][v] = load(at + v * V::kLanes, v);
     });
   } else {
     for (int v = 0; v < NV; ++v) {
-      V start = V::zero();
-      if (ends.bias != nullptr) {
-        const T* const from = ends.bias + v * V::kLanes;
-        start = lanes(v) == V::kLanes ? V::loadu(from) : V::load_partial(from, lanes(v));
-      }
+      const V start = ends.bias != nullptr ? load(ends.bias + v * V::kLanes, v) : V::zero();
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) tile.acc[m][v] = start;
     }
@@ -115,16 +111,16 @@ void correlation_tile(const Taps& taps, const T* a, int64_t pixel, const T* b,
     b += taps.next_filter_row;
   }
   const V floor = V::broadcast(ends.floor);
+  if (whole) {
+    y.template for_each<MR>([&](int m, T* at) {
+      for (int v = 0; v < NV; ++v) max_or_second(floor, tile.acc[m][v]).storeu(at + v * V::kLanes);
+    });
+    return;
+  }
   y.template for_each<MR>([&](int m, T* at) {
-    for (int v = 0; v < NV; ++v) {
-      const V value = max_or_second(floor, tile.acc[m][v]);
-      T* const to = at + v * V::kLanes;
-      if (lanes(v) == V::kLanes) {
-        value.storeu(to);
-      } else {
-        value.store_partial(to, lanes(v));
-      }
-    }
+    for (int v = 0; v < NV - 1; ++v)
+      max_or_second(floor, tile.acc[m][v]).storeu(at + v * V::kLanes);
+    max_or_second(floor, tile.acc[m][NV - 1]).store_partial(at + (NV - 1) * V::kLanes, ends.last);
   });
 }
 

@@ -10,6 +10,7 @@
 #include "gemm/tile.h"
 #include "ops/conv2d/conv2d.h"
 #include "ops/conv2d/conv2d_plan.h"
+#include "ops/conv2d/conv2d_run_sums.h"
 
 namespace convkit::CK_ISA {
 
@@ -107,16 +108,7 @@ void backward_input_tile(const Conv2dShape& s, const Conv2dParams& params, int64
     if (p < 0) continue;
     tile.multiply(dy + p * s.Q * K, [K](int m) { return m * K; }, 1, b, NV * V::kLanes, K);
   }
-  // The runs of neighbouring pixels overlap. Lanes beyond the run are cut off, not just
-  // multiplied by zero: an infinite dy would make them NaN.
-  const auto in_run = V::iota() < V(static_cast<T>(last));
-  for (int m = 0; m < MR; ++m, to += pixel) {
-    for (int v = 0; v < NV; ++v) {
-      V sum = tile.acc[m][v];
-      if (v == NV - 1) sum = select(in_run, sum, V::zero());
-      (V::loadu(to + v * V::kLanes) + sum).storeu(to + v * V::kLanes);
-    }
-  }
+  add_runs(tile, pixel, last, to);
 }
 
 }  // namespace convkit::CK_ISA

@@ -44,30 +44,29 @@ int64_t implicit_gemm_workspace(const Call& call) {
   return pass == Conv2dPass::forward && s.C == 1 ? larger(bytes, other()) : bytes;
 }
 
-// A task multiplies few pixels of a small image with all filters. Filters that do not stay in the
-// cache are then better read by a product over the pixels of all images.
-template <Conv2dPass pass>
-bool left_to_blas(const Call& call) {
-  const Conv2dShape s = shape_of(pass, call);
-  const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
+// Runs that are added up, of few pixels: filters that do not stay in the cache are then better read
+// by a product over the pixels of all images.
+bool left_to_blas(const Conv2dShape& s, int64_t bytes) {
   const int64_t filters = checked_product(s.KH, s.KW, checked_product(s.C, s.K, bytes));
-  const int64_t small = pass == Conv2dPass::forward ? 4 : 16;
-  return CK_HAVE_BLAS && filters > (int64_t{2} << 20) && checked_product(s.P, s.Q) <= small;
+  return CK_HAVE_BLAS && filters > (int64_t{2} << 20) && checked_product(s.P, s.Q) <= 16;
 }
 
 template <Conv2dPass pass>
 bool implicit_gemm_supports(const Call& call) {
+  const Conv2dShape s = shape_of(pass, call);
   const bool fits = correlates<pass>(call)
                         ? correlation_fits(correlation_of<pass>(call))
-                        : implicit_gemm_fits(shape_of(pass, call), call.as<Conv2dParams>());
-  return fits && !left_to_blas<pass>(call) &&
-         implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+                        : implicit_gemm_fits(s, call.as<Conv2dParams>()) &&
+                              !left_to_blas(s, kDtypeBytes[static_cast<int>(call[0].dtype)]);
+  return fits && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
 }
 
 int64_t weight_gradient_workspace(const Call& call) {
-  return weight_gradient_plan(shape_of(Conv2dPass::backward_weight, call), call.as<Conv2dParams>(),
-                              call[0].dtype)
-      .workspace();
+  const Conv2dShape s = shape_of(Conv2dPass::backward_weight, call);
+  const Conv2dParams& params = call.as<Conv2dParams>();
+  const int64_t bytes = weight_gradient_plan(s, params, call[0].dtype).workspace();
+  if (!weight_pairs_fit(s, params, call[0].dtype)) return bytes;
+  return larger(bytes, weight_pairs_plan(s, params).workspace());
 }
 bool weight_gradient_supports(const Call& call) {
   return weight_gradient_fits(shape_of(Conv2dPass::backward_weight, call),

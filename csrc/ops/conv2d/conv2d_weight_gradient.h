@@ -7,6 +7,7 @@
 
 #include "gemm/panels.h"
 #include "gemm/runs.h"
+#include "gemm/tree_sum.h"
 #include "ops/conv2d/conv2d_weight_tiles.h"
 
 namespace convkit::CK_ISA {
@@ -103,7 +104,7 @@ CK_INLINE Pixels<T> weight_image(const WeightGradient<T>& wg, const WeightBlock&
       clear(0, params.pad_left);
       const T* const from = x + ((task.n0 + n) * s.H + top + h) * s.W * s.C;
       T* const at = line + params.pad_left * to.pixel;
-      if (to.pixel == s.C) {
+      if (to.pixel == C && C == s.C) {
         copy_run(from, s.W * s.C, at);
       } else {
         for (int64_t w = 0; w < s.W; ++w) copy_run(from + w * s.C, C, at + w * to.pixel);
@@ -252,6 +253,42 @@ void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T*
       }
     }
   }
+}
+
+// All of dw and db. rows(block, task, thread) says where the rows of dy of a task are, of the
+// filters of a block.
+template <class T, class Rows>
+void run_weight_gradient(const WeightGradient<T>& wg, ThreadPool* pool, std::byte* workspace,
+                         const T* x, const Rows& rows, T* dw, T* db) {
+  const Conv2dShape& s = wg.s;
+  const WeightGradientPlan& plan = wg.plan;
+  const int64_t weights = s.KH * s.KW * plan.C * s.K;
+  const int64_t part_values = plan.part_bytes / int64_t{sizeof(T)};
+  T* const part_sums = reinterpret_cast<T*>(workspace + plan.slots * plan.slot_bytes);
+  const bool shared = plan.parts == 1;  // a part that is the whole writes where that belongs
+  pool->parallel_for(
+      plan.parts * plan.blocks,
+      [&](int64_t unit, int thread) {
+        const int64_t part = unit / plan.blocks;
+        const WeightBlock block(plan, unit % plan.blocks);
+        const WeightScratch<T> scratch(plan, workspace + thread * plan.slot_bytes);
+        T* const to = shared ? dw : part_sums + part * part_values;
+        T* bias = shared ? db : to + weights;
+        bias = db == nullptr || block.c0 > 0 ? nullptr : bias + block.g * plan.K + block.k0;
+        if (bias != nullptr) clear_run(bias, block.k1 - block.k0);
+        const int64_t first = plan.first_task(part);
+        for (int64_t index = first; index < plan.first_task(part + 1); ++index) {
+          const WeightTask task(plan, index);
+          const Pixels<T> image = weight_image(wg, block, task, x, scratch.image);
+          add_weight_gradient(wg, block, task, image, rows(block, task, thread), index > first,
+                              scratch.sums, bias, scratch.dy);
+        }
+        write_block(wg, block, scratch.sums, to);
+      },
+      plan.max_threads());
+  if (shared) return;
+  if (db != nullptr) tree_sum(pool, part_sums + weights, plan.parts, part_values, s.K, db);
+  tree_sum(pool, part_sums, plan.parts, part_values, weights, dw);
 }
 
 }  // namespace convkit::CK_ISA

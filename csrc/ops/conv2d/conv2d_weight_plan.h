@@ -58,6 +58,12 @@ CK_INLINE Chunks even_chunks(int64_t n, int64_t most, int64_t unit) {
   return {n, round_up(ceil_div(n, count), unit)};
 }
 
+// Parts of less work would cost more than further threads bring.
+CK_INLINE int64_t parts_worth(const Conv2dShape& s, const Conv2dParams& params) {
+  const double parts = conv2d_flops(s, params) / 4e5;
+  return parts < 1.0 ? 1 : parts < kConv2dSlots ? static_cast<int64_t>(parts) : kConv2dSlots;
+}
+
 CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Conv2dParams& params,
                                                   Dtype dtype) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
@@ -79,10 +85,8 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
                 params.pad_right > 0 || channels < s.C;
   plan.border = checked_sum(params.pad_left, params.pad_right);
   const int64_t per_image = checked_product(s.P, s.Q), pixels = checked_product(s.N, per_image);
-  const double flops = conv2d_flops(s, params);
   const int64_t wanted = plan.blocks >= kConv2dSlots ? 1 : ceil_div(kConv2dSlots, plan.blocks);
-  const int64_t worth = flops < 64e5 ? static_cast<int64_t>(flops / 4e5) : kConv2dSlots;
-  const int64_t parts = larger(smaller(wanted, worth), 1);
+  const int64_t parts = smaller(wanted, parts_worth(s, params));
   const int64_t share = ceil_div(larger(pixels, 1), parts);
   const int64_t row_bytes = checked_product(checked_sum(s.W, plan.border), channels, bytes);
   const int64_t reach = checked_sum(checked_product(s.KH - 1, params.dilation_h), 1);
@@ -115,8 +119,48 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
   plan.part_bytes =
       round_up(checked_product(checked_sum(checked_product(taps, plan.C), 1), s.K, bytes), 64);
   plan.parts = smaller(plan.parts, larger(kConv2dScratchBytes / larger(plan.part_bytes, 1), 1));
-  plan.slots =
-      flops < kConv2dSerialFlops ? 1 : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
+  plan.slots = conv2d_flops(s, params) < kConv2dSerialFlops
+                   ? 1
+                   : larger(smaller(plan.blocks * plan.parts, kConv2dSlots), 1);
+  return plan;
+}
+
+// One input channel and up to 8 filters of 3x3, 5x5 or 7x7: two pixels fill a vector
+// (conv2d_pixel_pairs.h). The unit of work is a part of the rows of dy, of all images.
+struct WeightPairsPlan {
+  int64_t line;  // values in a row of x with its border and one more
+  Chunks rows;   // of an image, in a task
+  int64_t tasks;
+  int64_t parts;  // of the tasks: each gives a dw and a db
+  int64_t slots, slot_bytes;
+  int64_t part_bytes;
+
+  CK_INLINE int64_t first_task(int64_t part) const { return part * tasks / parts; }
+  CK_INLINE int64_t workspace() const {
+    return checked_sum(checked_product(slots, slot_bytes),
+                       checked_product(larger(parts, 1), part_bytes));
+  }
+};
+
+CK_INLINE bool weight_pairs_fit(const Conv2dShape& s, const Conv2dParams& params, Dtype dtype) {
+  const bool square = s.KH == s.KW && (s.KH == 3 || s.KH == 5 || s.KH == 7);
+  return dtype == Dtype::float32 && s.C == 1 && params.groups == 1 && params.stride_w == 1 &&
+         params.dilation_w == 1 && square && s.K > 0 && s.K <= 8 && s.P > 0 && s.Q > 1;
+}
+
+CK_INLINE WeightPairsPlan weight_pairs_plan(const Conv2dShape& s, const Conv2dParams& params) {
+  constexpr int64_t lanes = 16, bytes = 4;
+  WeightPairsPlan plan = {};
+  plan.line = checked_sum(s.W, params.pad_left, params.pad_right, 1);
+  const int64_t fit = (int64_t{16} << 10) / checked_product(plan.line, params.stride_h, bytes);
+  plan.rows = even_chunks(s.P, larger(fit, 1), 1);
+  plan.tasks = checked_product(s.N, plan.rows.count());
+  plan.parts = smaller(plan.tasks, parts_worth(s, params));
+  plan.slots = larger(plan.parts, 1);
+  const int64_t rows_in = checked_sum(checked_product(plan.rows.size - 1, params.stride_h),
+                                      checked_product(s.KH - 1, params.dilation_h), 1);
+  plan.slot_bytes = round_up(checked_product(rows_in, plan.line, bytes), 64);
+  plan.part_bytes = checked_product(s.KH * s.KW + 1, lanes, bytes);
   return plan;
 }
 

@@ -54,6 +54,15 @@ CK_INLINE void store_winners_at(RestVector<T> at, uint8_t* p, typename Vec<T>::I
   __builtin_memcpy(p + at.j, bytes, static_cast<unsigned>(at.lanes));
 }
 
+// f(at) for the vectors of n channels, of which some may come twice: where there are enough, the
+// last vector reaches back to end with the channels.
+template <class T, class F>
+CK_INLINE void each_channels(int64_t n, const F& f) {
+  constexpr int64_t lanes = Vec<T>::kLanes;
+  if (n < lanes) return each_vector<T>(n, f);
+  for (int64_t j = 0; j < n; j += lanes) f(WholeVector<T>{j + lanes <= n ? j : n - lanes});
+}
+
 // Row p of windows for `channels` of the channels, whose values of row r, pixel q of the image lie
 // at z + r * row + q * pixel. They go to y and, unless it is null, winner: where those of window 0
 // of the row do, of all channels.
@@ -69,7 +78,7 @@ void pool_row(const PoolGeometry& geometry, const T* z, int64_t row, int64_t pix
       const T* const window = z + rows.begin * row + columns.begin * pixel;
       const int64_t first = (rows.begin - g.top(p)) * g.k.window_w + columns.begin - g.left(q);
       const auto maximum = [&](int64_t height, int64_t width) {
-        each_vector<T>(channels, [&](auto at) {
+        each_channels<T>(channels, [&](auto at) {
           V best = at.load(window), won = V(static_cast<T>(first));
           for (int64_t i = 0; i < height; ++i) {
             for (int64_t j = 0; j < width; ++j) {
@@ -103,7 +112,7 @@ void through_activation(Activation kind, double alpha, const T* dy, const T* y, 
   });
 }
 
-// Makes rows of dz where conv2d would read rows of dy.
+// Makes rows of dz, of some channels, where conv2d would read rows of dy.
 template <class T>
 struct UnpoolRow {
   PoolGeometry geometry;
@@ -113,35 +122,44 @@ struct UnpoolRow {
   const T* y;
   const uint8_t* winner;
 
-  // Writes pixel q of row r of image n to `to` + q * pixel.
-  void operator()(int64_t n, int64_t r, T* to, int64_t pixel) const {
+  // Writes channels [k0, k1) of pixel q of row r of image n to `to` + q * pixel.
+  void operator()(int64_t n, int64_t r, int64_t k0, int64_t k1, T* to, int64_t pixel) const {
     const PoolGeometry g = geometry;
+    const int64_t K = k1 - k0;
     const Span windows = windows_of_rows(g, r, r + 1);
     // Where no windows overlap, the only one of a row of windows writes; what it leaves out is 0.
     const bool apart = g.k.stride_h >= g.k.window_h && g.k.stride_w >= g.k.window_w;
     const bool all = apart && windows.size() > 0 && g.k.stride_w == g.k.window_w &&
                      g.Q * g.k.window_w - g.k.pad_left >= g.W;
-    if (!all && pixel == g.C) clear_run(to, g.W * g.C);
-    for (int64_t q = 0; q < g.W && !all && pixel != g.C; ++q) clear_run(to + q * pixel, g.C);
+    if (!all && pixel == K) clear_run(to, g.W * K);
+    for (int64_t q = 0; q < g.W && !all && pixel != K; ++q) clear_run(to + q * pixel, K);
     constexpr int64_t kBuffer = 1024;
     T buffer[kBuffer];
+    // Some windows at a time, or some channels of one.
+    const int64_t together = K == g.C && K < kBuffer ? kBuffer / K : 1;
     for (int64_t p = windows.begin; p < windows.end; ++p) {
-      const int64_t begin = (n * g.P + p) * g.Q * g.C, first = (r - g.top(p)) * g.k.window_w;
-      // Some windows at a time, or some channels of one.
-      const int64_t together = g.C < kBuffer ? kBuffer / g.C : 1;
+      const int64_t begin = (n * g.P + p) * g.Q * g.C + k0, first = (r - g.top(p)) * g.k.window_w;
       for (int64_t q0 = 0; q0 < g.Q; q0 += together) {
         const int64_t q1 = q0 + together < g.Q ? q0 + together : g.Q;
-        for (int64_t c0 = 0; c0 < g.C; c0 += kBuffer) {
-          const int64_t channels = g.C - c0 < kBuffer ? g.C - c0 : kBuffer;
-          const int64_t at = begin + q0 * g.C + c0;
-          through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
+        for (int64_t c = 0; c < K; c += kBuffer) {
+          const int64_t channels = K - c < kBuffer ? K - c : kBuffer, at = begin + q0 * g.C + c;
+          const bool linear = activation == Activation::linear;
+          if (!linear) {
+            through_activation(activation, alpha, dy + at, y + at, (q1 - q0) * channels, buffer);
+          }
           for (int64_t q = q0; q < q1; ++q) {
-            spread(g, q, first, channels, buffer + (q - q0) * channels,
-                   winner + begin + q * g.C + c0, apart, to + c0, pixel);
+            const int64_t from = (q - q0) * g.C;
+            const T* const values = linear ? dy + at + from : buffer + (q - q0) * channels;
+            spread(g, q, first, channels, values, winner + at + from, apart, to + c, pixel);
           }
         }
       }
     }
+  }
+
+  // All channels.
+  CK_INLINE void operator()(int64_t n, int64_t r, T* to, int64_t pixel) const {
+    (*this)(n, r, 0, geometry.C, to, pixel);
   }
 
  private:
@@ -153,16 +171,20 @@ struct UnpoolRow {
     const Span columns = g.columns(q);
     T* const begin = to + columns.begin * pixel;
     first += columns.begin - g.left(q);
-    each_vector<T>(channels, [&](auto at) {
+    const auto write = [&](auto at, int64_t width, bool add) {
       const V value = at.load(values);
       const auto won = load_winners_at(at, winners);
-      for (int64_t j = 0; j < columns.size(); ++j) {
-        const auto here = static_cast<IntOf<T>>(first + j);
-        const V share = select(Mask<T>{(typename V::Int)(won == here)}, value, V::zero());
-        T* const into = begin + j * pixel;
-        at.store(into, apart ? share : at.load(into) + share);
+      for (int64_t j = 0; j < width; ++j) {
+        T* const to_pixel = begin + j * pixel;
+        const Mask<T> here = {(typename V::Int)(won == static_cast<IntOf<T>>(first + j))};
+        const V share = select(here, value, V::zero());
+        at.store(to_pixel, add ? at.load(to_pixel) + share : share);
       }
-    });
+    };
+    const int64_t width = columns.size();
+    if (!apart) return each_vector<T>(channels, [&](auto at) { write(at, width, true); });
+    if (width == 2) return each_channels<T>(channels, [&](auto at) { write(at, 2, false); });
+    each_channels<T>(channels, [&](auto at) { write(at, width, false); });
   }
 };
 

@@ -186,7 +186,7 @@ struct AmsGrad : Adam<T> {
 
 // Nadam's product of (1 - 0.96^i/2), i = 1 .. t; from some 900 on a factor is 1 in double.
 constexpr int kNadamWarmup = 1024;
-constexpr std::array<double, kNadamWarmup + 1> kNadamProducts = [] {
+inline constexpr std::array<double, kNadamWarmup + 1> kNadamProducts = [] {
   std::array<double, kNadamWarmup + 1> products{};
   double product = 1, power = 1;
   products[0] = product;

@@ -162,15 +162,12 @@ def _mlp(sizes: Sequence[int], batch: int, target: float | None = 2.5, **options
 
 
 def _large(
-    network: str, batch: int, target: float, side: int | None = None, **options: Any
+    network: str, batch: int, target: float, variant: str | None = None, **options: Any
 ) -> Case:
     """A network whose dropout is off while outputs are compared, and on in what is timed."""
-    build: dict[str, Any] = {"variant": "one-tower"} if network == "alexnet" else {}
-    title = "alexnet one-tower" if network == "alexnet" else network
-    if side is not None:
-        build["input_shape"] = [side, side, 3]
-        title += f" of {side} x {side}"
-    name = f"{title}, batch {batch}"
+    variant = variant or ("one-tower" if network == "alexnet" else None)
+    build = {} if variant is None else {"variant": variant}
+    name = f"{network}{f' {variant}' if variant else ''}, batch {batch}"
     options = {"rate": 0.001, "compared": 2, "samples": 2 * batch, **options}
     return _case(name, LARGE, target, network=network, batch=batch, options=build, **options)
 
@@ -182,9 +179,9 @@ def _inference(case: Case, peers: tuple[str, ...], target: float) -> Case:
 
 
 def models(quick: bool) -> list[Case]:
-    """Whole training steps, and inference of one image; --quick has smaller large batches."""
+    """Whole training steps, and inference of one image; --quick has VGG16 for CIFAR."""
     peers = ("convkit", _EAGER, _CHANNELS_LAST, _COMPILED)
-    vgg = _large("vgg16", 1, 1.2, side=64) if quick else _large("vgg16", 8, 1.2)
+    vgg = _large("vgg16", 8, 1.2, "cifar") if quick else _large("vgg16", 8, 1.2)
     return [
         *(_lenet(n) for n in (1, 32, 128, 512)),
         *(_mlp((784, 128, 10), n) for n in (32, 128)),

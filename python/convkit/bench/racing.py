@@ -312,7 +312,7 @@ def _race(
     for n in range(rounds):
         if time_limit is not None and n >= FEWEST and time.perf_counter() - start > time_limit:
             break
-        # Copying takes a tenth of a second; a third of the rounds give samples enough.
+        # Copying takes longest; a third of the rounds give samples enough.
         yardstick.call("sample", copy=n % 3 == 0)
         turn = n % len(field_.workers)
         order = list(field_.workers)

@@ -153,7 +153,8 @@ class Report:
         if self.machine is not None:
             parts.append(f"```\n{self.machine}\n```")
         first, *others = self.tables() or [Table("", (), [])]
-        parts += [first.markdown(), *(f"- {line}" for line in self._lines()), self.notes]
+        said = "\n".join(f"- {line}" for line in self._lines())
+        parts += [first.markdown(), said, self.notes]
         parts += [f"{table.title}:\n\n{table.markdown()}" for table in others]
         return "\n\n".join(part for part in parts if part) + "\n"
 

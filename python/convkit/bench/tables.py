@@ -11,7 +11,7 @@ from typing import Any
 
 from convkit.bench.racing import Race
 
-__all__ = ["Table", "tables"]
+__all__ = ["Table", "milliseconds", "tables"]
 
 
 _Row = tuple[str, ...]
@@ -64,15 +64,16 @@ class Table:
         return "\n".join(line.rstrip() for line in file.getvalue().strip("\n").splitlines())
 
 
-def _time(seconds: float) -> str:
-    """Milliseconds, with four digits of meaning."""
+def milliseconds(seconds: float) -> str:
+    """Milliseconds to three or four digits, however many or few they are."""
     ms = seconds * 1e3
-    return f"{ms:.0f}" if ms >= 1000 else f"{ms:.{max(0, 3 - max(0, math.floor(math.log10(ms))))}f}"
+    digits = 3 - math.floor(math.log10(ms)) if ms > 0 else 3
+    return f"{ms:.{max(0, digits - 1 if ms < 1 else digits)}f}"
 
 
 def _spread(r: Race, name: str) -> str:
     low, high = r.spread(name)
-    return f"{_time(r.median(name))} ({_time(low)}-{_time(high)})"
+    return f"{milliseconds(r.median(name))} ({milliseconds(low)}-{milliseconds(high)})"
 
 
 def _ratio(r: Race, peer: str | None) -> tuple[str, str]:
@@ -139,7 +140,7 @@ def _contenders(entries: Sequence[_Entry]) -> Table:
             ratio = "1" if name == r.names[0] else _ratio(r, name)[0]
             common = (f"{r.disagreement:.1e}", str(r.rounds))
             share = _percent(r.share_of_peak(name))
-            rows.append((r.case, name, _time(r.median(name)), ratio, share, *common))
+            rows.append((r.case, name, milliseconds(r.median(name)), ratio, share, *common))
         rows += [(r.case, name, "failed", "-", "-", "-", "-") for name in r.left_out]
     return Table("Every contender", header, rows)
 
@@ -158,9 +159,10 @@ def _layers(entries: Sequence[_Entry]) -> list[Table]:
         rate = "-" if peer is None else f"{flops / r.median(peer) / 1e9:.1f}"
         rows.append(
             (
-                labels["layer"], labels["pass"], r.facts["kernel"], _time(t),
+                labels["layer"], labels["pass"], r.facts["kernel"], milliseconds(t),
                 f"{flops / t / 1e9:.1f}", _percent(r.share_of_peak(ours)),
-                f"{_time(bound)} {which}", _percent(bound / t), peer or "-", rate, ratio, verdict,
+                f"{milliseconds(bound)} {which}", _percent(bound / t), peer or "-", rate, ratio,
+                verdict,
             )
         )  # fmt: skip
     return [
@@ -205,10 +207,10 @@ def _threads(entries: Sequence[_Entry]) -> list[Table]:
             return f"{base.median(name) / r.median(name):.2f}"
 
         ratio, verdict = _ratio(r, peer)
-        theirs = ("-", "-") if peer is None else (peer, _time(r.median(peer)))
+        theirs = ("-", "-") if peer is None else (peer, milliseconds(r.median(peer)))
         rows.append(
             (
-                labels["case"], str(labels["threads"]), _time(r.median(r.names[0])),
+                labels["case"], str(labels["threads"]), milliseconds(r.median(r.names[0])),
                 speedup(r.names[0]), *theirs, speedup(peer), ratio, verdict, _peak(r),
             )
         )  # fmt: skip
@@ -231,13 +233,13 @@ def _scaling(entries: Sequence[_Entry]) -> list[Table]:
         ours, peer = r.names[0], r.best_peer()
         grown = functools.partial(_exponent, last.get(axis), (value, r))
 
-        theirs = ("-", "-") if peer is None else (peer, _time(r.median(peer)))
+        theirs = ("-", "-") if peer is None else (peer, milliseconds(r.median(peer)))
         samples = r.facts.get("samples", 1)
         rows.append(
             (
-                axis, str(value), _time(r.median(ours)), f"{r.median(ours) * 1e6 / samples:.1f}",
-                grown(ours), _percent(r.share_of_peak(ours)), *theirs, grown(peer),
-                _ratio(r, peer)[0],
+                axis, str(value), milliseconds(r.median(ours)),
+                f"{r.median(ours) * 1e6 / samples:.1f}", grown(ours),
+                _percent(r.share_of_peak(ours)), *theirs, grown(peer), _ratio(r, peer)[0],
             )
         )  # fmt: skip
         last[axis] = value, r

@@ -184,6 +184,8 @@ def run(options: argparse.Namespace) -> int:
 
 def progress(report: Report, case: str) -> None:
     """One line for a case that is over."""
+    from convkit.bench.tables import milliseconds
+
     taken = f"{report.seconds[case]:.0f} s"
     if case in report.failed:
         print(f"{case}: {report.failed[case]} ({taken})", flush=True)
@@ -191,7 +193,7 @@ def progress(report: Report, case: str) -> None:
     if report.races:
         race = report.races[-1]
         peer = race.best_peer()
-        ours = f"{race.median(race.names[0]) * 1e3:.3f} ms"
+        ours = f"{milliseconds(race.median(race.names[0]))} ms"
         verdict = "no peer was left" if peer is None else f"{race.verdict(peer)} ({peer})"
         left = f"; left out: {', '.join(race.left_out)}" if race.left_out else ""
         print(f"{case}: {ours}, {verdict}{left} ({taken})", flush=True)

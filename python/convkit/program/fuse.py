@@ -33,10 +33,15 @@ class _Uses:
     def maker(self, value: Value | None) -> Instruction | None:
         return None if value is None else self.makers.get(value.root)
 
+    def made_for(self, i: Instruction, *ops: str) -> Instruction | None:
+        """The forward pass of one of `ops` whose result only `i` reads."""
+        maker, value = self.maker(i.inputs[0]), i.inputs[0]
+        if maker is None or value is None or maker.op not in ops or maker.pass_name != "forward":
+            return None
+        return maker if value is maker.outputs[0] and self.readers[value] == 1 else None
 
-def _rewire_to_logits(
-    program: Program, i: Instruction, kinds: Sequence[str], function: str
-) -> bool:
+
+def _to_logits(program: Program, i: Instruction, kinds: Sequence[str], function: str) -> bool:
     """Give a loss of probabilities the logits that they were made from."""
     if i.op != "loss" or i.params["kind"] not in kinds:
         return False
@@ -52,13 +57,13 @@ def _rewire_to_logits(
 
 def softmax_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
     """softmax, then cross_entropy or its focal form: the loss takes the logits."""
-    return _rewire_to_logits(program, i, ("cross_entropy", "focal_cross_entropy"), "softmax")
+    return _to_logits(program, i, ("cross_entropy", "focal_cross_entropy"), "softmax")
 
 
 def sigmoid_into_loss(program: Program, uses: _Uses, i: Instruction) -> bool:
     """sigmoid, then binary_cross_entropy or its focal form: the loss takes the logits."""
     kinds = ("binary_cross_entropy", "binary_focal_cross_entropy")
-    return _rewire_to_logits(program, i, kinds, "sigmoid")
+    return _to_logits(program, i, kinds, "sigmoid")
 
 
 def argmax_of_softmax(program: Program, uses: _Uses, i: Instruction) -> bool:
@@ -89,13 +94,8 @@ def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> b
     kind = i.params["activation"]
     if program.mode == "train" and (kind not in FROM_OUTPUT or kind == "step"):
         return False  # a step has no gradient: apart, it is its layer that the error names
-    producer = uses.maker(i.inputs[0])
-    if producer is None or producer.op not in ("conv2d", "dense"):
-        return False
-    made = producer.outputs[0]
-    if made is None or i.inputs[0] is not made or uses.readers[made] != 1:
-        return False
-    if producer.pass_name != "forward" or producer.params["activation"] != "linear":
+    producer = uses.made_for(i, "conv2d", "dense")
+    if producer is None or producer.params["activation"] != "linear":
         return False
     producer.params = {**producer.params, **i.params}
     producer.outputs[0] = i.outputs[0]
@@ -107,10 +107,8 @@ def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     """pad2d, then conv2d: the convolution pads by as much more, and nothing is copied."""
     if (i.op, i.pass_name) != ("conv2d", "forward"):
         return False
-    maker, padded = uses.maker(i.inputs[0]), i.inputs[0]
-    if maker is None or (maker.op, maker.pass_name) != ("pad2d", "forward"):
-        return False
-    if padded is None or padded is not maker.outputs[0] or uses.readers[padded] != 1:
+    maker = uses.made_for(i, "pad2d")
+    if maker is None:
         return False
     sides = {name: int(i.params[name]) + int(n) for name, n in maker.params.items()}
     i.params = {**i.params, **sides}
@@ -123,13 +121,9 @@ def pooling_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     """conv2d, then the maximum over windows: what is not the maximum never goes to memory."""
     if (i.op, i.pass_name) != ("pool2d", "max_forward"):
         return False
-    maker, image = uses.maker(i.inputs[0]), i.inputs[0]
-    if maker is None or (maker.op, maker.pass_name) != ("conv2d", "forward"):
-        return False
-    if image is None or image is not maker.outputs[0] or uses.readers[image] != 1:
-        return False
-    params = pooled_params(maker, i, differentiated=program.mode == "train")
-    if params is None:
+    maker, training = uses.made_for(i, "conv2d"), program.mode == "train"
+    params = None if maker is None else pooled_params(maker, i, differentiated=training)
+    if maker is None or params is None:
         return False
     maker.op, maker.params, maker.outputs = "conv2d_pool", params, i.outputs
     program.instructions.remove(i)

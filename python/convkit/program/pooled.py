@@ -18,9 +18,17 @@ __all__ = ["pooled_params"]
 _POSITIONS = 256  # of a window whose winner is a byte
 
 
-def _is_fast(pass_name: str, specs: Sequence[Spec | None], params: Params) -> bool:
+def _is_fast(
+    pass_name: str,
+    params: Params,
+    specs: Sequence[Spec | None],
+    convolution: Params,
+    apart: Sequence[Spec | None],
+) -> bool:
+    """Whether the call has the kernel, with pooling, that the convolution alone would have."""
     row = registry.choose("conv2d_pool", pass_name, specs, params)
-    return row.native and row.name != "cpu_naive"
+    alone = registry.choose("conv2d", pass_name, apart, convolution)
+    return row.native and row.name == alone.name and row.name != "cpu_naive"
 
 
 def _has_own_rows(op: str) -> bool:
@@ -43,8 +51,8 @@ def pooled_params(
     Returns
     -------
     dict or None
-        None where the two are better left apart: no kernel but the naive one takes the call, or
-        the gradient needs what the fused form does not keep.
+        None where the two are better left apart: the convolution alone has a faster kernel, or the
+        gradient needs what the fused form does not keep.
     """
     if _has_own_rows("conv2d") or _has_own_rows("pool2d"):
         return None
@@ -52,14 +60,15 @@ def pooled_params(
         return None
     params = fused_params(convolution.params, pooling.params)
     x, w, b = (None if v is None else v.spec for v in convolution.inputs)
+    z = None if pooling.inputs[0] is None else pooling.inputs[0].spec
     y, winner = (None if v is None else v.spec for v in pooling.outputs)
-    if not _is_fast("forward", [x, w, b, y, winner], params):
-        return None
+    calls = {"forward": ([x, w, b, y, winner], [x, w, b, z])}
     if differentiated:
         if params["activation"] not in FROM_OUTPUT or winner is None:
             return None
-        if not _is_fast("backward_weight", [y, x, y, winner, w, b], params):
-            return None
-        if not _is_fast("backward_input", [y, w, y, winner, None, x], params):
+        calls["backward_weight"] = [y, x, y, winner, w, b], [z, x, w, b]
+        calls["backward_input"] = [y, w, y, winner, None, x], [z, w, None, x]
+    for pass_name, (specs, apart) in calls.items():
+        if not _is_fast(pass_name, params, specs, convolution.params, apart):
             return None
     return params

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Unkept", "append_updates", "without_gradients"]
 
-# The least weights that are worth it: the gradient of fewer stays in the first-level cache.
-FEWEST = 1 << 12
+FEWEST = 1 << 12  # weights; the gradient of fewer stays in the first-level cache
 
 
 class Unkept(NamedTuple):
@@ -43,6 +42,14 @@ class Unkept(NamedTuple):
     dy: Value
     x: Value
     layer: str
+
+
+def pays(dw: int, dy: int, x: int) -> bool:
+    """Whether a gradient is so much larger than what it is made of that not keeping it saves time.
+
+    What it is made of is looked at in its stead before the step, and once more for the bias.
+    """
+    return dw >= FEWEST and dw >= 2 * (dy + x)
 
 
 def _plain(optimizer: Optimizer) -> bool:
@@ -107,7 +114,9 @@ def _unkept(program: Program, n: int, i: Instruction, uses: Counter[int]) -> Unk
     if dw is None or dy is None or x is None or dw.root.buffer != GRADIENTS:
         return None
     p = dw.root.parameter
-    if p is None or not p.changes or p.size < FEWEST or uses[dw.root.offset] != 1:
+    if p is None or not p.changes or uses[dw.root.offset] != 1:
+        return None
+    if not pays(p.size, dy.spec.size, x.spec.size):
         return None
     made_of = {dy.root, x.root}
     # They are read once more when parameters change, and must be what they are now.

@@ -142,6 +142,7 @@ def _pool2d(small: bool) -> list[Call]:
         x = _map(layer, small)
         name = f"{layer.name}, batch {x[0]}"
         found += calls.pool2d(name, layer.kind, x, size=layer.size, stride=layer.stride)
+        found.append(calls.through(found[-1], "tanh" if "lenet" in layer.name else "relu"))
     return found
 
 
