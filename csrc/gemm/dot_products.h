@@ -123,7 +123,7 @@ CK_INLINE Chunks dot_blocks(int64_t M) {
   return {M, count > 0 ? ceil_div(M, count) : 1};
 }
 
-// The whole product. `packed` has room for the transpose of B, its rows rounded up to whole
+// The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
 // vectors. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
 template <class T, class Done>
 void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {

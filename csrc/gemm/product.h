@@ -294,14 +294,12 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
   }
 }
 
-// About what one thread does in the time that it takes to wake another.
-constexpr double kSerialFlops = 2e5;
-
-// How many threads a product is worth, as parallel_for takes it.
+// How many threads a product is worth, as parallel_for takes it: for kernels of several loops,
+// since who calls them knows only what they take together.
 CK_INLINE int max_threads(int64_t M, int64_t N, int64_t depth) {
   const double flops =
       2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(depth);
-  return flops < kSerialFlops ? 1 : 0;
+  return ThreadPool::worth_threads(flops / kThreadFlops, ThreadPool::kMaxThreads);
 }
 
 // The whole product, by row, with B in panels.
