@@ -1,8 +1,8 @@
 // A matrix product A B^T of two matrices whose rows are the terms of the sums. For kernel sources
 // only (core/isa.h).
 //
-// Neither operand needs to be transposed if it is large: the smaller one is, and so is the result,
-// a block at a time.
+// The larger operand, A, is read as it is, once for up to kDotColumns rows of B. It is the smaller
+// one that is transposed into panels, and then the result, a block at a time.
 #pragma once
 
 #include "gemm/product.h"
@@ -10,7 +10,7 @@
 namespace convkit::CK_ISA {
 
 // C [N,M] = B A^T with A [M,depth] and B [N,depth]: C[n,m] is the dot product of row m of A and
-// row n of B. A is read from memory once for up to kDotColumns rows of B.
+// row n of B.
 template <class T>
 struct DotProduct {
   int64_t M, N, depth;
@@ -34,16 +34,19 @@ template <class T, int MR, int NR>
 void dot_tile(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t depth, T* c, int64_t ldc) {
   using V = Vec<T>;
   V acc[NR][MR];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
   for (int n = 0; n < NR; ++n) {
+#pragma GCC unroll 4
     for (int m = 0; m < MR; ++m) acc[n][m] = V::zero();
   }
   const auto add = [&](const auto& load) {
     V av[MR];
+#pragma GCC unroll 4
     for (int m = 0; m < MR; ++m) av[m] = load(a + m * lda);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int n = 0; n < NR; ++n) {
       const V bv = load(b + n * ldb);
+#pragma GCC unroll 4
       for (int m = 0; m < MR; ++m) acc[n][m] = fma(av[m], bv, acc[n][m]);
     }
   };
@@ -53,8 +56,9 @@ void dot_tile(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t depth, T
   }
   const int rest = static_cast<int>(depth - i);
   if (rest > 0) add([i, rest](const T* row) { return V::load_partial(row + i, rest); });
-#pragma GCC unroll 8
+#pragma GCC unroll 4
   for (int n = 0; n < NR; ++n) {
+#pragma GCC unroll 4
     for (int m = 0; m < MR; ++m) c[n * ldc + m] = reduce_sum(acc[n][m]);
   }
 }
@@ -62,9 +66,9 @@ void dot_tile(const T* a, int64_t lda, const T* b, int64_t ldb, int64_t depth, T
 // Rows [begin, end) of A times a few rows of B.
 template <class T>
 void dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end) {
-  constexpr int kRows = 4;
-  for_each_tile(p.N, 4, [&](int64_t n, int size) {
-    with_int<4>(size, [&]<int NR>(Int<NR>) {
+  constexpr int kRows = 4, kColumns = CK_ISA_LEVEL == 2 ? 4 : 2;
+  for_each_tile(p.N, kColumns, [&](int64_t n, int size) {
+    with_int<kColumns>(size, [&]<int NR>(Int<NR>) {
       const T* const b = p.b + n * p.ldb;
       int64_t m = begin;
       for (; m + kRows <= end; m += kRows) {
@@ -90,12 +94,16 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   const Panels<T> padded{p.depth, wide};
   const int64_t parts = p.depth > 0 ? ceil_div(p.depth, kDotTerms) : 1;
   const int64_t size = ceil_div(p.depth, parts);
+  const int64_t tiles = ceil_div(rows, product_tile_rows<T>(kTileVectors<T>));
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * size, left = p.depth - first;
     const Product<T> now = whole.terms(true, first, left < size ? left : size);
+    const int64_t rest = left - now.depth, next = rest < size ? rest : size;
+    Fetch<T> fetch({now.a + now.depth, p.lda, next > 0 ? rows : 0, next}, {},
+                   padded.count() * tiles * ceil_div(now.depth, Fetch<T>::kLine));
     for (int64_t panel = 0; panel < padded.count(); ++panel) {
-      packed_rows<T>(now, padded, panel, 0, rows,
-                     packed + padded.offset(panel) + first * padded.width(panel));
+      packed_rows<T, true>(now, padded, panel, 0, rows,
+                           packed + padded.offset(panel) + first * padded.width(panel), fetch);
     }
   }
   for (int64_t j = 0; j < panels.columns; j += lanes) {
@@ -106,6 +114,13 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
                       p.c + (n + j) * p.ldc + begin + i, p.ldc);
     }
   }
+}
+
+// Some rows of A are a chunk of work; an even number of chunks if there are many.
+template <class T>
+CK_INLINE Chunks dot_blocks(int64_t M) {
+  const int64_t count = round_up(ceil_div(M, kDotBlock<T>), M >= 128 ? 4 : 1);
+  return {M, count > 0 ? ceil_div(M, count) : 1};
 }
 
 // The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
@@ -134,7 +149,7 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done
         all.pack_transposed(panel, i, end - i, p.b + i, p.ldb, packed);
       },
       threads);
-  const Chunks columns{p.N, kDotColumns}, rows{p.M, kDotBlock<T>};
+  const Chunks columns{p.N, kDotColumns}, rows = dot_blocks<T>(p.M);
   pool->parallel_for(
       columns.count() * rows.count(),
       [&](int64_t index, int) {

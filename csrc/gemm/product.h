@@ -3,8 +3,9 @@
 //
 // A block of C goes through its sums a few terms at a time. Of these terms of B, the first tile of
 // each panel reads the columns where they are and leaves them packed in the cache for the tiles
-// below it; meanwhile those fetch the columns that the next panel needs. So B may be of any size
-// and is read from memory once per block of rows.
+// below it, which meanwhile fetch what the next terms need. So B may be of any size and is read
+// from memory once per block of rows. Every sum is added up in the order of its terms, whatever the
+// blocks are.
 #pragma once
 
 #include "core/checked.h"
@@ -38,20 +39,8 @@ struct Product {
   }
 };
 
-// Asks for the line at p, in the first-level cache or the second. Not __builtin_prefetch: GCC takes
-// a lambda that does nothing else for one without effect, and drops its calls.
-template <int kLevel>
-CK_INLINE void prefetch(const void* p) {
-#if CK_X86_64
-  if constexpr (kLevel == 1) {
-    asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
-  } else {
-    asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
-  }
-#else
-  __builtin_prefetch(p, 0, 4 - kLevel);
-#endif
-}
+// Asks for the line at p in the second-level cache.
+CK_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 // What the sums of a tile begin with: rows from m on, columns j to j + NV vectors, `last` lanes of
 // the last.
@@ -72,37 +61,6 @@ CK_INLINE void begin_tile(const Product<T>& p, int64_t m, int64_t j, int last,
   }
 }
 
-// One tile. `last` lanes of its last vector are in B from term `safe` on; before that a whole
-// vector can be read.
-template <class T, bool kByRow, int MR, int NV, class Each>
-CK_INLINE void multiply_tile(const Product<T>& p, int64_t m, int64_t j, const T* b, int64_t ldb,
-                             int64_t safe, int last, const Each& each) {
-  using V = Vec<T>;
-  Tile<T, MR, NV> tile;
-  begin_tile(p, m, j, last, tile);
-  const int64_t step = p.a_step;
-  const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
-  const T* const a = p.a + (kByRow ? m * step : m);
-  const int64_t a_step = kByRow ? 1 : step;
-  tile.multiply(a, row, a_step, b, ldb, safe, each);
-  for (int64_t i = safe; i < p.depth; ++i) {
-    V bv[NV];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) {
-      const T* const from = b + i * ldb + v * V::kLanes;
-      bv[v] = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
-    }
-    each(i, bv);
-#pragma GCC unroll 16
-    for (int r = 0; r < MR; ++r) {
-      const V av = V::broadcast(a[row(r) + i * a_step]);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) tile.acc[r][v] = fma(av, bv[v], tile.acc[r][v]);
-    }
-  }
-  tile.store(0, p.c + m * p.ldc + j, p.ldc, last);
-}
-
 // What is wanted next, a few lines at a time: `rows` runs of `run` values, ld apart, of up to two
 // matrices. In the order of memory, so that the hardware sees long streams and goes ahead.
 template <class T>
@@ -114,9 +72,11 @@ struct Fetch {
 
     CK_INLINE int64_t lines() const { return rows * ceil_div(run, kLine); }
   };
-  Matrix matrices[2];
-  int64_t lines;  // at a time
+  Matrix matrices[2] = {};
+  int64_t lines = 0;  // at a time
   int64_t at = 0;
+
+  CK_INLINE Fetch() {}  // nothing
 
   // Within `times` calls, unless that were too many lines at a time to go unnoticed.
   CK_INLINE Fetch(const Matrix& a, const Matrix& b, int64_t times)
@@ -130,77 +90,74 @@ struct Fetch {
       if (now.rows == 0) return;
       const int64_t row = ceil_div(now.run - at, kLine), count = left < row ? left : row;
       const T* const from = now.first + at;
-      for (int64_t i = 0; i < count; ++i) prefetch<2>(from + i * kLine);
+      for (int64_t i = 0; i < count; ++i) prefetch(from + i * kLine);
       left -= count, at += count * kLine;
       if (at >= now.run) at = 0, now.first += now.ld, --now.rows;
     }
   }
 };
 
-// A tile whose columns of B are packed. Calls fetch() now and then.
-template <class T, bool kByRow, int MR, int NV, class Fetch>
-CK_INLINE void packed_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
-                           const Fetch& fetch) {
-  constexpr int64_t wide = NV * Vec<T>::kLanes, some = 64 / int64_t{sizeof(T)};
+// A tile whose columns of B are packed. Now and then it fetches some of what is wanted next.
+template <class T, bool kByRow, int MR, int NV>
+void packed_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
+                 Fetch<T>& fetch) {
+  constexpr int64_t wide = NV * Vec<T>::kLanes, some = Fetch<T>::kLine;
   Tile<T, MR, NV> tile;
   begin_tile(p, m, j, last, tile);
   const int64_t step = p.a_step, a_step = kByRow ? 1 : step;
   const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
   const T* a = p.a + (kByRow ? m * step : m);
   for (int64_t left = p.depth; left > 0; left -= some) {
-    fetch(a);
+    fetch();
     tile.multiply(a, row, a_step, packed, wide, left < some ? left : some);
     a += some * a_step, packed += some * wide;
   }
   tile.store(0, p.c + m * p.ldc + j, p.ldc, last);
 }
 
-// One that fetches the rows of A for the tile below it; by row.
-template <class T, int MR, int NV>
-void streaming_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last) {
-  const int64_t step = p.a_step;
-  packed_tile<T, true, MR, NV>(p, m, j, packed, last, [step](const T* a) {
-    for (int r = 0; r < MR; ++r) prefetch<1>(a + (MR + r) * step);
-  });
-}
-
-// One that fetches what the block needs next.
+// The first tile of a panel, which reads its columns of B where they are and packs them. Of the
+// last vector `last` lanes are in B from term `safe` on; before that a whole one can be read.
 template <class T, bool kByRow, int MR, int NV>
-void fetching_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
-                   Fetch<T>& fetch) {
-  packed_tile<T, kByRow, MR, NV>(p, m, j, packed, last, [&fetch](const T*) { fetch(); });
-}
-
-// A tile that reads its columns of B where they are and packs them.
-template <class T, bool kByRow, int MR, int NV>
-void packing_tile(const Product<T>& p, int64_t m, int64_t j, int64_t safe, int last, T* packed) {
+void packing_tile(const Product<T>& p, int64_t j, int64_t safe, int last, T* packed) {
   using V = Vec<T>;
-  multiply_tile<T, kByRow, MR, NV>(p, m, j, p.b + j, p.ldb, safe, last,
-                                   [=](int64_t i, const V* bv) {
+  constexpr int64_t wide = NV * V::kLanes;
+  Tile<T, MR, NV> tile;
+  begin_tile(p, 0, j, last, tile);
+  const int64_t step = p.a_step, a_step = kByRow ? 1 : step;
+  const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
+  tile.multiply(p.a, row, a_step, p.b + j, p.ldb, safe, [packed](int64_t i, const V* b) {
 #pragma GCC unroll 4
-                                     for (int v = 0; v < NV; ++v) {
-                                       bv[v].storeu(packed + (i * NV + v) * V::kLanes);
-                                     }
-                                   });
+    for (int v = 0; v < NV; ++v) b[v].storeu(packed + i * wide + v * V::kLanes);
+  });
+  for (int64_t i = safe; i < p.depth; ++i) {
+    const T* const from = p.b + i * p.ldb + j;
+    T* const to = packed + i * wide;
+    for (int v = 0; v < NV - 1; ++v) V::loadu(from + v * V::kLanes).storeu(to + v * V::kLanes);
+    constexpr int64_t end = wide - V::kLanes;
+    V::load_partial(from + end, last).storeu(to + end);
+  }
+  tile.multiply(p.a + safe * a_step, row, a_step, packed + safe * wide, wide, p.depth - safe);
+  tile.store(0, p.c + j, p.ldc, last);
 }
 
-// Rows of A may be a multiple of a page apart: more of them would not fit the few places that the
-// first-level cache has for their lines.
+// Rows of a tile. More would leave some of their addresses no register, and where rows of A are a
+// multiple of a page apart the first-level cache has few places for their lines.
 template <class T>
 constexpr int product_tile_rows(int vectors) {
   return tile_rows<T>(vectors) < 8 ? tile_rows<T>(vectors) : 8;
 }
 
-// Rows [begin, end) of one panel of columns, which begins at `packed`; by row.
-template <class T>
+// Rows [begin, end) of one panel of columns, which begins at `packed`.
+template <class T, bool kByRow>
 void packed_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
-                 int64_t end, const T* packed) {
+                 int64_t end, const T* packed, Fetch<T>& fetch) {
   const int64_t j = panels.first(panel);
   const int last = panels.last_lanes(panel);
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
     for_each_tile(end - begin, product_tile_rows<T>(NV), [&](int64_t m, int size) {
-      with_int<product_tile_rows<T>(NV)>(
-          size, [&]<int MR>(Int<MR>) { streaming_tile<T, MR, NV>(p, begin + m, j, packed, last); });
+      with_int<product_tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
+        packed_tile<T, kByRow, MR, NV>(p, begin + m, j, packed, last, fetch);
+      });
     });
   });
 }
@@ -217,23 +174,24 @@ void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, T
     const int64_t room = (p.depth - 1) * p.ldb + p.N - j - panels.width(panel);
     safe = room < 0 ? 0 : room / p.ldb + 1;
   }
+  int64_t packed = 0;  // rows of the first tile
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-    for_each_tile(p.M, tile_rows<T>(NV), [&](int64_t m, int size) {
-      with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-        if (m == 0) {
-          packing_tile<T, kByRow, MR, NV>(p, m, j, safe, last, scratch);
-        } else {
-          fetching_tile<T, kByRow, MR, NV>(p, m, j, scratch, last, fetch);
-        }
-      });
+    constexpr int most = product_tile_rows<T>(NV);
+    const int64_t tiles = ceil_div(p.M, most);
+    if (tiles == 0) return;
+    packed = ceil_div(p.M, tiles);
+    with_int<most>(static_cast<int>(packed), [&]<int MR>(Int<MR>) {
+      packing_tile<T, kByRow, MR, NV>(p, j, safe, last, scratch);
     });
   });
+  packed_rows<T, kByRow>(p, panels, panel, packed, p.M, scratch, fetch);
 }
 
 // What a block of a product may be at most, and how many terms of the sums are taken at a time.
 struct BlockSizes {
   int64_t rows, panels, terms;
-  bool wide = false;  // cut into rows first: C is larger than A and B
+  bool wide = false;   // cut into rows first: C is larger than A and B
+  int64_t parts = 16;  // more than these are not needed
 };
 constexpr int64_t kMostTerms = 128;
 template <class T>
@@ -248,11 +206,11 @@ struct ProductBlocks {
 
   CK_INLINE ProductBlocks(int64_t M, int64_t N, int64_t depth, BlockSizes most)
       : panels{depth, N}, rows{M, 1}, columns{panels.count(), 1}, terms(most.terms) {
-    // Two MFLOP at least, and no more blocks than keep many threads busy.
+    // Two MFLOP at least. In a block with few rows, the first tile weighs too much.
     int64_t parts = checked_product(M, N, depth) / 1000000;
-    parts = parts < 1 ? 1 : parts > 16 ? 16 : parts;
+    parts = parts < 1 ? 1 : parts > most.parts ? most.parts : parts;
     columns.size = even(panels.count(), most.panels, most.wide ? 1 : parts);
-    parts = ceil_div(parts, columns.count() > 0 ? columns.count() : 1);
+    parts = ceil_div(most.wide || parts < 8 ? parts : 8, columns.count() > 0 ? columns.count() : 1);
     const int64_t fit = M / kLeastRows;
     rows.size =
         even(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>, parts < fit ? parts : fit);
@@ -310,7 +268,7 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
   block.M = at.rows;
   block.a += kByRow ? at.m * p.a_step : at.m;
   block.c += at.m * p.ldc;
-  const int64_t tiles = ceil_div(at.rows, tile_rows<T>(kTileVectors<T>));
+  const int64_t tiles = ceil_div(at.rows, product_tile_rows<T>(kTileVectors<T>));
   // Rows a multiple of 8 KB apart share a few places of the caches.
   const bool copy = tiles > 1 && (at.end_panel - at.first_panel >= 4 ||
                                   p.a_step * int64_t{sizeof(T)} % 8192 == 0);
@@ -352,8 +310,9 @@ void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
       blocks.count(),
       [&](int64_t index, int) {
         const auto at = blocks.part(index);
-        packed_rows<T>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
-                       packed + blocks.panels.offset(at.first_panel));
+        Fetch<T> nothing;
+        packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
+                             packed + blocks.panels.offset(at.first_panel), nothing);
       },
       max_threads(p.M, p.N, p.depth));
 }
@@ -362,8 +321,9 @@ void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
 template <class T>
 void packed_product_here(const Product<T>& p, const T* packed) {
   const Panels<T> panels{p.depth, p.N};
+  Fetch<T> nothing;
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    packed_rows<T>(p, panels, panel, 0, p.M, packed + panels.offset(panel));
+    packed_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel), nothing);
   }
 }
 
@@ -380,6 +340,7 @@ struct TransposedProduct {
   T* sums;
 };
 
+// Whole lines of a few rows of C stay in the second-level cache while A and B pass by.
 constexpr BlockSizes kTransposedBlocks = {48, 16, 128, true};
 
 // Computes one block. The sums are the product with a row of ones.

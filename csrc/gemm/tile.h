@@ -96,6 +96,7 @@ struct Tile {
   template <class Row, class Each>
   CK_INLINE void multiply(const T* a, const Row& row, int64_t a_step, const T* b, int64_t b_step,
                           int64_t depth, const Each& each) {
+#pragma GCC unroll 1
     for (int64_t i = 0; i < depth; ++i) {
       V bv[NV];
 #pragma GCC unroll 4

@@ -13,7 +13,7 @@ import convkit as ck
 from convkit import _core
 from convkit.ops.activation import KINDS
 from convkit.ops.dense import dense_params
-from convkit.ops.registry import Array, Spec
+from convkit.ops.registry import Array, Row, Spec
 from ops.cases import DENSE_LAYERS, Dense
 from ops.harness import (
     FLOAT,
@@ -90,7 +90,26 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
 AWKWARD = [case for name, shape in SHAPES.items() for case in dense_cases(name, *shape)]
 NO_BIAS = dense_cases("no bias", (5,), 6, 7, bias=False)
 ACTIVATED = [dense_cases(f"with {kind}", (7,), 5, 19, activation=kind)[0] for kind in KINDS]
+# Around the blocks of the tiled rows: tiles of 6 and 8 rows, panels of 16 to 64 columns, 8 or 16 of
+# them in a chunk, 96 or 128 terms at a time, 128 rows, and 8 rows of dot products.
+BLOCKS: dict[str, tuple[int, int, int]] = {
+    "a tile and a row, a panel and a column": (7, 97, 65),
+    "nine rows": (9, 130, 33),
+    "seventeen rows, many panels": (17, 100, 1030),
+    "more rows than a block": (261, 50, 81),
+    "more terms than a block in every pass": (137, 261, 195),
+    "one row, long": (1, 517, 1100),
+    "eight rows, long": (8, 1100, 130),
+    "rows of w a multiple of 8 KB": (33, 70, 2048),
+    "rows of x a multiple of 8 KB": (35, 2048, 70),
+}
+BLOCKED = [
+    case
+    for name, (n, c, k) in BLOCKS.items()
+    for case in dense_cases(name, (n,), c, k, fill=integers)
+]
 MEDIUM = [
+    *dense_cases("many blocks", (140,), 530, 400),
     *dense_cases("medium", (130,), 200, 150),
     *dense_cases("one row, medium", (1,), 700, 500),
 ]
@@ -110,6 +129,25 @@ def test_whole_layers(row: Any, case: Case, dtype: str) -> None:
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *NO_BIAS, *ACTIVATED]))
 def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
+
+
+@pytest.mark.parametrize("case", BLOCKED, ids=str)
+def test_blocks_are_exact(case: Case) -> None:
+    """Sums of small integers leave no room for a column that is lost or added twice."""
+    for parameter in row_cases([case], ["float32", "float64"], native=True):
+        row = parameter.values[0]
+        if isinstance(row, Row) and row.name == "cpu_tiled":
+            check_row(*parameter.values, isas=_core.available_isas(), exact=True)
+
+
+@given(st.integers(1, 70), st.integers(1, 300), st.integers(1, 150), st.integers(0, 2))
+def test_drawn_blocks(n: int, c: int, k: int, turn: int) -> None:
+    n, c, k = [(n, c, k), (c, k, n), (k, n, c)][turn]
+    for case in dense_cases(f"{n} {c} {k}", (n,), c, k, fill=integers):
+        for parameter in row_cases([case], ["float32"], native=True):
+            row = parameter.values[0]
+            if isinstance(row, Row) and row.name == "cpu_tiled":
+                check_row(*parameter.values, exact=True)
 
 
 def test_every_row_has_a_case() -> None:

@@ -11,7 +11,7 @@ namespace {
 // One tile of rows: w is read once, a few of its rows at a time, so that the columns of a block
 // make long runs.
 CK_INLINE BlockSizes forward_blocks(int64_t R, int most_rows) {
-  if (R <= most_rows) return {most_rows, 16, 8};
+  if (R <= most_rows) return {most_rows, 16, 8, false, 4};
   if (R <= 16) return {16, 16, 32};
   return {128, 8, 96};
 }
@@ -24,7 +24,8 @@ void dense_tiled_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     T* const y = call[3].as<T>();
     const Product<T> p{R, K, C, call[0].as<T>(), C, call[1].as<T>(), K, y, K, call[2].as<T>()};
-    const ProductBlocks<T> blocks(R, K, C, forward_blocks(R, tile_rows<T>(kTileVectors<T>)));
+    const ProductBlocks<T> blocks(R, K, C,
+                                  forward_blocks(R, product_tile_rows<T>(kTileVectors<T>)));
     call.pool->parallel_for(
         blocks.count(),
         [&](int64_t index, int) {
