@@ -150,7 +150,11 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     ),
     "1 to 4 channels, dilation": ((2, 9, 11, 1), (3, 3, 1, 4), {"padding": 2, "dilation": 2}),
     "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
-    "1 to 4 channels, dilation": ((2, 9, 12, 1), (3, 3, 1, 4), {"padding": 1, "dilation": (1, 2)}),
+    "1 to 4 channels, dilation in width": (
+        (2, 9, 12, 1),
+        (3, 3, 1, 4),
+        {"padding": 1, "dilation": (1, 2)},
+    ),
     "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
     "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),

@@ -183,14 +183,14 @@ def models(quick: bool) -> list[Case]:
     peers = ("convkit", _EAGER, _CHANNELS_LAST, _COMPILED)
     vgg = _large("vgg16", 8, 1.2, "cifar") if quick else _large("vgg16", 8, 1.2)
     return [
-        *(_lenet(n) for n in (1, 32, 128, 512)),
-        *(_mlp((784, 128, 10), n) for n in (32, 128)),
-        _mlp((784, 512, 512, 10), 128),
-        _large("alexnet", 2 if quick else 32, 1.5),
-        _large("alexnet", 128, 1.5, long=True),
+        *(_lenet(n, 8.0 if n == 1 else 5.0) for n in (1, 32, 128, 512)),
+        *(_mlp((784, 128, 10), n, target) for n, target in ((32, 5.0), (128, 3.0))),
+        _mlp((784, 512, 512, 10), 128, 3.0),
+        _large("alexnet", 2 if quick else 32, 1.4),
+        _large("alexnet", 128, 1.3, long=True),
         vgg,
         _inference(_lenet(1), peers, 4.0),
-        _inference(_large("alexnet", 1, 1.5), peers, 1.5),
+        _inference(_large("alexnet", 1, 1.3), peers, 1.3),
     ]
 
 
