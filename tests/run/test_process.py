@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -206,3 +207,15 @@ def test_a_buffer_too_large_for_any_machine_is_a_memory_error():
         _core.Buffer(1 << 62)
     with pytest.raises(MemoryError):
         _core.Buffer(-1)
+
+
+def test_an_arena_that_grew_leaves_no_smaller_one_behind():
+    model = ck.Sequential([ck.Input((8,)), ck.layers.Dense(8)])
+    model.predict(np.zeros((2, 8), np.float32), verbose=0)
+    small = weakref.ref(model.store._arena.memory)
+    model.predict(np.zeros((512, 8), np.float32), batch_size=512, verbose=0)
+    assert model.store.arena_bytes >= 512 * 8 * 4
+    assert small() is None
+    again = model.predict(np.ones((2, 8), np.float32), verbose=0)  # in the larger one
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(again, np.ones((2, 8)) @ kernel + bias, rtol=1e-5, atol=1e-6)

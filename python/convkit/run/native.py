@@ -81,13 +81,12 @@ class NativeExecutor:
         """The native executor of this thread."""
         if not hasattr(self._thread, "native"):
             self._thread.native = self._make()
-            self._thread.arena = self.store.arena(self.program.arena_bytes)
         return self._thread.native
 
     def _bind(self, data: Mapping[str, Array]) -> tuple[list[Array], list[Callable[[Any], None]]]:
         """The buffers of a run in this thread, and the calls to Python on views of them."""
         store = self.store
-        arena = self._thread.arena = store.arena(self.program.arena_bytes)
+        arena = store.arena(self.program.arena_bytes)
         buffers = [arena, store.parameters, store.gradient_buffer, store.slots, self._constants]
         for name, array, need in zip(OWNED, buffers, self._needs, strict=True):
             if array.nbytes < need:
@@ -137,9 +136,9 @@ class NativeExecutor:
         return seconds
 
     def read(self, value: Value) -> Array:
-        root = value.root
-        self._mine()
-        flat = self._thread.arena[root.offset : root.offset + value.spec.nbytes]
+        # The store's, not one of this executor's own: it would outlive a larger one's coming.
+        root, arena = value.root, self.store.arena(self.program.arena_bytes)
+        flat = arena[root.offset : root.offset + value.spec.nbytes]
         return np.frombuffer(flat, value.spec.dtype).reshape(value.spec.shape)
 
 
