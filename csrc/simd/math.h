@@ -20,6 +20,7 @@
 // Vec<double>: libm, lane by lane. Double is there to check, not to be fast.
 #pragma once
 
+#include "simd/tanh_table.h"
 #include "simd/vec.h"
 
 namespace convkit::CK_ISA {
@@ -104,12 +105,27 @@ CK_INLINE Vec<float> expm1(Vec<float> x) {
 CK_INLINE Vec<float> sigmoid(Vec<float> x) { return 1.0f / (1.0f + exp(-x)); }
 
 CK_INLINE Vec<float> tanh(Vec<float> x) {
+#if CK_X86_64 && CK_ISA_LEVEL == 2
+  // x times a polynomial for tanh(|x|)/|x|, of 32 that two registers hold for each power. A
+  // division alone would take as long.
+  const Vec<float> b = math_detail::clamp(x, -math_detail::kTanhBound, math_detail::kTanhBound);
+  const Vec<float> a = abs(b), scale = math_detail::kTanhScale;
+  // The sum's last bits are the nearest whole number to the product.
+  const Vec<float> magic = 0x1.8p23f, sum = fma(a, scale, magic);
+  const Vec<float> t = fma(a, scale, magic - sum);
+  const auto c = [&](int row) { return math_detail::tanh_coefficient(row, sum.bits()); };
+  Vec<float> p = c(0);
+#pragma GCC unroll 5
+  for (int row = 1; row < 6; ++row) p = fma(p, t, c(row));
+  return b * p;
+#else
   // -expm1(-2a) / (expm1(-2a) + 2); never cancels, so small arguments need no branch.
   const Vec<float> a = min_or_second(Vec<float>(9.2f), abs(x));
   const auto [n, p] = math_detail::reduce_exp(-2.0f * a);
   const Vec<float> power = math_detail::pow2(n);
   const Vec<float> e = fma(power, p, power - 1.0f);
   return copysign(e / (e + 2.0f), x);
+#endif
 }
 
 CK_INLINE Vec<float> log(Vec<float> x) {

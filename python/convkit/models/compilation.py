@@ -93,8 +93,8 @@ class Compilable:
             Of all weights of two axes and more that have none of their own: of the kernels.
         keep_grads : bool
             Whether every gradient can be read after a step, ``model.store.gradient(layer.kernel)``.
-            If not, the update of a dense layer uses its gradient up as it is made, which saves
-            time and a third of the weights' memory; the weights become the same, bit by bit.
+            If not, the update of a large dense layer uses its gradient up as it is made, which
+            saves time and memory, as much as the weights take; these become the same, bit by bit.
             Callbacks that say ``needs_gradients`` and optimizers that clip by a norm get all.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
