@@ -57,7 +57,15 @@ def test_a_wrong_row_is_refused_before_anything_is_timed(mine):
 @pytest.mark.parametrize("idle", [lambda y: None, lambda y: np.zeros_like(y)])
 def test_a_row_that_does_nothing_is_refused(mine, idle):
     mine("idle", lambda ctx, a, b: idle(a))
-    with pytest.raises((ArithmeticError, ValueError), match=r"idle is wrong|returned None for y"):
+    with pytest.raises((ArithmeticError, RuntimeError), match=r"idle is wrong|returned None for y"):
+        timed()
+
+
+def test_a_row_that_raises_is_named(mine):
+    mine("broken", lambda ctx, a, b: {}["key"])
+    with pytest.raises(
+        RuntimeError, match="forward: broken failed on a small one: KeyError: 'key'"
+    ):
         timed()
 
 

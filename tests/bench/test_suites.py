@@ -144,6 +144,8 @@ def test_files_that_cannot_be_written_are_refused_first(tmp_path):
         run_suite("small", peers="numpy", markdown=tmp_path)
     with pytest.raises(OSError, match=r"there is no file x\.whl"):
         run_suite("memory", peers="numpy", wheel="x.whl")
+    with pytest.raises(ValueError, match=r"x\.md is to hold two outputs"):
+        run_suite("small", peers="numpy", json=tmp_path / "x.md", markdown=tmp_path / "x.md")
 
 
 # ---- reports

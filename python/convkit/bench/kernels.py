@@ -219,6 +219,8 @@ def time_rows(
     ------
     ArithmeticError
         If a row's result is not within the error bound: nothing is timed then.
+    RuntimeError
+        If a row in Python raises an error.
     """
     runner = Runner(call)
     expected, tolerances, reference_seconds = _expected(runner)
@@ -230,7 +232,13 @@ def time_rows(
     for row in rows:
         runner.restore()
         timers.append(runner.timer(row))
-        once.append(timers[-1](1))
+        try:
+            once.append(timers[-1](1))
+        except Exception as error:  # of a row in Python
+            raise RuntimeError(
+                f"[{call.op}] {call.pass_name}: {row.name} failed on {call.name}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         errors.append(_error(runner, row, expected, tolerances))
     del expected, tolerances
     runner.restore()

@@ -220,9 +220,10 @@ def check_outputs(
     OSError
         If a folder does not exist or cannot be written to, or a name is a folder's.
     ValueError
-        If a plot has a format that is not known.
+        If a plot has a format that is not known, or two outputs are to be one file.
     """
-    for path in (Path(p) for p in (json_file, markdown_file, plot_file) if p is not None):
+    files = [Path(p) for p in (json_file, markdown_file, plot_file) if p is not None]
+    for i, path in enumerate(files):
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder; name a file in it")
         if not path.parent.is_dir():
@@ -230,6 +231,8 @@ def check_outputs(
         writable = path.parent if not path.exists() else path
         if not os.access(path.parent, os.W_OK) or not os.access(writable, os.W_OK):
             raise PermissionError(f"no permission to write {path}")
+        if path.resolve() in [other.resolve() for other in files[:i]]:
+            raise ValueError(f"{path} is to hold two outputs; name a file for each")
     if plot_file is not None:
         if Path(plot_file).suffix not in PLOT_FORMATS:
             raise ValueError(f"a plot is one of {', '.join(PLOT_FORMATS)}, got {plot_file}")
