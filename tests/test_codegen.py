@@ -73,8 +73,9 @@ def tiles_of(objects: list[Path]) -> list[Loop]:
     return [loop for loop in loops_of(done.stdout) if loop.is_tile]
 
 
-# The step of a GRU has more sums than the 16 registers of AVX2 hold.
-KNOWN = "rnn_tiled_gru"
+# The steps of LSTM and GRU have more sums than the 16 registers of AVX2 hold; a rule of an optimizer
+# in float64 is no tile.
+KNOWN = ("rnn_tiled_gru", "rnn_tiled_lstm", "step_block")
 
 
 @needs_objdump
@@ -93,7 +94,8 @@ def test_sums_stay_in_registers(isa: str) -> None:
     tiles = tiles_of(objects)
     assert len(tiles) >= LOOPS[isa]
     spilled = {tile.function: tile.on_stack for tile in tiles if tile.on_stack}
-    assert {name for name in spilled if isa == "avx512" or KNOWN not in name} == set()
+    left = {n for n in spilled if isa == "avx512" or not any(known in n for known in KNOWN)}
+    assert left == set()
 
 
 TILE = """
