@@ -73,8 +73,8 @@ def tiles_of(objects: list[Path]) -> list[Loop]:
     return [loop for loop in loops_of(done.stdout) if loop.is_tile]
 
 
-# The steps of LSTM and GRU have more sums than the 16 registers of AVX2 hold; a rule of an optimizer
-# in float64 is no tile.
+# The steps of LSTM and GRU have more sums than the 16 registers of AVX2 hold; a rule of an
+# optimizer in float64 is no tile.
 KNOWN = ("rnn_tiled_gru", "rnn_tiled_lstm", "step_block")
 
 
