@@ -138,7 +138,7 @@ int64_t workspace_bytes(const std::string& op, const std::string& pass, const st
 
 void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
                  const std::vector<py::object>& operands, const py::dict& values,
-                 const StepTuple& step) {
+                 const StepTuple& step, double seconds) {
   const Kernel& kernel = row_named(op, pass, name);
   const std::vector<std::byte> params = to_params(op_named(op), values);
   std::vector<Tensor> tensors;
@@ -155,6 +155,7 @@ void call_kernel(const std::string& op, const std::string& pass, const std::stri
   {
     const py::gil_scoped_release release;
     const DenormalsFlushed flushed;
+    const ExpectedWork expected(seconds);
     kernel.run[static_cast<std::size_t>(active_isa())](call);
   }
   run_count(kernel).fetch_add(1, std::memory_order_relaxed);
@@ -246,17 +247,19 @@ OperandRef to_ref(const std::optional<RefTuple>& t) {
   return {buffer, offset, to_dtype(dtype), shape};
 }
 
-// (op, pass, row, params, operands, workspace)
-using InstructionTuple = std::tuple<std::string, std::string, std::string, py::dict,
-                                    std::vector<std::optional<RefTuple>>, std::optional<RefTuple>>;
+// (op, pass, row, params, operands, workspace, seconds)
+using InstructionTuple =
+    std::tuple<std::string, std::string, std::string, py::dict,
+               std::vector<std::optional<RefTuple>>, std::optional<RefTuple>, double>;
 
 Instruction to_instruction(const InstructionTuple& tuple) {
-  const auto& [op, pass, name, params, operands, workspace] = tuple;
+  const auto& [op, pass, name, params, operands, workspace, seconds] = tuple;
   Instruction instruction;
   instruction.kernel = &row_named(op, pass, name);
   instruction.params = to_params(op_named(op), params);
   for (const auto& operand : operands) instruction.operands.push_back(to_ref(operand));
   instruction.workspace = to_ref(workspace);
+  instruction.seconds = seconds;
   return instruction;
 }
 
@@ -385,6 +388,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   });
   m.def("cpu_name", &cpu_model_name);
   m.def("usable_cpus", &usable_cpus);
+  m.attr("thread_flops") = kThreadFlops;
+  m.attr("thread_bytes") = kThreadBytes;
+  m.def("worth_threads", &ThreadPool::worth_threads, py::arg("seconds"), py::arg("most"));
   m.def("num_threads", [] { return ThreadPool::instance().num_threads(); });
   // It waits for a loop of another thread, which may be waiting for the GIL to poll for signals.
   m.def(

@@ -186,4 +186,27 @@ int usable_cpus() {
 #endif
 }
 
+int default_num_threads(int most) {
+  // 0 where the text is no number from 1 to `most`.
+  const auto parse = [most](const char* text) {
+    char* end = nullptr;
+    const long n = std::strtol(text, &end, 10);
+    const bool ends = end != text && (*end == '\0' || *end == ',');  // OMP_NUM_THREADS=4,2
+    return ends && n >= 1 && n <= most ? static_cast<int>(n) : 0;
+  };
+  const char* own = std::getenv("CONVKIT_NUM_THREADS");
+  if (own != nullptr && own[0] != '\0') {
+    const int n = parse(own);
+    if (n == 0) {
+      throw std::runtime_error("CONVKIT_NUM_THREADS is '" + std::string(own) +
+                               "'; it must be a number from 1 to " + std::to_string(most));
+    }
+    return n;
+  }
+  // Another library's variable: one we cannot read is no reason to fail.
+  const char* omp = std::getenv("OMP_NUM_THREADS");
+  const int n = omp != nullptr ? parse(omp) : 0;
+  return n > 0 ? n : std::min(usable_cpus(), most);
+}
+
 }  // namespace convkit

@@ -31,4 +31,8 @@ std::string cpu_model_name();
 // Containers limit by quota, which std::thread::hardware_concurrency() does not see.
 int usable_cpus();
 
+// What CONVKIT_NUM_THREADS says, else OMP_NUM_THREADS, else usable_cpus(); at most `most`. Throws
+// std::runtime_error when the former is not a number from 1 to `most`.
+int default_num_threads(int most);
+
 }  // namespace convkit

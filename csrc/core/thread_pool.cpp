@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -33,6 +34,15 @@ constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr int kSpinMicroseconds = 60;
 // With more threads than CPUs, a spinning thread holds the CPU that the awaited one needs.
 constexpr int kSpinMicrosecondsOversubscribed = 1;
+
+// What it costs to have a second thread take part, with what it reads and writes moving between two
+// caches, and to tell each further one; measured with workers that spin.
+constexpr double kForkSeconds = 4e-6;
+constexpr double kPostSeconds = 0.1e-6;
+// Waking a worker that sleeps takes the caller this long on a virtual machine, and the worker
+// several times as long to come. So it is woken only once the loops that could have used it add up
+// to as much (the rule for renting skis: at worst twice the best that foresight could do).
+constexpr double kWakeSeconds = 50e-6;
 
 // One word per worker is the whole protocol.
 //   idle -> posted      by the caller: there is a job
@@ -72,21 +82,36 @@ void wake(std::atomic<uint32_t>& word) {
 #endif
 }
 
-// Spins while the word has this value, for at most that long; returns the last value seen.
-uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t value, int microseconds) {
+// The CPU that this thread is on, -1 where nobody knows.
+int current_cpu() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Spins while the word has this value, for at most that long; returns the last value seen. Gives up
+// at once on the CPU `other`, where the thread that is to change the word was last: on a busy
+// machine it may be waiting for the very CPU that spins here.
+uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t value, int microseconds,
+                    const std::atomic<int>& other) {
   const auto end = Clock::now() + std::chrono::microseconds(microseconds);
   for (;;) {
-    for (int i = 0; i < 32; ++i) {
+    const int cpu = current_cpu();
+    const bool in_the_way = cpu >= 0 && cpu == other.load(std::memory_order_relaxed);
+    for (int i = 0; i < 32 && !in_the_way; ++i) {
       const uint32_t now = word.load(std::memory_order_acquire);
       if (now != value) return now;
       cpu_relax();
     }
-    if (Clock::now() >= end) return word.load(std::memory_order_acquire);
+    if (in_the_way || Clock::now() >= end) return word.load(std::memory_order_acquire);
   }
 }
 
 struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs them
   std::atomic<uint32_t> state{kIdle};
+  std::atomic<int> cpu{-1};  // where it took up its last job
   int thread = 0;
   pthread_t handle{};
 };
@@ -95,33 +120,10 @@ struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs t
 struct ThreadContext {
   int thread = -1;
   bool cancelled = false;
+  double expected = -1;  // seconds; see ExpectedWork
   Clock::time_point last_poll{};
 };
 thread_local ThreadContext t_context;
-
-int parse_threads(const char* text) {
-  char* end = nullptr;
-  const long n = std::strtol(text, &end, 10);
-  const bool ends = end != text && (*end == '\0' || *end == ',');  // OMP_NUM_THREADS=4,2
-  return ends && n >= 1 && n <= ThreadPool::kMaxThreads ? static_cast<int>(n) : 0;
-}
-
-int default_num_threads() {
-  const char* own = std::getenv("CONVKIT_NUM_THREADS");
-  if (own != nullptr && own[0] != '\0') {
-    const int n = parse_threads(own);
-    if (n == 0) {
-      throw std::runtime_error("CONVKIT_NUM_THREADS is '" + std::string(own) +
-                               "'; it must be a number from 1 to " +
-                               std::to_string(ThreadPool::kMaxThreads));
-    }
-    return n;
-  }
-  // Another library's variable: one we cannot read is no reason to fail.
-  const char* omp = std::getenv("OMP_NUM_THREADS");
-  const int n = omp != nullptr ? parse_threads(omp) : 0;
-  return n > 0 ? n : std::min(usable_cpus(), ThreadPool::kMaxThreads);
-}
 
 }  // namespace
 
@@ -135,6 +137,7 @@ struct ThreadPool::State {
   std::atomic<bool> failed{false};
 
   alignas(128) std::atomic<bool> owned{false};  // one caller at a time has the workers
+  std::atomic<int> owner_cpu{-1};               // where it was when it had them last
   std::atomic<int> num_threads{0};              // 0: the default is not yet read
   std::atomic<int> spin_microseconds{kSpinMicroseconds};
   std::atomic<PollFn> poll{nullptr};
@@ -142,6 +145,7 @@ struct ThreadPool::State {
   std::atomic<bool> closed{false};
 
   // Guarded by `owned`.
+  double missed = 0;  // seconds of loops that ran without a worker because it slept
   int worker_count = 0;
   Worker* workers[kMaxThreads] = {};
 
@@ -174,14 +178,16 @@ struct ThreadPool::State {
     DenormalsFlushed flushed;
     t_context.thread = worker.thread;  // so that a nested parallel_for runs inline
     for (;;) {
-      uint32_t seen = spin_while(worker.state, kIdle, spin_microseconds.load());
+      uint32_t seen = spin_while(worker.state, kIdle, spin_microseconds.load(), owner_cpu);
       if (seen == kIdle && worker.state.compare_exchange_strong(seen, kParked)) {
         while ((seen = worker.state.load(std::memory_order_acquire)) == kParked) {
           sleep_while(worker.state, kParked);
         }
       }
       if (seen == kExit) return;
-      if (seen != kPosted || !worker.state.compare_exchange_strong(seen, kRunning)) continue;
+      if (seen != kPosted) continue;
+      worker.cpu.store(current_cpu(), std::memory_order_relaxed);
+      if (!worker.state.compare_exchange_strong(seen, kRunning)) continue;
       take_chunks(worker.thread, [] { return false; });
       if (worker.state.exchange(kIdle, std::memory_order_acq_rel) == kAwaited) wake(worker.state);
     }
@@ -230,14 +236,27 @@ struct ThreadPool::State {
     }
   }
 
-  void post(Worker& worker) {
-    if (worker.state.exchange(kPosted, std::memory_order_acq_rel) == kParked) wake(worker.state);
+  // Tells the first `helpers` workers of the job, those that sleep only if the work is worth it.
+  void post(int helpers, double seconds) {
+    bool asleep = false;
+    const bool wakes = seconds < 0 || missed + seconds >= kWakeSeconds;
+    for (int i = 0; i < helpers; ++i) {
+      std::atomic<uint32_t>& state = workers[i]->state;
+      uint32_t seen = kIdle;
+      if (state.compare_exchange_strong(seen, kPosted, std::memory_order_acq_rel)) continue;
+      asleep = true;
+      // From parked, or it parks just now; nobody else posts.
+      if (wakes && state.exchange(kPosted, std::memory_order_acq_rel) == kParked) wake(state);
+    }
+    missed = asleep && !wakes ? missed + seconds : 0;
   }
 
   void await(Worker& worker) {
     uint32_t seen = kPosted;
     if (worker.state.compare_exchange_strong(seen, kIdle)) return;
-    if (spin_while(worker.state, kRunning, spin_microseconds.load()) != kRunning) return;
+    if (spin_while(worker.state, kRunning, spin_microseconds.load(), worker.cpu) != kRunning) {
+      return;
+    }
     seen = kRunning;
     if (!worker.state.compare_exchange_strong(seen, kAwaited)) return;
     while (worker.state.load(std::memory_order_acquire) == kAwaited) {
@@ -303,6 +322,19 @@ ThreadPool::ThreadPool() : state_(new State) {
   });
 }
 
+ExpectedWork::ExpectedWork(double seconds) : before_(t_context.expected) {
+  t_context.expected = seconds;
+}
+
+ExpectedWork::~ExpectedWork() { t_context.expected = before_; }
+
+int ThreadPool::worth_threads(double seconds, int most) {
+  // seconds / n + kPostSeconds * n is least at this n.
+  const double best = std::sqrt(seconds / kPostSeconds);
+  const int n = best < most ? static_cast<int>(best) : most;
+  return n > 1 && seconds / n + kForkSeconds + kPostSeconds * n < seconds ? n : 1;
+}
+
 ThreadPool& ThreadPool::instance() {
   static ThreadPool* pool = new ThreadPool;
   return *pool;
@@ -312,7 +344,7 @@ int ThreadPool::num_threads() const {
   State& s = *state_;
   const int n = s.num_threads.load(std::memory_order_relaxed);
   if (n > 0) return n;
-  const int chosen = default_num_threads();
+  const int chosen = default_num_threads(kMaxThreads);
   int unset = 0;  // a set_num_threads that came in between wins
   if (s.num_threads.compare_exchange_strong(unset, chosen)) {
     s.spin_microseconds.store(chosen > usable_cpus() ? kSpinMicrosecondsOversubscribed
@@ -363,6 +395,8 @@ void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_th
   int threads = num_threads();
   if (max_threads > 0) threads = std::min(threads, max_threads);
   if (chunks < threads) threads = static_cast<int>(chunks);
+  const double expected = t_context.expected;
+  if (expected >= 0) threads = worth_threads(expected, threads);
 
   DenormalsFlushed flushed;
   struct Inside {
@@ -379,6 +413,7 @@ void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_th
     return;
   }
 
+  s.owner_cpu.store(current_cpu(), std::memory_order_relaxed);
   s.fn = fn;
   s.context = context;
   s.chunks = chunks;
@@ -386,7 +421,7 @@ void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_th
   s.failed.store(false, std::memory_order_relaxed);
   // num_threads may have shrunk since it was read: never grow past it again.
   const int helpers = s.ensure_workers(std::min(threads, s.num_threads.load()) - 1);
-  for (int i = 0; i < helpers; ++i) s.post(*s.workers[i]);
+  s.post(helpers, expected);
   s.take_chunks(0, after_chunk);
   for (int i = 0; i < helpers; ++i) s.await(*s.workers[i]);
 

@@ -49,6 +49,26 @@ class DenormalsFlushed {
   Mode saved_;
 };
 
+// While it lives, this thread's loops are known to take about so many seconds together, were they
+// to run on one thread. A loop that is too short for several threads then runs on fewer, down to
+// one, and does not wake sleeping ones; see ThreadPool::worth_threads. Negative: nothing is known,
+// and loops take all threads that they can.
+class ExpectedWork {
+ public:
+  explicit ExpectedWork(double seconds);
+  ~ExpectedWork();
+  ExpectedWork(const ExpectedWork&) = delete;
+  ExpectedWork& operator=(const ExpectedWork&) = delete;
+
+ private:
+  double before_;
+};
+
+// What one thread does in a second, to estimate work by: tiles of middling size, arrays in a cache.
+// Rather too much than too little, so that where other threads cannot bring much, none are asked.
+constexpr double kThreadFlops = 100e9;
+constexpr double kThreadBytes = 60e9;
+
 class ThreadPool {
  public:
   static constexpr int kMaxThreads = 1024;
@@ -64,9 +84,15 @@ class ThreadPool {
   // [1, kMaxThreads] and std::logic_error inside a parallel_for.
   void set_num_threads(int n);
 
+  // The number of threads, of at most `most`, that finish work of so many seconds first. Each
+  // thread more costs the caller a little, and the second costs most: the data moves between the
+  // caches of two cores.
+  static int worth_threads(double seconds, int most);
+
   // Calls f(chunk, thread) once for every chunk in [0, chunks), in no fixed order, from at most
-  // max_threads threads (0: no cap), and returns when all are done. 0 <= thread < num_threads(),
-  // and < max_threads if that is given; the caller is thread 0 and takes part. It runs inline, in
+  // max_threads threads (0: no cap), fewer where this thread's ExpectedWork is short, and returns
+  // when all are done. 0 <= thread < num_threads(), and < max_threads if that is given; the caller
+  // is thread 0 and takes part. It runs inline, in
   // order, if one chunk or one thread is left, inside another parallel_for (then with the outer
   // call's `thread`), or while another thread's parallel_for has the workers. The first exception
   // of f skips the chunks not yet begun and is rethrown here. f runs with denormals flushed,

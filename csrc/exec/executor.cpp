@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 #include "core/cpu_features.h"
-#include "exec/finite.h"
 
 namespace convkit {
 namespace {
@@ -29,6 +28,16 @@ Tensor view(const OperandRef& ref, void* data) {
   t.rank = static_cast<int>(ref.shape.size());
   for (int i = 0; i < t.rank; ++i) t.shape[i] = ref.shape[static_cast<std::size_t>(i)];
   return t;
+}
+
+constexpr int64_t kGuardChunk = 65536;  // numbers
+
+bool all_within(const NumberRun& run) {
+#if CK_ISA_COUNT == 3
+  if (active_isa() == Isa::avx512) return avx512::all_within(run);
+  if (active_isa() == Isa::avx2) return avx2::all_within(run);
+#endif
+  return baseline::all_within(run);
 }
 
 // What the run on this thread wants polled; null while a step may not be broken off.
@@ -94,34 +103,62 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
                    std::vector<Guard> guards, int commit, int64_t batch)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
-      guards_(std::move(guards)),
       commit_(commit),
-      batch_(batch) {}
+      batch_(batch),
+      readout_data_(readouts_.size()) {
+  for (const Instruction& instruction : instructions_) {
+    std::vector<Tensor>& tensors = tensors_.emplace_back();
+    for (const OperandRef& ref : instruction.operands) tensors.push_back(view(ref, nullptr));
+    Call call;
+    call.operands = tensors.data();
+    call.count = static_cast<int>(tensors.size());
+    call.params = instruction.params.data();
+    call.step = &block_;
+    call.pool = &ThreadPool::instance();
+    bound_.push_back({nullptr, call, &run_count(*instruction.kernel), instruction.seconds});
+  }
+  for (const auto& [value, limit] : guards) {
+    const Tensor whole = view(value, nullptr);
+    const int64_t size = kDtypeBytes[static_cast<int>(value.dtype)];
+    const Chunks chunks{whole.size(), kGuardChunk};
+    for (int64_t i = 0; i < chunks.count(); ++i) {
+      const int64_t begin = chunks.begin(i);
+      guards_.push_back({value.buffer, value.offset + begin * size, value.dtype, {}});
+      guard_runs_.push_back({nullptr, chunks.end(i) - begin, value.dtype, limit});
+    }
+    guard_seconds_ += static_cast<double>(whole.size() * size) / kThreadBytes;
+  }
+}
 
 void Executor::bind(const std::vector<void*>& buffers) {
   const auto isa = static_cast<std::size_t>(active_isa());
-  tensors_.resize(instructions_.size());
-  bound_.clear();
   for (std::size_t i = 0; i < instructions_.size(); ++i) {
     const Instruction& instruction = instructions_[i];
-    tensors_[i].clear();
-    for (const OperandRef& ref : instruction.operands)
-      tensors_[i].push_back(view(ref, locate(ref, buffers)));
-    Call call;
-    call.operands = tensors_[i].data();
-    call.count = static_cast<int>(tensors_[i].size());
-    call.params = instruction.params.data();
-    call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
-    call.step = &block_;
-    call.pool = &ThreadPool::instance();
-    bound_.push_back({instruction.kernel->run[isa], call, &run_count(*instruction.kernel)});
+    for (std::size_t k = 0; k < instruction.operands.size(); ++k)
+      tensors_[i][k].data = locate(instruction.operands[k], buffers);
+    bound_[i].call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
+    bound_[i].run = instruction.kernel->run[isa];
   }
-  readout_data_.clear();
-  for (const Readout& readout : readouts_)
-    readout_data_.push_back(static_cast<const double*>(locate(readout.source, buffers)));
-  guard_tensors_.clear();
-  for (const Guard& guard : guards_)
-    guard_tensors_.push_back(view(guard.value, locate(guard.value, buffers)));
+  for (std::size_t i = 0; i < readouts_.size(); ++i)
+    readout_data_[i] = static_cast<const double*>(locate(readouts_[i].source, buffers));
+  for (std::size_t i = 0; i < guards_.size(); ++i)
+    guard_runs_[i].data = locate(guards_[i], buffers);
+}
+
+void Executor::run_one(const Bound& bound) {
+  const ExpectedWork expected(bound.seconds);
+  bound.run(bound.call);
+}
+
+bool Executor::guards_hold() const {
+  const ExpectedWork expected(guard_seconds_);
+  std::atomic<bool> hold = true;
+  ThreadPool::instance().parallel_for(static_cast<int64_t>(guard_runs_.size()),
+                                      [&](int64_t i, int) {
+                                        if (!all_within(guard_runs_[static_cast<std::size_t>(i)]))
+                                          hold.store(false, std::memory_order_relaxed);
+                                      });
+  return hold;
 }
 
 bool Executor::step(const StepBlock& block, const RunRequest& request, bool* finite) {
@@ -129,14 +166,12 @@ bool Executor::step(const StepBlock& block, const RunRequest& request, bool* fin
   block_ = block;
   for (int i = 0; i < size(); ++i) {
     if (i == commit_) {
-      for (std::size_t g = 0; g < guards_.size(); ++g) {
-        *finite = all_within(guard_tensors_[g], guards_[g].limit, pool);
-        if (!*finite || pool.cancelled()) return false;
-      }
+      *finite = guards_hold();
+      if (!*finite || pool.cancelled()) return false;
       t_poll.request = nullptr;
     }
     const Bound& bound = bound_[static_cast<std::size_t>(i)];
-    bound.run(bound.call);
+    run_one(bound);
     bound.count->fetch_add(1, std::memory_order_relaxed);
     if (pool.cancelled()) return false;
   }
@@ -193,7 +228,7 @@ std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
   for (int r = 0; r < repeats; ++r) {
     for (const Bound& bound : bound_) {
       const double start = now();
-      bound.run(bound.call);
+      run_one(bound);
       seconds.push_back(now() - start);
       if (pool.cancelled()) return seconds;
     }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/kernel.h"
+#include "simd/within.h"
 
 namespace convkit {
 
@@ -23,6 +24,7 @@ struct Instruction {
   std::vector<std::byte> params;
   std::vector<OperandRef> operands;
   OperandRef workspace;
+  double seconds = -1;  // about, on one thread (ExpectedWork); negative: nobody knows
 };
 
 // A small float64 vector that an instruction leaves behind in every step (the total of a loss, the
@@ -66,6 +68,7 @@ class Executor {
   Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
            std::vector<Guard> guards, int commit, int64_t batch);
 
+  // Says where the buffers are; cheap, so that a run of one step may begin with it.
   void bind(const std::vector<void*>& buffers);
   RunResult run(const RunRequest& request);
 
@@ -79,18 +82,22 @@ class Executor {
     RunFn run;
     Call call;
     std::atomic<int64_t>* count;
+    double seconds;
   };
+  void run_one(const Bound& bound);
+  bool guards_hold() const;
   bool step(const StepBlock& block, const RunRequest& request, bool* finite);
 
   std::vector<Instruction> instructions_;
   std::vector<Readout> readouts_;
-  std::vector<Guard> guards_;
+  std::vector<OperandRef> guards_;  // in chunks
   int commit_;
   int64_t batch_;
   std::vector<std::vector<Tensor>> tensors_;
   std::vector<Bound> bound_;
   std::vector<const double*> readout_data_;
-  std::vector<Tensor> guard_tensors_;
+  std::vector<NumberRun> guard_runs_;
+  double guard_seconds_ = 0;
   StepBlock block_;
 };
 

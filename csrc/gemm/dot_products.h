@@ -25,7 +25,9 @@ struct DotProduct {
 // For so few rows of B the sums run along the vectors: packing would leave lanes empty.
 constexpr int64_t kDotRows = 8;
 
-constexpr int64_t kDotColumns = 128, kDotBlock = 48, kDotTerms = 256;
+constexpr int64_t kDotColumns = 128, kDotTerms = 256;
+template <class T>
+constexpr int64_t kDotBlock = 384 / int64_t{sizeof(T)};
 
 // MR rows of A times NR of B, NR <= 4: vectors of partial sums, added up at the end.
 template <class T, int MR, int NR>
@@ -92,8 +94,8 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
     const int64_t first = part * size, left = p.depth - first;
     const Product<T> now = whole.terms(true, first, left < size ? left : size);
     for (int64_t panel = 0; panel < padded.count(); ++panel) {
-      packed_rows<T, true>(now, padded, panel, 0, rows,
-                           packed + padded.offset(panel) + first * padded.width(panel));
+      packed_rows<T>(now, padded, panel, 0, rows,
+                     packed + padded.offset(panel) + first * padded.width(panel));
     }
   }
   for (int64_t j = 0; j < panels.columns; j += lanes) {
@@ -106,12 +108,8 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   }
 }
 
-// Where the transpose of B is packed: in parts of kDotColumns rows.
-CK_INLINE int64_t dot_product_workspace(int64_t N, int64_t depth, int64_t bytes) {
-  return N <= kDotRows ? 0 : checked_product(round_up(N, 64 / bytes), depth, bytes);
-}
-
-// The whole product. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
+// The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
+// vectors. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
 template <class T, class Done>
 void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {
   const int threads = max_threads(p.M, p.N, p.depth);
@@ -136,11 +134,11 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done
         all.pack_transposed(panel, i, end - i, p.b + i, p.ldb, packed);
       },
       threads);
-  const Chunks columns{p.N, kDotColumns}, rows{p.M, kDotBlock};
+  const Chunks columns{p.N, kDotColumns}, rows{p.M, kDotBlock<T>};
   pool->parallel_for(
       columns.count() * rows.count(),
       [&](int64_t index, int) {
-        alignas(kVecBytes) T scratch[kDotBlock * kDotColumns];
+        alignas(kVecBytes) T scratch[kDotBlock<T> * kDotColumns];
         const int64_t n = columns.begin(index / rows.count());
         const int64_t end = columns.end(index / rows.count());
         const int64_t row = index % rows.count();

@@ -38,36 +38,48 @@ struct Product {
   }
 };
 
-// Asks for the line at p in the second-level cache. Not __builtin_prefetch: GCC takes a lambda that
-// does nothing else for one without effect, and drops its calls.
+// Asks for the line at p, in the first-level cache or the second. Not __builtin_prefetch: GCC takes
+// a lambda that does nothing else for one without effect, and drops its calls.
+template <int kLevel>
 CK_INLINE void prefetch(const void* p) {
 #if CK_X86_64
-  asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
+  if constexpr (kLevel == 1) {
+    asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(p)));
+  } else {
+    asm volatile("prefetcht1 %0" : : "m"(*static_cast<const char*>(p)));
+  }
 #else
-  __builtin_prefetch(p, 0, 2);
+  __builtin_prefetch(p, 0, 4 - kLevel);
 #endif
 }
 
-// One tile from row m on, columns j to j + NV vectors, `last` lanes of the last. `last` lanes of
-// it are in B from term `safe` on; before that a whole vector can be read.
+// What the sums of a tile begin with: rows from m on, columns j to j + NV vectors, `last` lanes of
+// the last.
+template <class T, int MR, int NV>
+CK_INLINE void begin_tile(const Product<T>& p, int64_t m, int64_t j, int last,
+                          Tile<T, MR, NV>& tile) {
+  using V = Vec<T>;
+  if (p.add) return tile.load(0, p.c + m * p.ldc + j, p.ldc, last);
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v) {
+    V start = V::zero();
+    if (p.bias != nullptr) {
+      const T* const from = p.bias + j + v * V::kLanes;
+      start = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < MR; ++r) tile.acc[r][v] = start;
+  }
+}
+
+// One tile. `last` lanes of its last vector are in B from term `safe` on; before that a whole
+// vector can be read.
 template <class T, bool kByRow, int MR, int NV, class Each>
 CK_INLINE void multiply_tile(const Product<T>& p, int64_t m, int64_t j, const T* b, int64_t ldb,
                              int64_t safe, int last, const Each& each) {
   using V = Vec<T>;
   Tile<T, MR, NV> tile;
-  if (p.add) {
-    tile.load(0, p.c + m * p.ldc + j, p.ldc, last);
-  } else {
-    for (int v = 0; v < NV; ++v) {
-      V start = V::zero();
-      if (p.bias != nullptr) {
-        const T* const from = p.bias + j + v * V::kLanes;
-        start = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < MR; ++r) tile.acc[r][v] = start;
-    }
-  }
+  begin_tile(p, m, j, last, tile);
   const int64_t step = p.a_step;
   const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
   const T* const a = p.a + (kByRow ? m * step : m);
@@ -75,6 +87,7 @@ CK_INLINE void multiply_tile(const Product<T>& p, int64_t m, int64_t j, const T*
   tile.multiply(a, row, a_step, b, ldb, safe, each);
   for (int64_t i = safe; i < p.depth; ++i) {
     V bv[NV];
+#pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
       const T* const from = b + i * ldb + v * V::kLanes;
       bv[v] = v < NV - 1 ? V::loadu(from) : V::load_partial(from, last);
@@ -83,20 +96,79 @@ CK_INLINE void multiply_tile(const Product<T>& p, int64_t m, int64_t j, const T*
 #pragma GCC unroll 16
     for (int r = 0; r < MR; ++r) {
       const V av = V::broadcast(a[row(r) + i * a_step]);
+#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) tile.acc[r][v] = fma(av, bv[v], tile.acc[r][v]);
     }
   }
   tile.store(0, p.c + m * p.ldc + j, p.ldc, last);
 }
 
-// A tile whose columns of B are packed. Fetches a line of each of as many rows of a matrix as there
-// are terms into the second-level cache.
+// What is wanted next, a few lines at a time: `rows` runs of `run` values, ld apart, of up to two
+// matrices. In the order of memory, so that the hardware sees long streams and goes ahead.
+template <class T>
+struct Fetch {
+  static constexpr int64_t kLine = 64 / int64_t{sizeof(T)}, kMost = 16;
+  struct Matrix {
+    const T* first;
+    int64_t ld, rows, run;
+
+    CK_INLINE int64_t lines() const { return rows * ceil_div(run, kLine); }
+  };
+  Matrix matrices[2];
+  int64_t lines;  // at a time
+  int64_t at = 0;
+
+  // Within `times` calls, unless that were too many lines at a time to go unnoticed.
+  CK_INLINE Fetch(const Matrix& a, const Matrix& b, int64_t times)
+      : matrices{a, b}, lines(ceil_div(a.lines() + b.lines(), times > 0 ? times : 1)) {
+    if (lines > kMost) lines = kMost;
+  }
+
+  CK_INLINE void operator()() {
+    for (int64_t left = lines; left > 0;) {
+      Matrix& now = matrices[matrices[0].rows > 0 ? 0 : 1];
+      if (now.rows == 0) return;
+      const int64_t row = ceil_div(now.run - at, kLine), count = left < row ? left : row;
+      const T* const from = now.first + at;
+      for (int64_t i = 0; i < count; ++i) prefetch<2>(from + i * kLine);
+      left -= count, at += count * kLine;
+      if (at >= now.run) at = 0, now.first += now.ld, --now.rows;
+    }
+  }
+};
+
+// A tile whose columns of B are packed. Calls fetch() now and then.
+template <class T, bool kByRow, int MR, int NV, class Fetch>
+CK_INLINE void packed_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
+                           const Fetch& fetch) {
+  constexpr int64_t wide = NV * Vec<T>::kLanes, some = 64 / int64_t{sizeof(T)};
+  Tile<T, MR, NV> tile;
+  begin_tile(p, m, j, last, tile);
+  const int64_t step = p.a_step, a_step = kByRow ? 1 : step;
+  const auto row = [step](int r) { return kByRow ? r * step : int64_t{r}; };
+  const T* a = p.a + (kByRow ? m * step : m);
+  for (int64_t left = p.depth; left > 0; left -= some) {
+    fetch(a);
+    tile.multiply(a, row, a_step, packed, wide, left < some ? left : some);
+    a += some * a_step, packed += some * wide;
+  }
+  tile.store(0, p.c + m * p.ldc + j, p.ldc, last);
+}
+
+// One that fetches the rows of A for the tile below it; by row.
+template <class T, int MR, int NV>
+void streaming_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last) {
+  const int64_t step = p.a_step;
+  packed_tile<T, true, MR, NV>(p, m, j, packed, last, [step](const T* a) {
+    for (int r = 0; r < MR; ++r) prefetch<1>(a + (MR + r) * step);
+  });
+}
+
+// One that fetches what the block needs next.
 template <class T, bool kByRow, int MR, int NV>
-void packed_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
-                 const T* fetch, int64_t fetch_step) {
-  multiply_tile<T, kByRow, MR, NV>(
-      p, m, j, packed, NV * Vec<T>::kLanes, p.depth, last,
-      [=](int64_t i, const Vec<T>*) { prefetch(fetch + i * fetch_step); });
+void fetching_tile(const Product<T>& p, int64_t m, int64_t j, const T* packed, int last,
+                   Fetch<T>& fetch) {
+  packed_tile<T, kByRow, MR, NV>(p, m, j, packed, last, [&fetch](const T*) { fetch(); });
 }
 
 // A tile that reads its columns of B where they are and packs them.
@@ -105,32 +177,38 @@ void packing_tile(const Product<T>& p, int64_t m, int64_t j, int64_t safe, int l
   using V = Vec<T>;
   multiply_tile<T, kByRow, MR, NV>(p, m, j, p.b + j, p.ldb, safe, last,
                                    [=](int64_t i, const V* bv) {
+#pragma GCC unroll 4
                                      for (int v = 0; v < NV; ++v) {
                                        bv[v].storeu(packed + (i * NV + v) * V::kLanes);
                                      }
                                    });
 }
 
-// Rows [begin, end) of one panel of columns, which begins at `packed`.
-template <class T, bool kByRow>
+// Rows of A may be a multiple of a page apart: more of them would not fit the few places that the
+// first-level cache has for their lines.
+template <class T>
+constexpr int product_tile_rows(int vectors) {
+  return tile_rows<T>(vectors) < 8 ? tile_rows<T>(vectors) : 8;
+}
+
+// Rows [begin, end) of one panel of columns, which begins at `packed`; by row.
+template <class T>
 void packed_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
                  int64_t end, const T* packed) {
   const int64_t j = panels.first(panel);
   const int last = panels.last_lanes(panel);
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-    for_each_tile(end - begin, tile_rows<T>(NV), [&](int64_t m, int size) {
-      with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-        packed_tile<T, kByRow, MR, NV>(p, begin + m, j, packed, last, packed, 0);
-      });
+    for_each_tile(end - begin, product_tile_rows<T>(NV), [&](int64_t m, int size) {
+      with_int<product_tile_rows<T>(NV)>(
+          size, [&]<int MR>(Int<MR>) { streaming_tile<T, MR, NV>(p, begin + m, j, packed, last); });
     });
   });
 }
 
-// The same, with B where it is: the first tile packs it into `scratch`, the others fetch the
-// columns from `next` on, rows ldb apart.
+// All rows of one panel, with B where it is: the first tile packs it into `scratch`.
 template <class T, bool kByRow>
-void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, int64_t begin,
-                  int64_t end, T* scratch, const T* next) {
+void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, T* scratch,
+                  Fetch<T>& fetch) {
   constexpr int lanes = Vec<T>::kLanes;
   const int64_t j = panels.first(panel);
   const int last = panels.last_lanes(panel);
@@ -140,16 +218,13 @@ void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, i
     safe = room < 0 ? 0 : room / p.ldb + 1;
   }
   with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
-    int line = -1;
-    for_each_tile(end - begin, tile_rows<T>(NV), [&](int64_t m, int size) {
+    for_each_tile(p.M, tile_rows<T>(NV), [&](int64_t m, int size) {
       with_int<tile_rows<T>(NV)>(size, [&]<int MR>(Int<MR>) {
-        if (line < 0) {
-          packing_tile<T, kByRow, MR, NV>(p, begin + m, j, safe, last, scratch);
+        if (m == 0) {
+          packing_tile<T, kByRow, MR, NV>(p, m, j, safe, last, scratch);
         } else {
-          packed_tile<T, kByRow, MR, NV>(p, begin + m, j, scratch, last, next + line * lanes,
-                                         p.ldb);
+          fetching_tile<T, kByRow, MR, NV>(p, m, j, scratch, last, fetch);
         }
-        if (++line == NV) line = 0;
       });
     });
   });
@@ -158,8 +233,11 @@ void packing_rows(const Product<T>& p, const Panels<T>& panels, int64_t panel, i
 // What a block of a product may be at most, and how many terms of the sums are taken at a time.
 struct BlockSizes {
   int64_t rows, panels, terms;
+  bool wide = false;  // cut into rows first: C is larger than A and B
 };
-constexpr int64_t kMostTerms = 256, kMostRows = 128;
+constexpr int64_t kMostTerms = 128;
+template <class T>
+constexpr int64_t kMostRows = 512 / int64_t{sizeof(T)};
 
 // The blocks of a product: some rows times some panels of columns, each a chunk of work.
 template <class T>
@@ -170,13 +248,14 @@ struct ProductBlocks {
 
   CK_INLINE ProductBlocks(int64_t M, int64_t N, int64_t depth, BlockSizes most)
       : panels{depth, N}, rows{M, 1}, columns{panels.count(), 1}, terms(most.terms) {
-    // Half an MFLOP at least, and no more blocks than keep many threads busy.
-    int64_t parts = checked_product(M, N, depth) / 250000;
+    // Two MFLOP at least, and no more blocks than keep many threads busy.
+    int64_t parts = checked_product(M, N, depth) / 1000000;
     parts = parts < 1 ? 1 : parts > 16 ? 16 : parts;
-    columns.size = even(panels.count(), most.panels, parts);
+    columns.size = even(panels.count(), most.panels, most.wide ? 1 : parts);
     parts = ceil_div(parts, columns.count() > 0 ? columns.count() : 1);
     const int64_t fit = M / kLeastRows;
-    rows.size = even(M, most.rows, parts < fit ? parts : fit);
+    rows.size =
+        even(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>, parts < fit ? parts : fit);
   }
   CK_INLINE int64_t count() const { return rows.count() * columns.count(); }
 
@@ -193,7 +272,7 @@ struct ProductBlocks {
     return {m, rows.end(row) - m, j, (next < N ? next : N) - j, first, end};
   }
 
-  static constexpr int64_t kLeastRows = 16;
+  static constexpr int64_t kLeastRows = 32;
 
  private:
   // The size of parts of nearly the same size: `parts` of them, more where they are too large.
@@ -223,7 +302,7 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
   const Panels<T>& panels = blocks.panels;
   const auto at = blocks.part(index);
   alignas(kVecBytes) T packed_b[kMostTerms * Panels<T>::kWidth];
-  alignas(kVecBytes) T packed_a[kMostTerms * kMostRows];
+  alignas(kVecBytes) T packed_a[kMostTerms * kMostRows<T>];
   // Parts of equal size, at least one: without terms, C is the bias.
   const int64_t parts = p.depth > 0 ? ceil_div(p.depth, blocks.terms) : 1,
                 size = ceil_div(p.depth, parts);
@@ -231,44 +310,50 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
   block.M = at.rows;
   block.a += kByRow ? at.m * p.a_step : at.m;
   block.c += at.m * p.ldc;
+  const int64_t tiles = ceil_div(at.rows, tile_rows<T>(kTileVectors<T>));
+  // Rows a multiple of 8 KB apart share a few places of the caches.
+  const bool copy = tiles > 1 && (at.end_panel - at.first_panel >= 4 ||
+                                  p.a_step * int64_t{sizeof(T)} % 8192 == 0);
+  using Matrix = typename Fetch<T>::Matrix;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * size, left = p.depth - first;
     Product<T> now = block.terms(kByRow, first, left < size ? left : size);
-    if (block.M > 6) {
+    const int64_t rest = left - now.depth, next = rest < size ? rest : size;
+    const Matrix a = kByRow ? Matrix{now.a + now.depth, p.a_step, next > 0 ? at.rows : 0, next}
+                            : Matrix{now.a + now.depth * p.a_step, p.a_step, next, at.rows};
+    const Matrix b{now.b + now.depth * p.ldb + at.j, p.ldb, next, at.columns};
+    Fetch<T> fetch(
+        a, b, (at.end_panel - at.first_panel) * (tiles - 1) * ceil_div(now.depth, Fetch<T>::kLine));
+    if (copy) {
       const int64_t width = round_up(kByRow ? now.depth : now.M, Vec<T>::kLanes);
       copy_matrix(now.a, now.a_step, kByRow ? now.M : now.depth, kByRow ? now.depth : now.M,
                   packed_a, width);
       now.a = packed_a, now.a_step = width;
     }
     for (int64_t panel = at.first_panel; panel < at.end_panel; ++panel) {
-      const T* next = now.b + panels.first(panel + 1);
-      if (panel + 1 == at.end_panel)
-        next = now.b + now.depth * p.ldb + panels.first(at.first_panel);
-      packing_rows<T, kByRow>(now, panels, panel, 0, now.M, packed_b, next);
+      packing_rows<T, kByRow>(now, panels, panel, packed_b, fetch);
     }
   }
 }
 
-// About what one thread does in the time that it takes to wake another.
-constexpr double kSerialFlops = 2e5;
-
-// How many threads a product is worth, as parallel_for takes it.
+// How many threads a product is worth, as parallel_for takes it: for kernels of several loops,
+// since who calls them knows only what they take together.
 CK_INLINE int max_threads(int64_t M, int64_t N, int64_t depth) {
   const double flops =
       2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(depth);
-  return flops < kSerialFlops ? 1 : 0;
+  return ThreadPool::worth_threads(flops / kThreadFlops, ThreadPool::kMaxThreads);
 }
 
 // The whole product, by row, with B in panels.
 template <class T>
 void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
-  const ProductBlocks<T> blocks(p.M, p.N, p.depth, {192, 1, p.depth});
+  const ProductBlocks<T> blocks(p.M, p.N, p.depth, {128, 1, p.depth});
   pool->parallel_for(
       blocks.count(),
       [&](int64_t index, int) {
         const auto at = blocks.part(index);
-        packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
-                             packed + blocks.panels.offset(at.first_panel));
+        packed_rows<T>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
+                       packed + blocks.panels.offset(at.first_panel));
       },
       max_threads(p.M, p.N, p.depth));
 }
@@ -278,7 +363,7 @@ template <class T>
 void packed_product_here(const Product<T>& p, const T* packed) {
   const Panels<T> panels{p.depth, p.N};
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    packed_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel));
+    packed_rows<T>(p, panels, panel, 0, p.M, packed + panels.offset(panel));
   }
 }
 
@@ -295,7 +380,7 @@ struct TransposedProduct {
   T* sums;
 };
 
-constexpr BlockSizes kTransposedBlocks = {96, 8, 128};
+constexpr BlockSizes kTransposedBlocks = {48, 16, 128, true};
 
 // Computes one block. The sums are the product with a row of ones.
 template <class T>

@@ -55,6 +55,7 @@ struct Tile {
   CK_INLINE void clear() {
 #pragma GCC unroll 32
     for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[m][v] = V::zero();
     }
   }
@@ -65,6 +66,7 @@ struct Tile {
   CK_INLINE void load(int first, const T* from, int64_t ld, int last) {
 #pragma GCC unroll 32
     for (int m = first; m < first + Rows; ++m, from += ld) {
+#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         const T* const at = from + v * V::kLanes;
         const bool whole = v < NV - 1 || last == V::kLanes;
@@ -77,6 +79,7 @@ struct Tile {
   CK_INLINE void store(int first, T* to, int64_t ld, int last) const {
 #pragma GCC unroll 32
     for (int m = first; m < first + Rows; ++m, to += ld) {
+#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         T* const at = to + v * V::kLanes;
         if (v < NV - 1 || last == V::kLanes) {
@@ -95,11 +98,13 @@ struct Tile {
                           int64_t depth, const Each& each) {
     for (int64_t i = 0; i < depth; ++i) {
       V bv[NV];
+#pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) bv[v] = V::loadu(b + i * b_step + v * V::kLanes);
       each(i, bv);
 #pragma GCC unroll 32
       for (int m = 0; m < MR; ++m) {
         const V av = V::broadcast(a[row(m) + i * a_step]);
+#pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) acc[m][v] = fma(av, bv[v], acc[m][v]);
       }
     }

@@ -386,7 +386,7 @@ def test_importing_is_timed_in_fresh_interpreters(monkeypatch):
     assert list(every) == ["nothing", "numpy", "convkit", "convkit, a model built"]
     assert {base for _, base in every.values()} == {"", "nothing", "numpy"}
     monkeypatch.setattr(footprint, "_STATEMENTS", {n: every[n] for n in ("nothing", "numpy")})
-    found = footprint.import_times(2)
+    found = footprint.import_times(1)
     assert found["numpy"]["more_than"] == "nothing" and found["numpy"]["more_s"] > 0
     assert found["nothing"]["more_s"] == 0 < found["nothing"]["median_s"]
 

@@ -20,6 +20,7 @@
 #include "core/thread_pool.h"
 
 using convkit::DenormalsFlushed;
+using convkit::ExpectedWork;
 using convkit::ThreadPool;
 
 namespace {
@@ -95,6 +96,58 @@ void test_nested() {
     CK_EXPECT(threw);
   });
   CK_EXPECT(inner == 128);
+}
+
+// How many threads took part in a loop of 8 chunks, each of which takes `microseconds`.
+int threads_of_a_loop(double microseconds) {
+  std::atomic<int> others{0};
+  pool().parallel_for(8, [&](int64_t, int thread) {
+    const double end = seconds() + microseconds * 1e-6;
+    while (seconds() < end) continue;
+    if (thread > 0) others |= 1 << thread;
+  });
+  int count = 1;
+  for (int bits = others; bits != 0; bits &= bits - 1) ++count;
+  return count;
+}
+
+// Whether another thread joins in, within two seconds of trying.
+bool joined_by_another() {
+  for (const double end = seconds() + 2; seconds() < end;) {
+    if (threads_of_a_loop(100) > 1) return true;
+  }
+  return false;
+}
+
+void test_expected_work() {
+  CK_EXPECT(ThreadPool::worth_threads(0, 64) == 1);
+  CK_EXPECT(ThreadPool::worth_threads(1e-6, 64) == 1);
+  CK_EXPECT(ThreadPool::worth_threads(1, 1) == 1);
+  CK_EXPECT(ThreadPool::worth_threads(1, 64) == 64);
+  int before = 1;
+  for (double s = 1e-7; s < 1e-2; s *= 1.1) {
+    const int n = ThreadPool::worth_threads(s, 64);
+    CK_EXPECT(n >= before && n <= 64);
+    before = n;
+  }
+  pool().set_num_threads(4);
+  {
+    const ExpectedWork little(1e-6);  // whatever it really takes
+    for (int i = 0; i < 20; ++i) CK_EXPECT(threads_of_a_loop(20) == 1);
+    {
+      const ExpectedWork much(1);
+      CK_EXPECT(joined_by_another());
+      const ExpectedWork unknown(-1);
+      CK_EXPECT(joined_by_another());
+    }
+    for (int i = 0; i < 20; ++i) CK_EXPECT(threads_of_a_loop(20) == 1);
+  }
+  CK_EXPECT(joined_by_another());
+  // Sleeping workers stay asleep for a short loop, and are woken once many have come.
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const ExpectedWork middling(20e-6);
+  CK_EXPECT(threads_of_a_loop(200) == 1);
+  CK_EXPECT(joined_by_another());
 }
 
 void test_exceptions() {
@@ -262,6 +315,7 @@ void report_cost() {
 int main() {
   test_coverage();
   test_nested();
+  test_expected_work();
   test_exceptions();
   test_cancellation();
   test_several_callers();

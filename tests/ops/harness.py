@@ -161,7 +161,7 @@ def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | No
         _run_in_executor(row, p, [*inputs, *outputs])
     else:
         with np.errstate(all="ignore"):
-            registry.run(row, p.case.params, inputs, outputs, p.case.step)
+            registry.run(row, p.case.params, inputs, outputs, p.case.step, all_threads=True)
     if row.native:
         after = _core.call_count(row.op, row.pass_name, row.name)
         assert after == before + 1, f"{row.name} did not run"
@@ -181,7 +181,7 @@ def _run_in_executor(row: Row, p: Problem, operands: list[Array | None]) -> None
     workspace[...] = 0xFF
     refs = [None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)]
     work = (len(operands), 0, (size,), "uint8") if size else None
-    instruction = (row.op, row.pass_name, row.name, params, refs, work)
+    instruction = (row.op, row.pass_name, row.name, params, refs, work, -1.0)  # on all threads
     executor = _core.Executor([instruction], [], [], 1, 0)
     block = (step.step, step.sample, step.learning_rate, step.seed)
     executor.run([*operands, workspace], 1, block, None, np.zeros(0), 0.0)

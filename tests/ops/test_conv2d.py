@@ -148,7 +148,9 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (5, 5, 1, 8),
         {"padding": 2, "stride": (2, 1), "dilation": (2, 1)},
     ),
+    "1 to 4 channels, dilation": ((2, 9, 11, 1), (3, 3, 1, 4), {"padding": 2, "dilation": 2}),
     "1 to 3 channels, 7 x 7": ((2, 9, 10, 1), (7, 7, 1, 3), {"padding": 3}),
+    "1 to 4 channels, dilation": ((2, 9, 12, 1), (3, 3, 1, 4), {"padding": 1, "dilation": (1, 2)}),
     "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
     "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
@@ -255,6 +257,22 @@ def test_nan_and_inf(pass_name: str, padding: int) -> None:
         return  # whether 0 outside the image times NaN counts is left open
     cases = conv_cases("NaN", (2, 9, 8, 5), (3, 3, 5, 6), padding=padding, fill=spoilt)
     check_all_rows(next(case for case in cases if case.pass_name == pass_name))
+
+
+def infinite_edge(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array | None]:
+    """Infinities in the last column of x, the second operand."""
+    arrays = normal(rng, specs)
+    arrays[1][:, :, -1] = np.inf  # type: ignore[index]
+    return arrays
+
+
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_an_infinite_pixel_reaches_only_the_taps_that_meet_it(size: int, c: int) -> None:
+    """Of an odd row, too, whose last pixel has no second one where they come in pairs."""
+    case = conv_cases("inf", (2, 9, 11, c), (size, size, c, 4), fill=infinite_edge)[2]
+    assert case.specs[0].shape[2] % 2 == 1  # type: ignore[union-attr]
+    check_all_rows(case)
 
 
 @pytest.mark.parametrize(

@@ -183,13 +183,6 @@ void correlate_row(const Correlation& c, const SourceRows<T>& source, int64_t im
   }
 }
 
-// Filter rows per sweep over the pixels: their part of a panel shall stay in the cache.
-template <class T>
-CK_INLINE int64_t filter_rows_per_sweep(int64_t KH, int64_t row_values) {
-  const int64_t fit = (int64_t{256} << 10) / larger(row_values * int64_t{sizeof(T)}, 1);
-  return larger(smaller(KH, fit), 1);
-}
-
 // One panel of channels for all pixels of a task; `first` is its first channel among all.
 template <class T, int NV>
 void correlate_panel(const CorrelationPass<T>& pass, const CorrelationTask& task,
@@ -198,7 +191,7 @@ void correlate_panel(const CorrelationPass<T>& pass, const CorrelationTask& task
   const Correlation& c = pass.c;
   const int64_t images = pass.plan.interleaved > 0 ? task.n1 - task.n0 : 0;
   const bool relu = c.params.activation == static_cast<int64_t>(Activation::relu);
-  const int64_t rows = filter_rows_per_sweep<T>(c.s.KH, c.s.KW * c.group_C() * NV * Vec<T>::kLanes);
+  const int64_t rows = rows_per_sweep<T>(c.s.KH, c.s.KW * c.group_C() * NV * Vec<T>::kLanes);
   for (int64_t i = 0; i < c.s.KH; i += rows) {
     TileEnds<T> ends = {pass.bias != nullptr ? pass.bias + first : nullptr, i > 0,
                         T(-__builtin_inf()), last};

@@ -74,13 +74,6 @@ CK_INLINE void for_each_row(const Conv2dShape& s, const Conv2dParams& params, co
   }
 }
 
-// Filter rows per sweep over the pixels: their part of a panel shall stay in the cache.
-template <class T>
-CK_INLINE int64_t rows_per_sweep(int64_t KH, int64_t row_values) {
-  const int64_t fit = (int64_t{256} << 10) / larger(row_values * int64_t{sizeof(T)}, 1);
-  return larger(smaller(KH, fit), 1);
-}
-
 // Where the taps are: KH runs of `run` values, `row` apart; the next pixel is `pixel` further.
 struct ConvTaps {
   int64_t KH, run, row, pixel;

@@ -20,7 +20,7 @@ constexpr bool kPixelPairs = CK_X86_64 && CK_ISA_LEVEL == 2;
 template <class T>
 CK_INLINE bool pixel_pairs_fit(const Conv2dShape& s, const Conv2dParams& params) {
   return kPixelPairs && sizeof(T) == 4 && s.C == 1 && params.stride_w == 1 &&
-         2 * s.K <= Vec<T>::kLanes && s.Q >= 2;
+         params.dilation_w == 1 && 2 * s.K <= Vec<T>::kLanes && s.Q >= 2;
 }
 
 // Rows of K weights (or one of biases), each value twice, in vectors padded with zeros.
@@ -60,6 +60,13 @@ CK_INLINE Vec<float> broadcast_pair(const float* x) {
   int64_t pair;
   __builtin_memcpy(&pair, x, sizeof(pair));
   return Vec<float>((raw::F32)(raw::I64{} + pair));
+}
+
+// x[0] and a zero in every pair of lanes.
+CK_INLINE Vec<float> broadcast_first(const float* x) {
+  uint32_t first;
+  __builtin_memcpy(&first, x, sizeof(first));
+  return Vec<float>((raw::F32)(raw::I64{} + static_cast<int64_t>(first)));
 }
 
 // Hides that the pairs of one tap are those of the last: GCC would carry them over in general
@@ -158,23 +165,24 @@ void weight_pair_tile(const PairRows& t, const PairOrder& order, float* sums, fl
     const float* x[I];
 #pragma GCC unroll 8
     for (int i = 0; i < I; ++i) x[i] = t.x + r * t.x_row + i * t.filter_row;
-    const auto add = [&](int64_t q, int values) {
+    const auto add = [&](int64_t q, int values, const auto& broadcast) {
       const V pair = permuted(in_pair, V::load_partial(dy, values));
       dy_sum += pair;
 #pragma GCC unroll 8
       for (int i = 0; i < I; ++i) {
 #pragma GCC unroll 8
-        for (int j = 0; j < J; ++j) acc[i][j] = fma(broadcast_pair(x[i] + q + j), pair, acc[i][j]);
+        for (int j = 0; j < J; ++j) acc[i][j] = fma(broadcast(x[i] + q + j), pair, acc[i][j]);
       }
     };
     int64_t q = 0;
     for (; q + 2 <= t.Q; q += 2, dy += order.values) {
       asm("" : "+r"(q));  // hides that the next pairs are among these
       __builtin_prefetch(dy + kAhead);
-      add(q, order.values);
+      add(q, order.values, [](const float* at) { return broadcast_pair(at); });
     }
     if (q == t.Q) continue;
-    add(q, order.values / 2);
+    // The last of an odd number has no second pixel, and what lies there in x may be infinite.
+    add(q, order.values / 2, [](const float* at) { return broadcast_first(at); });
     dy += order.values / 2;
   }
 #pragma GCC unroll 8

@@ -17,13 +17,20 @@ enum class Conv2dPass { forward, backward_input, backward_weight };
 CK_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 CK_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// Filter rows per sweep over the pixels: their part of a panel shall stay in the cache.
+template <class T>
+CK_INLINE int64_t rows_per_sweep(int64_t KH, int64_t row_values) {
+  const int64_t fit = (int64_t{256} << 10) / larger(row_values * int64_t{sizeof(T)}, 1);
+  return larger(smaller(KH, fit), 1);
+}
+
 CK_INLINE double conv2d_flops(const Conv2dShape& s, const Conv2dParams& params) {
   return 2.0 * static_cast<double>(checked_product(s.N, s.P, s.Q)) *
          static_cast<double>(checked_product(s.KH, s.KW, s.K)) *
          static_cast<double>(s.C / params.groups);
 }
 
-// Below this a second thread costs more than it brings.
+// Below this one slot is enough: nobody gives the call more threads (ThreadPool::worth_threads).
 constexpr double kConv2dSerialFlops = 2e5;
 
 // im2col: output pixels, of all images in a row, in tiles whose columns stay in the cache.

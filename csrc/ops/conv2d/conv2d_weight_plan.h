@@ -128,7 +128,7 @@ CK_INLINE WeightGradientPlan weight_gradient_plan(const Conv2dShape& s, const Co
 // One input channel and up to 8 filters of 3x3, 5x5 or 7x7: two pixels fill a vector
 // (conv2d_pixel_pairs.h). The unit of work is a part of the rows of dy, of all images.
 struct WeightPairsPlan {
-  int64_t line;  // values in a row of x with its border and one more
+  int64_t line;  // values in a row of x with its border
   Chunks rows;   // of an image, in a task
   int64_t tasks;
   int64_t parts;  // of the tasks: each gives a dw and a db
@@ -151,7 +151,7 @@ CK_INLINE bool weight_pairs_fit(const Conv2dShape& s, const Conv2dParams& params
 CK_INLINE WeightPairsPlan weight_pairs_plan(const Conv2dShape& s, const Conv2dParams& params) {
   constexpr int64_t lanes = 16, bytes = 4;
   WeightPairsPlan plan = {};
-  plan.line = checked_sum(s.W, params.pad_left, params.pad_right, 1);
+  plan.line = checked_sum(s.W, params.pad_left, params.pad_right);
   const int64_t fit = (int64_t{16} << 10) / checked_product(plan.line, params.stride_h, bytes);
   plan.rows = even_chunks(s.P, larger(fit, 1), 1);
   plan.tasks = checked_product(s.N, plan.rows.count());

@@ -74,11 +74,7 @@ CK_INLINE bool conv2d_pool_divides(const Conv2dPoolPlan& plan, Dtype dtype) {
 
 // The plan of a correlation whose source is made row by row, not read.
 CK_INLINE CorrelationPlan made_rows_plan(const Correlation& c, Dtype dtype) {
-  CorrelationPlan plan = correlation_plan(c, dtype);
-  if (plan.copied) return plan;
-  plan.copied = true;
-  plan_scratch(c, kDtypeBytes[static_cast<int>(dtype)], plan);
-  return plan;
+  return correlation_plan(c, dtype, true);
 }
 
 // backward_input in runs: for each slot, the rows of dz that the rows of a task meet.

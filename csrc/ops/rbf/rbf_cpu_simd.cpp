@@ -47,7 +47,7 @@ void rbf_simd_gaussian_backward(const Call& call) {
         if (ds != nullptr) units.store(ds, sum);
       });
     };
-    call.pool->parallel_for(ceil_div(K, V::kLanes), column, R * K < 16384 ? 1 : 0);
+    call.pool->parallel_for(ceil_div(K, V::kLanes), column);
   });
 }
 

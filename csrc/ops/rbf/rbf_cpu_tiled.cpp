@@ -135,9 +135,10 @@ CK_INLINE Chunks row_blocks(int64_t rows, int64_t terms, int64_t width, int64_t 
   return {rows, round_up(size, tile)};
 }
 
-// One thread for what it does in the time that it takes to wake another.
+// For each of several loops; see gemm/product.h.
 CK_INLINE int max_threads(int64_t R, int64_t C, int64_t K) {
-  return checked_product(R, C, K) < 50000 ? 1 : 0;
+  const double flops = 3 * static_cast<double>(checked_product(R, C, K));
+  return ThreadPool::worth_threads(flops / kThreadFlops, ThreadPool::kMaxThreads);
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ def import_times(rounds: int) -> dict[str, dict[str, Any]]:
     Parameters
     ----------
     rounds : int
-        At least 2; one more before them reads the files and writes the byte code.
+        At least 2 are made; one more before them reads the files and writes the byte code.
 
     Returns
     -------
@@ -47,6 +47,7 @@ def import_times(rounds: int) -> dict[str, dict[str, Any]]:
         "median_s" and "quartiles_s"; "more_than", another statement, and "more_s", the median over
         the rounds of the difference from it in the same round.
     """
+    rounds = max(rounds, 2)  # one has no quartiles
     times: dict[str, list[float]] = {name: [] for name in _STATEMENTS}
     for n in range(rounds + 1):
         for name, (statement, _) in _STATEMENTS.items():

@@ -13,7 +13,7 @@ import numpy as np
 from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
 from convkit.bench.racing import FEWEST, paired_ratio
-from convkit.ops import registry
+from convkit.ops import cost, registry
 from convkit.ops.registry import Array, Context, Row, Spec
 from convkit.testing.calls import Call
 
@@ -109,7 +109,8 @@ class Runner:
             None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)
         ]
         work = (len(operands), 0, (nbytes,), "uint8") if nbytes else None
-        instruction = (row.op, row.pass_name, row.name, dict(call.params), references, work)
+        params, seconds = dict(call.params), cost.seconds(call.flops, call.bytes)
+        instruction = (row.op, row.pass_name, row.name, params, references, work, seconds)
         executor = _core.Executor([instruction], [], [], 1, 1)
         # An absent operand keeps its place, so that the numbers above hold.
         nothing = np.zeros(1, np.uint8)

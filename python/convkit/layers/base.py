@@ -162,15 +162,17 @@ class Layer(Configured):
 
         Parameters
         ----------
-        title : str
-            Of the array, in messages.
-        array : ndarray
-            Data of any dtype, with the batch axis.
+        title, array : str, ndarray
+            The data, of any dtype and with the batch axis, and its name in messages.
 
         Raises
         ------
         ValueError
         """
+
+    @property
+    def looks_at_data(self) -> bool:  # whether `check_data` does anything
+        return type(self).check_data is not Layer.check_data
 
     def _undefined(self, method: str) -> NotImplementedError:
         call = "; call() is not used here" if hasattr(self, "call") else ""

@@ -68,6 +68,10 @@ class InputLayer(Layer):
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return self.node.shape
 
+    @property
+    def looks_at_data(self) -> bool:
+        return self.declared in WHOLE
+
     def check_data(self, title: str, array: NDArray[Any]) -> None:
         if (
             self.declared in WHOLE

@@ -17,6 +17,7 @@ from convkit.models.graph import check_differentiable
 from convkit.models.loop import Loop
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
+from convkit.program.memory import MemoryEstimate, estimate
 from convkit.program.program import Program
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ class Compilable:
             Of all weights of two axes and more that have none of their own: of the kernels.
         keep_grads : bool
             Whether every gradient can be read after a step, ``model.store.gradient(layer.kernel)``.
-            If not, the update of a dense layer uses its gradient up as it is made, which saves
-            time and a third of the weights' memory; the weights become the same, bit by bit.
+            If not, the update of a large dense layer uses its gradient up as it is made, which
+            saves time and memory, as much as the weights take; these become the same, bit by bit.
             Callbacks that say ``needs_gradients`` and optimizers that clip by a norm get all.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
@@ -260,3 +261,29 @@ class Compilable:
         return compile_program(
             model, mode, batch_size, inputs=inputs, indexed=mode == "train", **options
         )
+
+    def memory_estimate(self, batch_size: int = 32, mode: str = "train") -> MemoryEstimate:
+        """How much memory running the model takes; print the result to read it.
+
+        The program is made, but nothing of it is run or allocated. Data and threads of one's own
+        come on top, and `fit` with validation has the larger of two arenas.
+
+        Parameters
+        ----------
+        batch_size : int
+        mode : str
+            "train" and "evaluate", which need `compile` before, or "predict".
+
+        Returns
+        -------
+        MemoryEstimate
+            Bytes by purpose, and in total.
+
+        Examples
+        --------
+        >>> import convkit as ck
+        >>> model = ck.Sequential([ck.Input((32,)), ck.layers.Dense(16, use_bias=False)])
+        >>> model.memory_estimate(1, "predict").parameters
+        2048
+        """
+        return estimate(self.program(mode, batch_size))

@@ -71,6 +71,10 @@ class Compiled:
     regularizer: Regularizer | None = None
     keep_grads: bool = False
 
+    def __post_init__(self) -> None:
+        resolved: dict[int, list[Metric]] = {}  # by width of the output; no field, nor saved
+        object.__setattr__(self, "_resolved", resolved)
+
     @classmethod
     def make(
         cls,
@@ -115,9 +119,12 @@ class Compiled:
         )
 
     def resolve(self, model: Any) -> list[Metric]:
-        """The metrics for the output of a model, with unique names."""
+        """The metrics for the output of a model, with unique names; the same ones each time."""
         width = model.outputs[0].shape[-1]
-        return resolve(self.metrics, self.weighted_metrics, self.loss.sparse, width)
+        known: dict[int, list[Metric]] = vars(self)["_resolved"]
+        if width not in known:
+            known[width] = resolve(self.metrics, self.weighted_metrics, self.loss.sparse, width)
+        return list(known[width])
 
 
 class Totals:

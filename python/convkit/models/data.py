@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,20 @@ def is_arrays(x: object) -> bool:
     return isinstance(x, np.ndarray | list | tuple | dict) or hasattr(x, "__array__")
 
 
+@cache
+def _native_name(dtype: np.dtype[Any]) -> str:
+    """Name of a dtype in this machine's order of bytes; NumPy takes microseconds to find it."""
+    return dtype.newbyteorder("=").name
+
+
+def _require(array: Array, dtype: str) -> Array:
+    """The array as one that kernels can read, itself if it is."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned and type(array) is np.ndarray:
+        return array
+    return np.require(array, dtype, ["C", "A"])
+
+
 def as_source(value: Any, title: str) -> Array:
     """An array that the kernels can gather from, copied only if need be.
 
@@ -104,15 +119,15 @@ def as_source(value: Any, title: str) -> Array:
         raise TypeError(
             f"{title} cannot be made one array: its parts have different shapes{way}"
         ) from None
-    name = array.dtype.newbyteorder("=").name
+    name = _native_name(array.dtype)
     if array.dtype.kind in "biu":
         if name == "uint64":
             if array.size and int(array.max()) > np.iinfo(np.int64).max:
                 raise TypeError(f"{title} is uint64 with values above 2**63 - 1")
             name = "int64"
-        return np.require(array, _WIDER.get(name, name), ["C", "A"])
+        return _require(array, _WIDER.get(name, name))
     if name in ("float32", "float64"):
-        return np.require(array, name, ["C", "A"])
+        return _require(array, name)
     ways = {
         "c": "networks take real numbers: pass its real part or abs()",
         "O": "make it one array of numbers, such as np.stack(x).astype('float32')",
@@ -220,7 +235,7 @@ def check_samples(
             if node in call.inputs:
                 call.layer.check_data(title, array)
         arrays[name] = array
-        specs.append(Spec(array.shape[1:], array.dtype.name))
+        specs.append(Spec(array.shape[1:], _native_name(array.dtype)))
     counts = {name: len(array) for name, array in arrays.items()}
     if loss is None:
         same_length(verb, counts)
@@ -237,7 +252,7 @@ def check_samples(
     weights = as_weights(verb, targets, output, loss, sample_weight, class_weight)
     if weights is not None:
         arrays["weight"] = weights
-    target = Spec(targets.shape[1:], targets.dtype.name)
+    target = Spec(targets.shape[1:], _native_name(targets.dtype))
     return Samples(arrays, tuple(specs), counts["y"], target)
 
 

@@ -117,11 +117,15 @@ class Model(Trainer):
         Layers may be part of several models. The model that was used last holds their values; they
         move to its store here.
         """
+        members, store = self._parameters, self._store
+        if store is not None:
+            for p in members:
+                if p.store is not store:
+                    break
+            else:
+                return
         from convkit.run.store import Store
 
-        members = self._parameters
-        if self._store is not None and all(p.store is self._store for p in members):
-            return
         values = [None if p.store is None else p.numpy() for p in members]
         if self._store is None:
             self._store = Store(members)

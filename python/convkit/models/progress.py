@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Progress", "format_logs"]
+__all__ = ["Progress", "format_logs", "is_silent"]
 
 WIDTH = 20  # characters of the bar
 
@@ -27,6 +27,11 @@ def _duration(seconds: float) -> str:
     if seconds >= 1e-3:
         return f"{seconds * 1e3:.0f}ms"
     return f"{seconds * 1e6:.0f}us"
+
+
+def is_silent(verbose: Any) -> bool:
+    """Whether `predict` prints nothing: it has no line to print where there is no terminal."""
+    return verbose == 0 or (verbose in ("auto", 1) and not sys.stdout.isatty())
 
 
 class Progress:

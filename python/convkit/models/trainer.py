@@ -30,10 +30,10 @@ from convkit.models.feeds import ArrayFeed, Feed, IterableFeed, Segment, Sequenc
 from convkit.models.fixed_batch import check_batches, fixed_batch, warn_shuffled
 from convkit.models.full_batch import check_full_batch, usual_chunk
 from convkit.models.parts import Parts, cut_last, cut_parts
-from convkit.models.progress import Progress
+from convkit.models.progress import Progress, is_silent
 from convkit.models.resume import find
 from convkit.models.saturation import warn_flat_start
-from convkit.ops.registry import Array, Step
+from convkit.ops.registry import Step
 from convkit.run.executor import Executor
 
 __all__ = ["Trainer"]
@@ -357,10 +357,17 @@ class Trainer(Compilable):
         check_steps("predict", steps=steps)
         if is_arrays(x):
             loop = self._prepare("predict", x)
+            most = self._usual_batch if batch_size is None else batch_size
+            if steps is None and callbacks is None and type(most) is int and is_silent(verbose):
+                outputs = loop.one_batch(x, most)
+                if outputs is not None:
+                    return outputs[0] if len(outputs) == 1 else outputs
         else:
             x, peeked = peek("predict", batches("predict", x, None, None, batch_size))
             loop = self._prepare("predict", peeked)
         feed = self._feed("predict", x, None, batch_size, steps)
+        if isinstance(feed, ArrayFeed):
+            loop.accepted(x, feed.samples)
         hooks = CallbackList(
             callbacks, self, {"verbose": verbose, "epochs": 1, "steps": feed.steps}
         )
@@ -385,7 +392,7 @@ class Trainer(Compilable):
         finally:
             progress.close()
         hooks.call("on_predict_end", None)
-        outputs: list[Array] = []
+        outputs = []
         for node, part in zip(self.outputs, parts, strict=True):
             empty = np.zeros((0, *node.shape[1:]), np.float32)
             outputs.append(np.concatenate(part) if part else empty)

@@ -37,7 +37,8 @@ __all__ = [
     "max_pool2d_backward",
 ]  # fmt: skip
 
-_MOST_POSITIONS = (1 << 31) - 1  # in a window whose winner is an int32
+BYTE_POSITIONS = 256  # in a window whose winner is a byte
+_MOST_POSITIONS = (1 << 31) - 1  # and in one whose winner is an int32
 
 
 def _check(params: Params) -> None:
@@ -71,7 +72,7 @@ def _infer_max(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None
             f"the largest whose maximum has an int32 position has {_MOST_POSITIONS}; "
             "use a smaller window"
         )
-    return [y, Spec(y.shape, "uint8" if window_h * window_w <= 256 else "int32")]
+    return [y, Spec(y.shape, "uint8" if window_h * window_w <= BYTE_POSITIONS else "int32")]
 
 
 # One addition or comparison for each position in each window; the gradient of a maximum has one

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convkit import _core
 from convkit.errors import did_you_mean
+from convkit.ops import cost
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
 
@@ -375,10 +376,17 @@ def run(
     inputs: Sequence[Array | None],
     outputs: Sequence[Array | None],
     step: Step | None = None,
+    *,
+    all_threads: bool = False,
 ) -> None:
-    """Run one kernel on checked arrays; `inputs` are the inputs and the updates."""
+    """Run a kernel on checked arrays, `inputs` with updates, on the threads that it is worth."""
     step = step or Step()
+    rule = get(row.op)[row.pass_name]
+    out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     if row.native:
+        specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]
+        flops = rule.flops(params, specs, out) if rule.flops else 0
+        nbytes = sum(a.nbytes for a in (*inputs, *outputs) if a is not None)
         _core.call(
             row.op,
             row.pass_name,
@@ -386,10 +394,10 @@ def run(
             [*inputs, *outputs],
             dict(params),
             (step.step, step.sample, step.learning_rate, step.seed),
+            -1.0 if all_threads else cost.seconds(flops, nbytes),
         )
         return
     assert row.function is not None
-    out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     given = [None if x is None else _read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
@@ -399,7 +407,6 @@ def run(
         if not get(row.op).python_only:  # that op names the layer
             error.add_note(f"in the kernel {row.name!r} of {row.op}.{row.pass_name}")
         raise
-    rule = get(row.op)[row.pass_name]
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)
     _accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)

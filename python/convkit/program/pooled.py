@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from convkit.ops import registry
 from convkit.ops.activation import FROM_OUTPUT
 from convkit.ops.conv2d_pool import fused_params
+from convkit.ops.pool2d import BYTE_POSITIONS
 from convkit.ops.registry import Params, Spec
 
 if TYPE_CHECKING:
     from convkit.program.program import Instruction
 
 __all__ = ["pooled_params"]
-
-_POSITIONS = 256  # of a window whose winner is a byte
 
 
 def _is_fast(
@@ -56,7 +55,7 @@ def pooled_params(
     """
     if _has_own_rows("conv2d") or _has_own_rows("pool2d"):
         return None
-    if int(pooling.params["window_h"]) * int(pooling.params["window_w"]) > _POSITIONS:
+    if int(pooling.params["window_h"]) * int(pooling.params["window_w"]) > BYTE_POSITIONS:
         return None
     params = fused_params(convolution.params, pooling.params)
     x, w, b = (None if v is None else v.spec for v in convolution.inputs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from convkit.ops import registry
+from convkit.ops import cost, registry
 from convkit.ops.dense_update import limit_of
 from convkit.ops.registry import Array, Params, Row, Spec
 from convkit.program.listing import listed
@@ -98,6 +98,11 @@ class Instruction:
     def bytes(self) -> int:
         """Bytes of all operands: the least that the instruction moves."""
         return sum(v.spec.nbytes for v in self.operands if v is not None)
+
+    @property
+    def seconds(self) -> float:
+        """About what it takes on one thread, for how many to let it run on."""
+        return cost.seconds(self.flops, self.bytes)
 
     @property
     def fused(self) -> str:

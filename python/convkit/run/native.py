@@ -16,17 +16,7 @@ import numpy as np
 from convkit import _core
 from convkit.ops import registry
 from convkit.ops.registry import Array, Step
-from convkit.program.program import (
-    ARENA,
-    CONSTANTS,
-    GRADIENTS,
-    OWNED,
-    PARAMETERS,
-    SLOTS,
-    Instruction,
-    Program,
-    Value,
-)
+from convkit.program.program import OWNED, Instruction, Program, Value
 from convkit.run.executor import RunResult
 from convkit.run.store import Store, flat
 
@@ -60,7 +50,9 @@ class NativeExecutor:
                 continue
             operands = [reference(v) for v in i.operands]
             work = reference(i.workspace)
-            instructions.append((i.op, i.pass_name, i.row.name, dict(i.params), operands, work))
+            instructions.append(
+                (i.op, i.pass_name, i.row.name, dict(i.params), operands, work, i.seconds)
+            )
         guards: list[Any] = [(reference(guard.value), guard.limit) for guard in program.guards]
         self._make = partial(
             _core.Executor,
@@ -73,10 +65,11 @@ class NativeExecutor:
         # Training is nobody's to share in any case.
         self._carries = program.mode != "train" and program.commit < len(program.instructions)
         # A program that outlives a change of its model must not write past the new buffers.
-        self._needs: dict[str, int] = {}
+        needs = dict.fromkeys(self._names, 0)
         for v in program.values():
             end = v.root.offset + v.root.spec.nbytes
-            self._needs[v.root.buffer] = max(end, self._needs.get(v.root.buffer, 0))
+            needs[v.root.buffer] = max(end, needs[v.root.buffer])
+        self._needs = [needs[name] for name in OWNED]
         ends = [v.offset + v.spec.nbytes for v in program.constants]
         self._constants = flat(max(ends, default=0), "uint8")
         for v, array in program.constants.items():
@@ -93,23 +86,21 @@ class NativeExecutor:
 
     def _bind(self, data: Mapping[str, Array]) -> tuple[list[Array], list[Callable[[Any], None]]]:
         """The buffers of a run in this thread, and the calls to Python on views of them."""
-        self._thread.arena = self.store.arena(self.program.arena_bytes)
-        owned = {
-            ARENA: self._thread.arena,
-            PARAMETERS: self.store.parameters,
-            GRADIENTS: self.store.gradient_buffer,
-            SLOTS: self.store.slots,
-            CONSTANTS: self._constants,
-        }
-        for name, array in owned.items():
-            if array.nbytes < self._needs.get(name, 0):
+        store = self.store
+        arena = self._thread.arena = store.arena(self.program.arena_bytes)
+        buffers = [arena, store.parameters, store.gradient_buffer, store.slots, self._constants]
+        for name, array, need in zip(OWNED, buffers, self._needs, strict=True):
+            if array.nbytes < need:
                 raise RuntimeError(
                     f"the model changed after its program was made: {name} has {array.nbytes} "
-                    f"bytes, the program needs {self._needs[name]}; compile the model again"
+                    f"bytes, the program needs {need}; compile the model again"
                 )
-        buffers = {name: owned[name] if name in owned else data[name] for name in self._names}
-        calls = [_call(i, [_view(v, buffers) for v in i.operands]) for i in self._in_python]
-        return list(buffers.values()), calls
+        buffers += [data[name] for name in self.program.externals]
+        calls = []
+        if self._in_python:
+            named = dict(zip(self._names, buffers, strict=True))
+            calls = [_call(i, [_view(v, named) for v in i.operands]) for i in self._in_python]
+        return buffers, calls
 
     def run(
         self,

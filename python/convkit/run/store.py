@@ -154,6 +154,13 @@ class Store:
         size = math.prod(parameter.shape)
         return flat[parameter.offset : parameter.offset + size].reshape(parameter.shape)
 
+    def changes(self) -> list[float]:
+        """The learning rate's factor of each parameter, 0 where training does not change it.
+
+        The stretches follow from it.
+        """
+        return [p.multiplier if p.trainable else 0.0 for p in self.members]
+
     def stretches(
         self,
         decays: Callable[[Parameter], bool] = lambda p: True,
@@ -211,6 +218,11 @@ class Store:
             self._arena.memory = np.empty(0, np.uint8)  # give the old block back first
             self._arena.memory = flat(nbytes, "uint8")
         return self._arena.memory
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of this thread's block."""
+        return int(self._arena.memory.size)
 
     @contextmanager
     def running(self, *, alone: bool = False) -> Iterator[None]:

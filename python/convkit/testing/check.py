@@ -213,7 +213,7 @@ def _run(row: Row, problem: _Problem) -> CaseReport:
 
     try:
         with np.errstate(all="ignore"):
-            registry.run(row, call.params, inputs, outputs, call.step)
+            registry.run(row, call.params, inputs, outputs, call.step, all_threads=True)
     except Exception as error:  # whatever a user's function raises is its failure
         text = " ".join(str(error).split())
         if "read-only" in text:

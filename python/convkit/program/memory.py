@@ -1,0 +1,176 @@
+"""What the memory of a program comes to, from its listing alone: nothing is run or allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from convkit.ops import registry
+from convkit.program.program import (
+    ARENA,
+    CONSTANTS,
+    GRADIENTS,
+    PARAMETERS,
+    SLOTS,
+    Instruction,
+    Program,
+    Value,
+)
+
+__all__ = ["MemoryEstimate", "available_memory", "estimate", "require_memory"]
+
+PAGE = 2 << 20  # bytes: what large buffers are made of, see csrc/exec/buffer.h
+SMALL = 64 << 20  # bytes: an arena that nobody asks the system about
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that running a model's program makes resident; print it.
+
+    Python, NumPy and the libraries come on top, some 60 MB, and so do the user's own arrays but
+    for one batch of them.
+
+    Attributes
+    ----------
+    mode : str
+    batch : int
+    parameters : int
+    gradients : int
+        Those that the program writes down.
+    optimizer : int
+        The optimizer's state.
+    activations : int
+        Everything between input and loss, and its gradients: what is alive at the same time.
+    workspace : int
+        What kernels need besides, where the activations leave no room for it.
+    constants : int
+        Tables that layers bring along.
+    data : int
+        One batch as the user gives it.
+    """
+
+    mode: str
+    batch: int
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    workspace: int
+    constants: int
+    data: int
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes by name."""
+        names = "parameters gradients optimizer activations workspace constants data"
+        return {name: getattr(self, name) for name in names.split()}
+
+    @property
+    def total(self) -> int:
+        """All of it, in bytes."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        rows = {**self.parts, "total": self.total}
+        lines = [f"memory of {self.mode} in batches of {self.batch}"]
+        lines += [f"  {name:<12}{nbytes / 1e6:>12,.2f} MB" for name, nbytes in rows.items()]
+        return "\n".join(lines)
+
+
+def _written(i: Instruction) -> list[Value]:
+    updates = len(registry.get(i.op)[i.pass_name].updates)
+    values = [*i.inputs[len(i.inputs) - updates :], *i.outputs]
+    return [v for v in values if v is not None]
+
+
+def _touched(values: Iterable[Value]) -> int:
+    """Bytes of a buffer that some value covers, in whole pages where the buffer is large."""
+    spans = sorted((v.root.offset, v.root.offset + v.root.spec.nbytes) for v in values)
+    page = PAGE if spans and max(end for _, end in spans) >= PAGE else 1
+    total = at = 0
+    for begin, end in spans:
+        begin, end = max(begin // page * page, at), math.ceil(end / page) * page
+        total += max(end - begin, 0)
+        at = max(at, end)
+    return total
+
+
+def estimate(program: Program) -> MemoryEstimate:
+    """The memory of a program.
+
+    Parameters
+    ----------
+    program : Program
+        Allocated.
+
+    Returns
+    -------
+    MemoryEstimate
+    """
+    written = [v for i in program.instructions for v in _written(i)]
+    work = [i.workspace for i in program.instructions if i.workspace is not None]
+
+    def of(buffer: str, values: Iterable[Value]) -> int:
+        return _touched(v for v in values if v.root.buffer == buffer)
+
+    activations = of(ARENA, written)
+    return MemoryEstimate(
+        mode=program.mode,
+        batch=program.batch,
+        parameters=of(PARAMETERS, program.values()),
+        gradients=of(GRADIENTS, written),
+        optimizer=of(SLOTS, written),
+        activations=activations,
+        workspace=of(ARENA, [*written, *work]) - activations,
+        constants=of(CONSTANTS, program.constants),
+        data=sum(v.spec.nbytes for v in program.externals.values()),
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still get without swapping; None where nobody knows.
+
+    Of the system (MemAvailable), and of the control group that holds the process, if it has a
+    limit (cgroup v2).
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    limits = [free * 1024]
+    try:
+        name = Path("/proc/self/cgroup").read_text().split("::/", 1)[1].strip()
+        group = Path("/sys/fs/cgroup", name)
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        limits.append(max(int(limit) - int(used), 0))
+    except (OSError, IndexError, ValueError):  # no such group, or "max"
+        pass
+    return min(limits)
+
+
+def require_memory(program: Program, held: int = 0) -> None:
+    """Refuse a program whose arena the machine has no memory for, before the system kills it.
+
+    Parameters
+    ----------
+    program : Program
+    held : int
+        Bytes of the arena that are there already.
+
+    Raises
+    ------
+    MemoryError
+        With the estimate and the way out.
+    """
+    if program.arena_bytes <= max(held, SMALL):
+        return
+    free = available_memory()
+    if free is not None and program.arena_bytes - held > free:
+        raise MemoryError(
+            f"model {program.name!r} needs {program.arena_bytes / 1e6:,.0f} MB for activations and "
+            f"workspace, and the machine has {free / 1e6:,.0f} MB left; take smaller batches, such "
+            f"as batch_size={max(program.batch // 2, 1)}\n{estimate(program)}"
+        )
