@@ -115,14 +115,17 @@ CK_INLINE Pixels<T> weight_image(const WeightGradient<T>& wg, const WeightBlock&
   return to;
 }
 
-// Copies `n` pixels of one panel of dy, `pixel` apart, padded with zeros to NV vectors.
+// Copies `n` pixels of one panel of dy, `pixel` apart, as NV vectors. Lanes beyond the panel's
+// columns hold anything.
 template <class T, int NV>
 CK_INLINE T* pack_pixels(const T* dy, int64_t pixel, int64_t n, int last, T* to) {
   using V = Vec<T>;
+  // So many vectors end before the last pixel begins.
+  const int64_t safe = last == V::kLanes ? n : n - ceil_div(V::kLanes - last, pixel);
   for (int64_t i = 0; i < n; ++i, dy += pixel, to += NV * V::kLanes) {
     for (int v = 0; v < NV; ++v) {
       const T* const from = dy + v * V::kLanes;
-      const bool whole = v < NV - 1 || last == V::kLanes;
+      const bool whole = v < NV - 1 || i < safe;
       (whole ? V::loadu(from) : V::load_partial(from, last)).storeu(to + v * V::kLanes);
     }
   }
@@ -134,23 +137,26 @@ template <class T, int NV>
 CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t first, int64_t columns,
                                  int64_t K, T* db) {
   using V = Vec<T>;
-  constexpr int kWidth = NV * V::kLanes;
   V even[NV], odd[NV];
   for (int v = 0; v < NV; ++v) even[v] = odd[v] = V::zero();
   for (int l = 0; l < t.lines; ++l) {
     const T* at = dy + t.dy_at[l];
     int64_t i = 0;
-    for (; i + 2 <= t.depth; i += 2, at += 2 * kWidth) {
+    for (; i + 2 <= t.depth; i += 2, at += 2 * t.dy_pixel) {
       for (int v = 0; v < NV; ++v) {
         even[v] += V::loadu(at + v * V::kLanes);
-        odd[v] += V::loadu(at + kWidth + v * V::kLanes);
+        odd[v] += V::loadu(at + t.dy_pixel + v * V::kLanes);
       }
     }
     for (int v = 0; v < NV && i < t.depth; ++v) even[v] += V::loadu(at + v * V::kLanes);
   }
-  T sums[kWidth];
+  T sums[NV * V::kLanes];
   for (int v = 0; v < NV; ++v) (even[v] + odd[v]).storeu(sums + v * V::kLanes);
-  for (int64_t j = 0; j < columns; ++j) db[(first + j) % K] += sums[j];
+  int64_t k = first % K;
+  for (int64_t j = 0; j < columns; ++j) {
+    db[k] += sums[j];
+    if (++k == K) k = 0;
+  }
 }
 
 // Adds the pixels of a task to the sums of a block, which `add` says are there already, and to db,
@@ -168,28 +174,27 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
   const bool joined = params.dilation_w == 1 && x.pixel == C;
   const Panels<T> panels{s.KH * run, fold * K};
   const bool across = wg.plan.interleaved;  // lines: of one place in the images, not along the rows
-  const bool packs =
-      across || panels.count() > 1 || panels.last_lanes(0) < Vec<T>::kLanes || dy.pixel != K;
+  const bool packs = across || dy.pixel != K || fold * K % Vec<T>::kLanes != 0 ||
+                     fold * K * int64_t{sizeof(T)} > kWeightPanelBytes;
 
   WeightTile t;
   t.row = params.dilation_h * x.row, t.columns = run;
   const int64_t length = across ? images : s.Q / fold;
   t.pixel = across ? x.image : fold * params.stride_w * x.pixel;
-  const int64_t lines = across ? rows * s.Q : images * rows;
+  // They are numbered like rows of images, or like pixels of rows.
+  const int64_t outer = across ? rows : images, inner = across ? s.Q : rows;
+  const int64_t row = params.stride_h * x.row, column = params.stride_w * x.pixel;
   for_each_tile(length, kWeightPixels, [&](int64_t i0, int depth) {
-    for_each_tile(lines, kWeightPixels / depth, [&](int64_t l0, int count) {
+    for_each_tile(outer * inner, kWeightPixels / depth, [&](int64_t l0, int count) {
       t.lines = count, t.depth = depth;
       t.add = add;
       add = true;
       int64_t from[WeightTile::kMaxLines];
-      for (int l = 0; l < count; ++l) {
-        const int64_t p = (l0 + l) / s.Q, q = (l0 + l) % s.Q, n = (l0 + l) / rows;
-        const int64_t r = (l0 + l) % rows;
-        t.x_at[l] = (across ? p * params.stride_h * x.row + q * params.stride_w * x.pixel
-                            : n * x.image + r * params.stride_h * x.row) +
-                    i0 * t.pixel;
-        from[l] = across ? p * dy.row + q * dy.pixel + i0 * dy.image
-                         : n * dy.image + r * dy.row + i0 * fold * dy.pixel;
+      for (int64_t l = 0, o = l0 / inner, i = l0 % inner; l < count; ++l) {
+        t.x_at[l] = o * (across ? row : x.image) + i * (across ? column : row) + i0 * t.pixel;
+        from[l] = o * (across ? dy.row : dy.image) + i * (across ? dy.pixel : dy.row) +
+                  i0 * (across ? dy.image : fold * dy.pixel);
+        if (++i == inner) i = 0, ++o;
       }
       const T* const next = dy.data + from[count - 1] + depth * fold * dy.pixel;
       t.ahead = t.ahead_end = reinterpret_cast<const char*>(next);
@@ -197,7 +202,8 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
       for (int64_t panel = 0; panel < panels.count(); ++panel) {
         with_int<kTileVectors<T>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
           constexpr int64_t kWidth = NV * Vec<T>::kLanes;
-          const T* at = dy.data;
+          const T* at = dy.data + panels.first(panel);
+          t.dy_pixel = packs ? kWidth : fold * K;
           T* to = packed;
           for (int l = 0; l < count; ++l) {
             t.dy_at[l] = packs ? to - packed : from[l];

@@ -13,6 +13,7 @@ struct WeightTile {
   int lines;
   int64_t depth;            // pixels in a line
   int64_t pixel;            // from one to the next in x
+  int64_t dy_pixel;         // and in dy
   int64_t row;              // from one filter row to the next in x
   int64_t columns;          // of a filter row, of sums
   bool add;                 // to the sums that are there
@@ -34,9 +35,8 @@ void weight_tile(WeightTile& t, const T* x, const T* dy, T* sums) {
   for (int l = 0; l < t.lines; ++l) {
     const T* a = x + t.x_at[l];
     const T* b = dy + t.dy_at[l];
-    for (int64_t i = 0; i < t.depth; ++i, a += t.pixel, b += kWidth) {
-      __builtin_prefetch(ahead);
-      ahead += fetched;
+    for (int64_t i = 0; i < t.depth; ++i, a += t.pixel, b += t.dy_pixel) {
+      if (sizeof(T) == 4) __builtin_prefetch(ahead), ahead += fetched;
       tile.multiply(a, [row](int m) { return (m / MR) * row + m % MR; }, 0, b, 0, 1);
     }
   }
