@@ -131,9 +131,12 @@ bool supports(const std::string& op, const std::string& pass, const std::string&
 }
 
 int64_t workspace_bytes(const std::string& op, const std::string& pass, const std::string& name,
-                        const std::vector<std::optional<Spec>>& specs, const py::dict& params) {
+                        const std::vector<std::optional<Spec>>& specs, const py::dict& params,
+                        int64_t threads) {
   const Kernel& kernel = row_named(op, pass, name);
-  return kernel.workspace ? kernel.workspace(Query(op, specs, params).call) : 0;
+  if (!kernel.workspace) return 0;
+  const Workspace work = kernel.workspace(Query(op, specs, params).call);
+  return threads > 0 ? work.touched(threads) : work.bytes();
 }
 
 void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
@@ -150,7 +153,7 @@ void call_kernel(const std::string& op, const std::string& pass, const std::stri
   call.params = params.data();
   call.step = &block;
   call.pool = &ThreadPool::instance();
-  const Buffer workspace(kernel.workspace ? kernel.workspace(call) : 0);
+  const Buffer workspace(kernel.workspace ? kernel.workspace(call).bytes() : 0);
   call.workspace = static_cast<std::byte*>(workspace.data());
   {
     const py::gil_scoped_release release;

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/checked.h"
 #include "core/isa.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
@@ -42,8 +43,22 @@ struct Call {
 };
 
 using RunFn = void (*)(const Call&);
-using SupportsFn = bool (*)(const Call&);      // data pointers may be null: shapes decide
-using WorkspaceFn = int64_t (*)(const Call&);  // bytes; must not depend on the number of threads
+using SupportsFn = bool (*)(const Call&);  // data pointers may be null: shapes decide
+
+// Scratch memory, in bytes: what a call uses in any case, and a slot for each chunk that may be in
+// work at a time. It must not depend on the number of threads; how much of it is ever touched does.
+struct Workspace {
+  int64_t shared = 0, slots = 0, slot_bytes = 0;
+
+  CK_INLINE Workspace(int64_t all) : shared(all) {}
+  CK_INLINE Workspace(int64_t common, int64_t count, int64_t each)
+      : shared(common), slots(count), slot_bytes(each) {}
+  CK_INLINE int64_t bytes() const { return touched(slots); }
+  CK_INLINE int64_t touched(int64_t threads) const {
+    return checked_sum(shared, checked_product(threads < slots ? threads : slots, slot_bytes));
+  }
+};
+using WorkspaceFn = Workspace (*)(const Call&);
 
 struct Kernel {
   const char* pass;

@@ -20,7 +20,13 @@ def supports(
     op: str, pass_name: str, name: str, specs: Sequence[_Spec | None], params: dict[str, Any], /
 ) -> bool: ...
 def workspace_bytes(
-    op: str, pass_name: str, name: str, specs: Sequence[_Spec | None], params: dict[str, Any], /
+    op: str,
+    pass_name: str,
+    name: str,
+    specs: Sequence[_Spec | None],
+    params: dict[str, Any],
+    threads: int,
+    /,
 ) -> int: ...
 def call(
     op: str,

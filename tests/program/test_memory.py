@@ -203,14 +203,7 @@ NETWORKS = {
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs /proc")
 @pytest.mark.parametrize(
     ("network", "batch"),
-    [
-        # The workspace counts the scratch of all chunks that could be in work at a time: on few
-        # threads some of it is never touched, which makes up to a sixth of a small network.
-        pytest.param("convolutions", 32, marks=pytest.mark.xfail(strict=False)),
-        ("lenet", 512),
-        pytest.param("perceptrons", 64, marks=pytest.mark.xfail(strict=False)),
-        ("alexnet", 4),
-    ],
+    [("convolutions", 32), ("lenet", 512), ("perceptrons", 64), ("alexnet", 4)],
 )
 def test_a_training_step_takes_what_was_said(network, batch):
     tests = Path(__file__).resolve().parents[1]

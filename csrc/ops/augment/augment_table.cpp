@@ -5,7 +5,7 @@
 namespace convkit {
 namespace {
 
-int64_t workspace(const Call& call) {
+Workspace workspace(const Call& call) {
   return call[0].shape[0] * augment_image_bytes(call[0], call[1]);
 }
 

@@ -7,12 +7,12 @@ namespace {
 int64_t item_bytes(const Call& call) { return kDtypeBytes[static_cast<int>(call[0].dtype)]; }
 
 // Two sums, three long rows of scratch (the backward passes use two), up to four parameters.
-int64_t workspace(const Call& call) {
+Workspace workspace(const Call& call) {
   const LongRows rows(call[0]);
   return checked_sum(rows.sums_bytes(2, 3, item_bytes(call)), rows.wide_bytes(4, item_bytes(call)));
 }
 
-int64_t inference_workspace(const Call& call) {
+Workspace inference_workspace(const Call& call) {
   return LongRows(call[0]).wide_bytes(3, item_bytes(call));
 }
 

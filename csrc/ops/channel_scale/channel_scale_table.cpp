@@ -7,11 +7,13 @@ namespace {
 int64_t item_bytes(const Call& call) { return kDtypeBytes[static_cast<int>(call[0].dtype)]; }
 
 template <int count>
-int64_t parameters(const Call& call) {
+Workspace parameters(const Call& call) {
   return LongRows(call[0]).wide_bytes(count, item_bytes(call));
 }
 
-int64_t two_sums(const Call& call) { return LongRows(call[0]).sums_bytes(2, 2, item_bytes(call)); }
+Workspace two_sums(const Call& call) {
+  return LongRows(call[0]).sums_bytes(2, 2, item_bytes(call));
+}
 
 constexpr Kernel rows[] = {
     {"forward", "cpu_simd", kFloats, CK_PER_ISA(channel_scale_simd_forward), nullptr,

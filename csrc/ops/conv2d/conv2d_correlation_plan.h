@@ -64,8 +64,8 @@ struct CorrelationPlan {
 
   CK_INLINE int64_t pixel_tasks() const { return images.count() * rows.count(); }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
-  CK_INLINE int64_t workspace() const {
-    return checked_sum(checked_sum(source_bytes, filter_bytes), checked_product(slots, slot_bytes));
+  CK_INLINE Workspace workspace() const {
+    return {checked_sum(source_bytes, filter_bytes), slots, slot_bytes};
   }
 };
 

@@ -207,12 +207,13 @@ CK_INLINE void backward_weight_by_pixel_pairs(const Call& call) {
   const Conv2dShape s = conv2d_shape(call[1], call[2], call[0]);
   const WeightPairsPlan plan = weight_pairs_plan(s, params);
   const int64_t taps = s.KH * s.KW, part_values = (taps + 1) * kLanes;
-  float* const sums = reinterpret_cast<float*>(call.workspace + plan.slots * plan.slot_bytes);
+  float* const sums = reinterpret_cast<float*>(call.workspace);
+  std::byte* const slots = call.workspace + plan.shared_bytes();
   const PairOrder order(s.K);
   call.pool->parallel_for(
       plan.parts,
       [&](int64_t part, int thread) {
-        float* const image = reinterpret_cast<float*>(call.workspace + thread * plan.slot_bytes);
+        float* const image = reinterpret_cast<float*>(slots + thread * plan.slot_bytes);
         float* const to = sums + part * part_values;
         clear_run(to, part_values);
         const int64_t first = plan.first_task(part);

@@ -30,7 +30,7 @@ CK_INLINE double conv2d_flops(const Conv2dShape& s, const Conv2dParams& params) 
          static_cast<double>(s.C / params.groups);
 }
 
-// Below this one slot is enough: nobody gives the call more threads (ThreadPool::worth_threads).
+// Below this one slot is enough: so few operations are hardly worth more threads than one.
 constexpr double kConv2dSerialFlops = 2e5;
 
 // im2col: output pixels, of all images in a row, in tiles whose columns stay in the cache.
@@ -45,8 +45,8 @@ struct Im2colPlan {
   Chunks images;  // backward_input: each chunk owns its images
 
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
-  CK_INLINE int64_t forward_workspace() const { return checked_product(slots, column_bytes); }
-  CK_INLINE int64_t backward_weight_workspace() const {
+  CK_INLINE Workspace forward_workspace() const { return {0, slots, column_bytes}; }
+  CK_INLINE Workspace backward_weight_workspace() const {
     return checked_product(parts.count(), checked_sum(column_bytes, part_bytes));
   }
 };
@@ -108,9 +108,7 @@ struct ImplicitGemmPlan {
 
   CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
-  CK_INLINE int64_t workspace() const {
-    return checked_sum(shared_bytes, checked_product(slots, slot_bytes));
-  }
+  CK_INLINE Workspace workspace() const { return {shared_bytes, slots, slot_bytes}; }
 };
 
 CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape& s,

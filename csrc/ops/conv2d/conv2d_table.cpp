@@ -33,15 +33,19 @@ Correlation correlation_of(const Call& call) {
   return make(shape_of(pass, call), call.as<Conv2dParams>());
 }
 
+Workspace larger_of(const Workspace& a, const Workspace& b) {
+  return a.bytes() < b.bytes() ? b : a;
+}
+
 template <Conv2dPass pass>
-int64_t implicit_gemm_workspace(const Call& call) {
+Workspace implicit_gemm_workspace(const Call& call) {
   const Conv2dShape s = shape_of(pass, call);
   const auto other = [&] {
     return implicit_gemm_plan(pass, s, call.as<Conv2dParams>(), call[0].dtype).workspace();
   };
   if (!correlates<pass>(call)) return other();
-  const int64_t bytes = correlation_plan(correlation_of<pass>(call), call[0].dtype).workspace();
-  return pass == Conv2dPass::forward && s.C == 1 ? larger(bytes, other()) : bytes;
+  const Workspace work = correlation_plan(correlation_of<pass>(call), call[0].dtype).workspace();
+  return pass == Conv2dPass::forward && s.C == 1 ? larger_of(work, other()) : work;
 }
 
 // Runs that are added up, of few pixels: filters that do not stay in the cache are then better read
@@ -58,36 +62,36 @@ bool implicit_gemm_supports(const Call& call) {
                         ? correlation_fits(correlation_of<pass>(call))
                         : implicit_gemm_fits(s, call.as<Conv2dParams>()) &&
                               !left_to_blas(s, kDtypeBytes[static_cast<int>(call[0].dtype)]);
-  return fits && implicit_gemm_workspace<pass>(call) <= kConv2dMaxWorkspace;
+  return fits && implicit_gemm_workspace<pass>(call).bytes() <= kConv2dMaxWorkspace;
 }
 
-int64_t weight_gradient_workspace(const Call& call) {
+Workspace weight_gradient_workspace(const Call& call) {
   const Conv2dShape s = shape_of(Conv2dPass::backward_weight, call);
   const Conv2dParams& params = call.as<Conv2dParams>();
-  const int64_t bytes = weight_gradient_plan(s, params, call[0].dtype).workspace();
-  if (!weight_pairs_fit(s, params, call[0].dtype)) return bytes;
-  return larger(bytes, weight_pairs_plan(s, params).workspace());
+  const Workspace work = weight_gradient_plan(s, params, call[0].dtype).workspace();
+  if (!weight_pairs_fit(s, params, call[0].dtype)) return work;
+  return larger_of(work, weight_pairs_plan(s, params).workspace());
 }
 bool weight_gradient_supports(const Call& call) {
   return weight_gradient_fits(shape_of(Conv2dPass::backward_weight, call),
                               call.as<Conv2dParams>()) &&
-         weight_gradient_workspace(call) <= kConv2dMaxWorkspace;
+         weight_gradient_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
 template <Conv2dPass pass>
-int64_t depthwise_workspace(const Call& call) {
+Workspace depthwise_workspace(const Call& call) {
   const DepthwisePlan plan = depthwise_plan(pass, shape_of(pass, call), call[0].dtype);
   return checked_product(plan.rows.count(), plan.part_bytes);
 }
 template <Conv2dPass pass>
 bool depthwise_supports(const Call& call) {
   return depthwise_fits(shape_of(pass, call), call.as<Conv2dParams>()) &&
-         depthwise_workspace<pass>(call) <= kConv2dMaxWorkspace;
+         depthwise_workspace<pass>(call).bytes() <= kConv2dMaxWorkspace;
 }
 
 #if CK_HAVE_BLAS
 template <Conv2dPass pass>
-int64_t im2col_workspace(const Call& call) {
+Workspace im2col_workspace(const Call& call) {
   const Im2colPlan plan = im2col_plan(shape_of(pass, call), call.as<Conv2dParams>(), call[0].dtype);
   return pass == Conv2dPass::backward_weight ? plan.backward_weight_workspace()
                                              : plan.forward_workspace();
@@ -95,7 +99,7 @@ int64_t im2col_workspace(const Call& call) {
 // Its columns may be large, but not of any size.
 template <Conv2dPass pass>
 bool im2col_supports(const Call& call) {
-  return im2col_workspace<pass>(call) < kTooLarge;
+  return im2col_workspace<pass>(call).bytes() < kTooLarge;
 }
 #endif
 

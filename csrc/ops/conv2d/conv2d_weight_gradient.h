@@ -270,14 +270,15 @@ void run_weight_gradient(const WeightGradient<T>& wg, ThreadPool* pool, std::byt
   const WeightGradientPlan& plan = wg.plan;
   const int64_t weights = s.KH * s.KW * plan.C * s.K;
   const int64_t part_values = plan.part_bytes / int64_t{sizeof(T)};
-  T* const part_sums = reinterpret_cast<T*>(workspace + plan.slots * plan.slot_bytes);
+  T* const part_sums = reinterpret_cast<T*>(workspace);
+  std::byte* const slots = workspace + plan.shared_bytes();
   const bool shared = plan.parts == 1;  // a part that is the whole writes where that belongs
   pool->parallel_for(
       plan.parts * plan.blocks,
       [&](int64_t unit, int thread) {
         const int64_t part = unit / plan.blocks;
         const WeightBlock block(plan, unit % plan.blocks);
-        const WeightScratch<T> scratch(plan, workspace + thread * plan.slot_bytes);
+        const WeightScratch<T> scratch(plan, slots + thread * plan.slot_bytes);
         T* const to = shared ? dw : part_sums + part * part_values;
         T* bias = shared ? db : to + weights;
         bias = db == nullptr || block.c0 > 0 ? nullptr : bias + block.g * plan.K + block.k0;

@@ -28,9 +28,9 @@ struct WeightGradientPlan {
   CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
   CK_INLINE int64_t first_task(int64_t part) const { return part * tasks() / parts; }
   CK_INLINE int max_threads() const { return static_cast<int>(slots); }
-  CK_INLINE int64_t workspace() const {
-    return checked_sum(checked_product(slots, slot_bytes),
-                       parts > 1 ? checked_product(parts, part_bytes) : 0);
+  CK_INLINE Workspace workspace() const { return {shared_bytes(), slots, slot_bytes}; }
+  CK_INLINE int64_t shared_bytes() const {
+    return parts > 1 ? checked_product(parts, part_bytes) : 0;
   }
 };
 
@@ -136,10 +136,8 @@ struct WeightPairsPlan {
   int64_t part_bytes;
 
   CK_INLINE int64_t first_task(int64_t part) const { return part * tasks / parts; }
-  CK_INLINE int64_t workspace() const {
-    return checked_sum(checked_product(slots, slot_bytes),
-                       checked_product(larger(parts, 1), part_bytes));
-  }
+  CK_INLINE Workspace workspace() const { return {shared_bytes(), slots, slot_bytes}; }
+  CK_INLINE int64_t shared_bytes() const { return checked_product(larger(parts, 1), part_bytes); }
 };
 
 CK_INLINE bool weight_pairs_fit(const Conv2dShape& s, const Conv2dParams& params, Dtype dtype) {

@@ -102,7 +102,7 @@ void conv2d_pool_implicit_gemm_backward_input(const Call& call) {
           call.pool, unpool, dx);
     }
     const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::backward_input, s, params, dtype);
-    std::byte* const scratch = call.workspace + plan.workspace();
+    std::byte* const scratch = call.workspace + plan.workspace().bytes();
     const int64_t bytes = made_rows_bytes(s, pooled, plan, dtype);
     const auto rows = [&](int64_t n, int64_t begin, int64_t end, int thread) {
       T* const dz = reinterpret_cast<T*>(scratch + thread * bytes);
@@ -119,7 +119,7 @@ void conv2d_pool_implicit_gemm_backward_weight(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const WeightGradient<T> wg(s, conv2d_of(params), call[0].dtype);
     const UnpoolRow<T> unpool = unpool_row<T>(s, params, call[0], call[2], call[3]);
-    std::byte* const scratch = call.workspace + wg.plan.workspace();
+    std::byte* const scratch = call.workspace + wg.plan.workspace().bytes();
     const int64_t bytes = made_rows_bytes(s, wg.plan, call[0].dtype);
     const auto rows = [&](const WeightBlock& block, const WeightTask& task, int thread) {
       T* const dz = reinterpret_cast<T*>(scratch + thread * bytes);

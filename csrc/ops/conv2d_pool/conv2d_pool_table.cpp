@@ -14,17 +14,18 @@ Conv2dPoolPlan forward_plan(const Call& call) {
   const Conv2dShape s = conv2d_pool_shape(call[0], call[1], params);
   return conv2d_pool_plan(s, params, call[3].shape[1], call[0].dtype);
 }
-int64_t forward_workspace(const Call& call) { return forward_plan(call).conv.workspace(); }
+Workspace forward_workspace(const Call& call) { return forward_plan(call).conv.workspace(); }
 bool forward_supports(const Call& call) {
   const Conv2dPoolPlan plan = forward_plan(call);
   // One channel and few filters: conv2d has tiles for these.
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
   if (plan.c.s.C == 1 && checked_product(2, plan.c.s.K, bytes) <= 64) return false;
   return correlation_fits(plan.c) && positions_fit(call.as<Conv2dPoolParams>()) &&
-         conv2d_pool_divides(plan, call[0].dtype) && plan.conv.workspace() <= kConv2dMaxWorkspace;
+         conv2d_pool_divides(plan, call[0].dtype) &&
+         plan.conv.workspace().bytes() <= kConv2dMaxWorkspace;
 }
 
-int64_t backward_input_workspace(const Call& call) {
+Workspace backward_input_workspace(const Call& call) {
   const auto& pooled = call.as<Conv2dPoolParams>();
   const Conv2dParams params = conv2d_of(pooled);
   const Conv2dShape s = conv2d_pool_shape(call[5], call[1], pooled);
@@ -33,8 +34,8 @@ int64_t backward_input_workspace(const Call& call) {
     return made_rows_plan(backward_input_correlation(s, params), dtype).workspace();
   }
   const ImplicitGemmPlan plan = implicit_gemm_plan(Conv2dPass::backward_input, s, params, dtype);
-  return checked_sum(plan.workspace(),
-                     checked_product(plan.slots, made_rows_bytes(s, pooled, plan, dtype)));
+  const int64_t made = made_rows_bytes(s, pooled, plan, dtype);
+  return {plan.shared_bytes, plan.slots, checked_sum(plan.slot_bytes, made)};
 }
 bool backward_input_supports(const Call& call) {
   const auto& pooled = call.as<Conv2dPoolParams>();
@@ -43,21 +44,22 @@ bool backward_input_supports(const Call& call) {
   const bool fits = backward_input_correlates(s, params, call[0].dtype)
                         ? correlation_fits(backward_input_correlation(s, params))
                         : implicit_gemm_fits(s, params);
-  return fits && positions_fit(pooled) && backward_input_workspace(call) <= kConv2dMaxWorkspace;
+  return fits && positions_fit(pooled) &&
+         backward_input_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
-int64_t backward_weight_workspace(const Call& call) {
+Workspace backward_weight_workspace(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
   const WeightGradientPlan plan = weight_gradient_plan(s, conv2d_of(params), call[0].dtype);
-  return checked_sum(plan.workspace(),
-                     checked_product(plan.slots, made_rows_bytes(s, plan, call[0].dtype)));
+  const int64_t made = made_rows_bytes(s, plan, call[0].dtype);
+  return {plan.shared_bytes(), plan.slots, checked_sum(plan.slot_bytes, made)};
 }
 bool backward_weight_supports(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
   return weight_gradient_fits(s, conv2d_of(params)) && positions_fit(params) &&
-         backward_weight_workspace(call) <= kConv2dMaxWorkspace;
+         backward_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
 constexpr Kernel rows[] = {

@@ -6,7 +6,7 @@ namespace convkit {
 namespace {
 
 // Of backward_input: the transpose of dy in panels.
-int64_t tiled_backward_input_workspace(const Call& call) {
+Workspace tiled_backward_input_workspace(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[1].dtype)];
   return checked_product(round_up(call[0].rows(), 64 / bytes), call[1].shape[1], bytes);
 }

@@ -6,13 +6,13 @@
 namespace convkit {
 namespace {
 
-int64_t tiled_workspace(const Call& call) {
+Workspace tiled_workspace(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
   const DenseUpdatePlan plan(call[1].last(), call[0].last(), bytes);
-  return checked_product(plan.slots(), plan.scratch, bytes);
+  return {0, plan.slots(), checked_product(plan.scratch, bytes)};
 }
 // The gradient.
-int64_t naive_workspace(const Call& call) { return call[call.count - 1].bytes(); }
+Workspace naive_workspace(const Call& call) { return call[call.count - 1].bytes(); }
 
 constexpr Kernel rows[] = {
     {"sgd", "cpu_tiled", kFloats, CK_PER_ISA(dense_update_tiled_sgd), nullptr, tiled_workspace},

@@ -6,7 +6,7 @@ namespace {
 
 // In double: all rows; the covariances' difference or the kernels of all pairs; a sum for each row
 // of that.
-int64_t workspace(const Call& call) {
+Workspace workspace(const Call& call) {
   const int64_t d = call[0].last(), rows = call[0].rows() + call[1].rows();
   const bool coral = call.as<DomainDistanceParams>().kind == 0;
   const int64_t side = coral ? d : rows;

@@ -11,8 +11,8 @@ int64_t fields_of(const Call& call, int states) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
   return checked_product(call[states].shape[0], call[states].shape[1], bytes);
 }
-int64_t asynchronous_workspace(const Call& call) { return fields_of(call, 3); }
-int64_t energy_workspace(const Call& call) { return fields_of(call, 2); }
+Workspace asynchronous_workspace(const Call& call) { return fields_of(call, 3); }
+Workspace energy_workspace(const Call& call) { return fields_of(call, 2); }
 #endif
 
 constexpr Kernel rows[] = {

@@ -42,8 +42,9 @@ struct LrnPlan {
     const int64_t most = fit < 1 ? 1 : fit < kMaxSlots ? fit : kMaxSlots;
     return blocks().count() < most ? blocks().count() : most;
   }
-  CK_INLINE int64_t workspace(int64_t buffers, int64_t item_bytes) const {
-    return checked_product(slots(buffers, item_bytes), buffers, capacity, item_bytes);
+  CK_INLINE Workspace workspace(int64_t buffers, int64_t item_bytes) const {
+    const int64_t each = checked_product(buffers, capacity, item_bytes);
+    return {0, slots(buffers, item_bytes), each};
   }
 };
 

@@ -5,7 +5,7 @@ namespace convkit {
 namespace {
 
 template <int64_t buffers>
-int64_t workspace(const Call& call) {
+Workspace workspace(const Call& call) {
   const int64_t item_bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
   return LrnPlan(call[0], call.as<LrnParams>()).workspace(buffers, item_bytes);
 }

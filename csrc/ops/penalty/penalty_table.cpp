@@ -5,7 +5,7 @@ namespace convkit {
 namespace {
 
 // Two sums for each chunk.
-int64_t sums_workspace(const Call& call) {
+Workspace sums_workspace(const Call& call) {
   return ceil_div(call[0].size(), kPenaltyChunk) * int64_t{2 * sizeof(double)};
 }
 

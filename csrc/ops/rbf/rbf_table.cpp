@@ -6,7 +6,7 @@ namespace convkit {
 namespace {
 
 // The transpose of w in panels, each row of which is whole vectors.
-int64_t transposed_bytes(const Call& call) {
+Workspace transposed_bytes(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[2].dtype)];
   return checked_product(round_up(call[2].shape[0], 64 / bytes), call[2].shape[1], bytes);
 }

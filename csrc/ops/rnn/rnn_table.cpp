@@ -11,12 +11,12 @@ enum : int { kForwardU = 2, kBackwardU = 4, kLstmBackwardU = 5 };
 
 // States, gates and their gradients of one sequence.
 template <int kU>
-int64_t naive_workspace(const Call& call) {
+Workspace naive_workspace(const Call& call) {
   return checked_product(8, call[kU].shape[0], kDtypeBytes[static_cast<int>(call[kU].dtype)]);
 }
 
 template <class Plan, Cell kCell, int kU>
-int64_t tiled_workspace(const Call& call) {
+Workspace tiled_workspace(const Call& call) {
   const Tensor &x = call[kU - 2], &u = call[kU];
   const Plan plan(kCell, call.as<RnnParams>(), x.shape[0], x.shape[1], x.shape[2], u.shape[0]);
   return checked_product(plan.total, kDtypeBytes[static_cast<int>(u.dtype)]);

@@ -5,7 +5,7 @@ namespace convkit {
 namespace {
 
 // A sum for each chunk of each operand.
-int64_t global_norm_workspace(const Call& call) {
+Workspace global_norm_workspace(const Call& call) {
   int64_t chunks = 0;
   for (int i = 0; i + 1 < call.count; ++i) chunks += ceil_div(call[i].size(), kUpdateChunk);
   return chunks * int64_t{sizeof(double)};

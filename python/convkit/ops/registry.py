@@ -186,13 +186,14 @@ class Row:
             return True
         return bool(_core.supports(self.op, self.pass_name, self.name, list(specs), dict(params)))
 
-    def workspace_bytes(self, specs: Sequence[Spec | None], params: Params) -> int:
-        """Scratch memory that the call needs, in bytes."""
+    def workspace_bytes(
+        self, specs: Sequence[Spec | None], params: Params, threads: int = 0
+    ) -> int:
+        """Scratch memory that the call needs, in bytes; what so many threads touch, if given."""
         if not self.native:
             return 0
-        return int(
-            _core.workspace_bytes(self.op, self.pass_name, self.name, list(specs), dict(params))
-        )
+        given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
+        return int(_core.workspace_bytes(*given))
 
 
 @dataclass(frozen=True)

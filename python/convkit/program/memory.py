@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from convkit import _core
 from convkit.ops import registry
+from convkit.ops.registry import Spec
 from convkit.program.program import (
     ARENA,
     CONSTANTS,
@@ -44,7 +46,8 @@ class MemoryEstimate:
     activations : int
         Everything between input and loss, and its gradients: what is alive at the same time.
     workspace : int
-        What kernels need besides, where the activations leave no room for it.
+        What kernels need besides, where the activations leave no room for it, on as many threads as
+        there are now.
     constants : int
         Tables that layers bring along.
     data : int
@@ -85,6 +88,21 @@ def _written(i: Instruction) -> list[Value]:
     return [v for v in values if v is not None]
 
 
+def _worked(program: Program) -> list[Value]:
+    """The workspaces, each as long as it gets on the threads that there are.
+
+    A kernel that divides its work has scratch memory for many threads; what all of them share is
+    taken for the beginning.
+    """
+    threads = _core.num_threads()
+    values = []
+    for i in program.instructions:
+        if i.row is not None and i.workspace is not None:
+            nbytes = i.row.workspace_bytes(i.specs, i.params, threads)
+            values.append(Value("", Spec((nbytes,), "uint8"), offset=i.workspace.offset))
+    return values
+
+
 def _touched(values: Iterable[Value]) -> int:
     """Bytes of a buffer that some value covers, in whole pages where the buffer is large."""
     spans = sorted((v.root.offset, v.root.offset + v.root.spec.nbytes) for v in values)
@@ -110,7 +128,6 @@ def estimate(program: Program) -> MemoryEstimate:
     MemoryEstimate
     """
     written = [v for i in program.instructions for v in _written(i)]
-    work = [i.workspace for i in program.instructions if i.workspace is not None]
 
     def of(buffer: str, values: Iterable[Value]) -> int:
         return _touched(v for v in values if v.root.buffer == buffer)
@@ -123,7 +140,7 @@ def estimate(program: Program) -> MemoryEstimate:
         gradients=of(GRADIENTS, written),
         optimizer=of(SLOTS, written),
         activations=activations,
-        workspace=of(ARENA, [*written, *work]) - activations,
+        workspace=of(ARENA, [*written, *_worked(program)]) - activations,
         constants=of(CONSTANTS, program.constants),
         data=sum(v.spec.nbytes for v in program.externals.values()),
     )
