@@ -205,6 +205,8 @@ def main() -> None:
         lint()
     elif verb == "test":
         os.chdir(ROOT)
+        # The whole suite is worth the start of several processes.
+        arguments = arguments or ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
         os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *arguments])
     elif verb == "peers":
         os.chdir(ROOT)

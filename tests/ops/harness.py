@@ -61,6 +61,9 @@ class Case:
     fill: Fill = normal
     trivial: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.pass_name} {self.name}"  # names a test in every process alike
+
     def inputs_at(self, dtype: str) -> list[Spec | None]:
         return [_at(s, dtype) for s in self.specs]
 

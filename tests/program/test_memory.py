@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import convkit as ck
+from convkit.ops import registry
+from convkit.ops.registry import Spec
+from convkit.ops.update import update_params
 from convkit.program import memory
 from convkit.program.memory import available_memory, estimate, require_memory
 
@@ -20,6 +23,8 @@ def perceptron(optimizer="sgd", **options):
     return model
 
 
+# dy, x, v, w of a layer that is cut into 8 x 2 chunks.
+SPECS = tuple(Spec(shape) for shape in ((4, 2048), (4, 384), (384, 2048), (384, 2048)))
 WEIGHTS = 4 * (64 * 32 + 32 + 32 * 16 + 16)
 
 
@@ -75,9 +80,22 @@ def test_the_arena_is_covered(mode):
     model = ck.models.lenet5()
     model.compile("adam", "sparse_categorical_crossentropy")
     program = model.program(mode, 16)
+    ck.set_num_threads(64)  # as many as any kernel has scratch memory for
     found = estimate(program)
     arena = found.activations + found.workspace
     assert 0.9 * program.arena_bytes < arena <= program.arena_bytes
+
+
+def test_scratch_memory_of_threads_that_are_not_there_is_not_counted():
+    params = update_params(momentum=0.9)
+    row = registry.choose("dense_update", "sgd", SPECS, params)
+    slot = 4 * 48 * 1024  # 48 rows of dw, 4 KB of each
+    assert row.workspace_bytes(SPECS, params) == 16 * slot
+    assert [row.workspace_bytes(SPECS, params, n) for n in (1, 3, 99)] == [
+        slot,
+        3 * slot,
+        16 * slot,
+    ]
 
 
 def test_large_buffers_come_in_whole_pages():

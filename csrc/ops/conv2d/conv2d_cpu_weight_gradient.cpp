@@ -13,7 +13,7 @@ void conv2d_implicit_gemm_backward_weight(const Call& call) {
   }
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const WeightGradient<T> wg(s, params, call[0].dtype);
-    const auto rows = [&](const WeightBlock& block, const WeightTask& task, int) {
+    const auto rows = [&](const WeightBlock& block, const ConvTask& task, int) {
       const T* const dy = call[0].as<T>() + (task.n0 * s.P + task.r0) * s.Q * s.K;
       return Pixels<T>{dy + block.g * wg.plan.K + block.k0, s.P * s.Q * s.K, s.Q * s.K, s.K};
     };

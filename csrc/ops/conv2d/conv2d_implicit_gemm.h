@@ -14,17 +14,6 @@
 
 namespace convkit::CK_ISA {
 
-// One task of the plan: images [n0, n1), rows [r0, r1) of the result.
-struct ConvTask {
-  int64_t n0, n1, r0, r1;
-
-  CK_INLINE ConvTask(const ImplicitGemmPlan& plan, int64_t task) {
-    const int64_t i = task / plan.rows.count(), r = task % plan.rows.count();
-    n0 = plan.images.begin(i), n1 = plan.images.end(i);
-    r0 = plan.rows.begin(r), r1 = plan.rows.end(r);
-  }
-};
-
 // The rows of the images that a task reads: filter row i of output row p of image n begins at
 // data + (n - n0) * image + ((p - r0) * stride_h + i * dilation_h) * row.
 template <class T>

@@ -97,6 +97,18 @@ CK_INLINE bool implicit_gemm_fits(const Conv2dShape& s, const Conv2dParams& para
   return params.groups == 1 && params.dilation_w == 1 && s.C > 0 && s.K > 0 && s.P > 0 && s.Q > 0;
 }
 
+// One task of a plan: images [n0, n1), rows [r0, r1) of y or dy.
+struct ConvTask {
+  int64_t n0, n1, r0, r1;
+
+  template <class Plan>
+  CK_INLINE ConvTask(const Plan& plan, int64_t task) {
+    const int64_t i = task / plan.rows.count(), r = task % plan.rows.count();
+    n0 = plan.images.begin(i), n1 = plan.images.end(i);
+    r0 = plan.rows.begin(r), r1 = plan.rows.end(r);
+  }
+};
+
 struct ImplicitGemmPlan {
   int64_t run;           // KW*C
   bool padded;           // the border is wider than nothing

@@ -47,17 +47,6 @@ struct WeightBlock {
   }
 };
 
-// Images [n0, n1), rows [r0, r1) of dy.
-struct WeightTask {
-  int64_t n0, n1, r0, r1;
-
-  CK_INLINE WeightTask(const WeightGradientPlan& plan, int64_t index) {
-    const int64_t i = index / plan.rows.count(), r = index % plan.rows.count();
-    n0 = plan.images.begin(i), n1 = plan.images.end(i);
-    r0 = plan.rows.begin(r), r1 = plan.rows.end(r);
-  }
-};
-
 // The scratch memory of a unit.
 template <class T>
 struct WeightScratch {
@@ -75,7 +64,7 @@ struct WeightScratch {
 // What a task reads of x [N,H,W,C], for the channels of a block; copied if the plan says so.
 template <class T>
 CK_INLINE Pixels<T> weight_image(const WeightGradient<T>& wg, const WeightBlock& block,
-                                 const WeightTask& task, const T* x, T* copy) {
+                                 const ConvTask& task, const T* x, T* copy) {
   const Conv2dShape& s = wg.s;
   const Conv2dParams& params = wg.params;
   const int64_t top = task.r0 * params.stride_h - params.pad_top;
@@ -164,7 +153,7 @@ CK_INLINE void add_bias_gradient(const WeightTile& t, const T* dy, int64_t first
 // task's first; `packed` has room for kWeightPixels pixels.
 template <class T>
 void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
-                         const WeightTask& task, const Pixels<T>& x, const Pixels<T>& dy, bool add,
+                         const ConvTask& task, const Pixels<T>& x, const Pixels<T>& dy, bool add,
                          T* sums, T* db, T* packed) {
   const Conv2dShape& s = wg.s;
   const Conv2dParams& params = wg.params;
@@ -285,7 +274,7 @@ void run_weight_gradient(const WeightGradient<T>& wg, ThreadPool* pool, std::byt
         if (bias != nullptr) clear_run(bias, block.k1 - block.k0);
         const int64_t first = plan.first_task(part);
         for (int64_t index = first; index < plan.first_task(part + 1); ++index) {
-          const WeightTask task(plan, index);
+          const ConvTask task(plan, index);
           const Pixels<T> image = weight_image(wg, block, task, x, scratch.image);
           add_weight_gradient(wg, block, task, image, rows(block, task, thread), index > first,
                               scratch.sums, bias, scratch.dy);

@@ -121,7 +121,7 @@ void conv2d_pool_implicit_gemm_backward_weight(const Call& call) {
     const UnpoolRow<T> unpool = unpool_row<T>(s, params, call[0], call[2], call[3]);
     std::byte* const scratch = call.workspace + wg.plan.workspace().bytes();
     const int64_t bytes = made_rows_bytes(s, wg.plan, call[0].dtype);
-    const auto rows = [&](const WeightBlock& block, const WeightTask& task, int thread) {
+    const auto rows = [&](const WeightBlock& block, const ConvTask& task, int thread) {
       T* const dz = reinterpret_cast<T*>(scratch + thread * bytes);
       const int64_t first = block.g * wg.plan.K, K = block.k1 - block.k0;
       T* to = dz;

@@ -216,14 +216,8 @@ def max_pool2d_backward(
         (N, H, W, C): it does not follow from that of `dy`.
     size, stride, padding
         As in `max_pool2d`.
-    x : array_like, optional
-        The layer's own input, in the shape of the result, where an activation gave it and the
-        gradient of what that was applied to is wanted: the result is then multiplied by the
-        activation's derivative.
-    through : str, optional
-        Name of that activation; not gelu or silu, whose derivative is no function of x.
-    through_alpha : float, optional
-        Its parameter (leaky_relu, elu).
+    x, through, through_alpha
+        As in `dense_backward_input`.
     kernel
         As in `max_pool2d`.
 
