@@ -29,9 +29,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
-// Long enough to bridge the gap between two ops of a step, short enough not to steal a core from
-// the Python code between two calls.
-constexpr int kSpinMicroseconds = 60;
+// Long enough to bridge what one thread does alone between two loops of a step. A thread that
+// sleeps instead comes late, and on a virtual machine often on the CPU of the thread that woke it:
+// steps after a pause then took 1.5 times as long for some 30 ms, until the system had separated
+// the two.
+constexpr int kSpinMicroseconds = 1000;
 // With more threads than CPUs, a spinning thread holds the CPU that the awaited one needs.
 constexpr int kSpinMicrosecondsOversubscribed = 1;
 
@@ -43,6 +45,9 @@ constexpr double kPostSeconds = 0.1e-6;
 // several times as long to come. So it is woken only once the loops that could have used it add up
 // to as much (the rule for renting skis: at worst twice the best that foresight could do).
 constexpr double kWakeSeconds = 50e-6;
+// How often a worker may leave the CPU of its caller. On a machine that is busy with other work the
+// system may put it back each time, for good reasons.
+constexpr auto kLeaveInterval = std::chrono::milliseconds(1);
 
 // One word per worker is the whole protocol.
 //   idle -> posted      by the caller: there is a job
@@ -91,6 +96,22 @@ int current_cpu() {
 #endif
 }
 
+// Moves this thread off a CPU, on to any other that it may use; its affinity is as before then. A
+// thread that wakes is often put where the one that woke it runs, and the system may take tens of
+// milliseconds to separate the two, in which they run one after the other.
+void leave_cpu(int cpu) {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(static_cast<size_t>(cpu), &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+#else
+  static_cast<void>(cpu);
+#endif
+}
+
 // Spins while the word has this value, for at most that long; returns the last value seen. Gives up
 // at once on the CPU `other`, where the thread that is to change the word was last: on a busy
 // machine it may be waiting for the very CPU that spins here.
@@ -112,6 +133,7 @@ uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t value, int micro
 struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs them
   std::atomic<uint32_t> state{kIdle};
   std::atomic<int> cpu{-1};  // where it took up its last job
+  Clock::time_point left{};  // when it last left the CPU of its caller
   int thread = 0;
   pthread_t handle{};
 };
@@ -186,11 +208,22 @@ struct ThreadPool::State {
       }
       if (seen == kExit) return;
       if (seen != kPosted) continue;
+      separate(worker);
       worker.cpu.store(current_cpu(), std::memory_order_relaxed);
       if (!worker.state.compare_exchange_strong(seen, kRunning)) continue;
       take_chunks(worker.thread, [] { return false; });
       if (worker.state.exchange(kIdle, std::memory_order_acq_rel) == kAwaited) wake(worker.state);
     }
+  }
+
+  // Has a worker run beside its caller, not on the same CPU. Costs a few microseconds when it does.
+  void separate(Worker& worker) {
+    const int cpu = current_cpu();
+    if (cpu < 0 || cpu != owner_cpu.load(std::memory_order_relaxed)) return;
+    const auto now = Clock::now();
+    if (now - worker.left < kLeaveInterval) return;
+    worker.left = now;
+    leave_cpu(cpu);
   }
 
   static void* worker_main(void* argument);

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,24 +51,49 @@ def test_a_slower_contender_is_slower(crew):
     assert run(crew, fake("quick", seconds=0.001)).share_of_peak("quick") is None
 
 
-def test_rounds_are_interleaved_and_the_order_turns(crew, tmp_path):
+def test_rounds_are_interleaved_and_the_order_changes(crew, tmp_path):
     log = tmp_path / "log"
     contenders = [fake(n, name=n, seconds=0.01, log=str(log)) for n in "abc"]
-    run(crew, *contenders, rounds=4)
+    run(crew, *contenders, rounds=8)
     order = "".join(line.split()[0] for line in log.read_text().splitlines())
     # A step takes longer than a sample: two to warm up, then one for each round.
-    assert order == "aabbcc" + "abcbcacababc"
+    assert order.startswith("aabbcc")
+    rounds = [order[i : i + 3] for i in range(6, len(order), 3)]
+    assert len(rounds) == 8 and all(sorted(r) == list("abc") for r in rounds)
+    assert len(set(rounds)) > 2
 
 
-def test_a_sample_is_many_steps_and_begins_after_one(crew, tmp_path):
+def test_a_sample_is_many_steps_and_begins_after_some(crew, tmp_path):
     log = tmp_path / "log"
     one = fake("a", name="a", seconds=0.005, log=str(log))
     run(crew, one, rounds=2, sample_seconds=0.1)
     steps = [int(line.split()[1]) for line in log.read_text().splitlines()]
     begin = steps.index(3)
     assert steps[:begin] in ([1], [1, 1]) and steps[begin : begin + 2] == [3, 3]
-    first, count, *rest = steps[begin + 2 :]
-    assert first == 1 and 1 < count <= 20 and rest == [1, count]
+    warm, count, *rest = steps[begin + 2 :]
+    assert 1 < count <= 20 and warm == max(1, round(count / 5)) and rest == [warm, count]
+
+
+def state(worker):
+    """Of its process: S for one that sleeps, T for one that is stopped."""
+    stat = Path(f"/proc/{worker.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="states of processes are read from /proc")
+def test_those_who_wait_are_stopped_and_go_on_when_asked(crew):
+    result = run(crew, fake("a", name="a", seconds=0.003), fake("b", name="b", seconds=0.003))
+    assert result.names == ("a", "b")
+    worker = crew.load(fake("a", name="a", seconds=0.0))
+    worker.stop()
+    deadline = time.monotonic() + 10
+    while state(worker) != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert worker.seconds(2) >= 0 and state(worker) != "T"
+    worker.stop()
+    worker.close()
+    assert not worker.alive
 
 
 def test_a_time_limit_leaves_five_rounds(crew):

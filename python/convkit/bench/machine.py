@@ -6,9 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = [
     "Machine",
     "Rates",
     "Yardstick",
+    "busy_processors",
     "child_environment",
     "measure",
     "without_blas_limits",
@@ -120,10 +123,12 @@ class Yardstick:
             _core.set_num_threads(threads)
         self._samples: dict[str, list[float]] = {}
         self._copies: Any = None
+        self._loads: list[float] = []
         self.restart()
 
     def restart(self) -> None:
-        """Forget the samples."""
+        """Forget the samples of the rates, and see how busy others keep the machine."""
+        self._loads.append(busy_processors())
         self._samples = {"peak_gflops": [], "copy_gbs": [], "clock_ghz": []}
 
     def sample(self, seconds: float = 0.02, copy: bool = True) -> None:
@@ -135,6 +140,7 @@ class Yardstick:
             For each rate.
         copy : bool
         """
+        _core.peak_flops(seconds / 2)  # threads that have slept find their processors, clocks rise
         self._samples["peak_gflops"].append(_core.peak_flops(seconds) / 1e9)
         self._samples["clock_ghz"].append(_core.clock_rate(seconds / 4) / 1e9)
         if copy:
@@ -158,7 +164,7 @@ class Yardstick:
             "blas": _core.blas_info(),
             "threads": _core.num_threads(),
             "cpus": _core.usable_cpus(),
-            "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan"),
+            "load": max(self._loads),
             "versions": versions(),
         }
 
@@ -174,7 +180,7 @@ class Machine:
     threads, cpus : int
         Threads of the pool, and processors that this process may use.
     load : float
-        Average number of running processes in the last minute, when the run began.
+        Processors that were busy with other work: the most before any case, see `busy_processors`.
     versions : dict
     rates : Rates
     """
@@ -205,6 +211,25 @@ class Machine:
             f"{self.rates}: median and range, measured in this run\n"
             f"BLAS: {self.blas}\n{packages}"
         )
+
+
+def busy_processors(seconds: float = 0.3) -> float:
+    """How many processors are at work while this process sleeps; nan where nobody counts."""
+    time.sleep(0.1)  # what ran before is still being counted
+    before = _jiffies()
+    time.sleep(seconds)
+    idle, total = (now - then for now, then in zip(_jiffies(), before, strict=True))
+    cpus = os.cpu_count() or 1
+    return cpus * (1 - idle / total) if total > 0 else float("nan")
+
+
+def _jiffies() -> tuple[int, int]:
+    """Time since the machine began, of all processors together: idle, and in all."""
+    try:
+        counts = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return counts[3] + counts[4], sum(counts)
 
 
 def versions() -> dict[str, str]:

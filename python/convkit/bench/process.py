@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -94,6 +95,7 @@ class Worker:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None
+        self._signal(signal.SIGCONT)
         with suppress(BrokenPipeError):  # it ended; why is still to be found out
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -126,6 +128,14 @@ class Worker:
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"{how}: {lines[-1][:300]}" if lines else how
 
+    def stop(self) -> None:
+        """Hold the process, with those that it has begun, until it is asked again."""
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, which: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, which)  # its session is its own
+
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
@@ -136,6 +146,7 @@ class Worker:
         assert self.process.stdin is not None and self.process.stdout is not None
         if kill:
             self.process.kill()
+        self._signal(signal.SIGCONT)
         with suppress(BrokenPipeError, ValueError):
             self.process.stdin.close()
         self.process.stdout.close()

@@ -16,7 +16,7 @@ from convkit.ops.registry import Array
 __all__ = ["FEWEST", "Race", "disagreement", "paired_ratio", "race"]
 
 FEWEST = 5  # rounds; with fewer, one of two equals wins all of them once in eight races
-_REST = 0.005  # seconds in which the threads of the contender before come to rest
+_WARM_SECONDS = 0.02  # of steps before a sample, in which caches, pages and clock warm up
 
 
 def paired_ratio(ours: Array, theirs: Array) -> tuple[float, float, float]:
@@ -221,9 +221,11 @@ def race(
     """Race contenders against each other in one run.
 
     Each has a process of its own with the same number of threads. Outputs are compared first; then
-    every contender warms up; then each round takes one sample of every contender, in an order that
-    turns from round to round, after a pause in which the others' threads come to rest. Between the
-    rounds the peak of the machine, its copy bandwidth and its clock are measured.
+    every contender warms up; then each round takes one sample of every contender, in an order drawn
+    anew for each round. Those whose turn it is not are stopped, as the threads of some libraries
+    spin for a while when they have nothing to do; so whoever's turn it is takes some steps that do
+    not count first. Between the rounds the peak of the machine, its copy bandwidth and its clock
+    are measured.
 
     Parameters
     ----------
@@ -305,8 +307,10 @@ def _race(
         field_.attempt(contender.name, begin, contender)
     for name, worker in list(field_.workers.items()):
         steps[name] = field_.attempt(name, _steps_per_sample, worker, sample_seconds)
+        worker.stop()
     yardstick = crew.yardstick()
     yardstick.call("restart")
+    rng = np.random.Generator(np.random.Philox(1))
     seconds: dict[str, list[float]] = {name: [] for name in field_.workers}
     start = time.perf_counter()
     for n in range(rounds):
@@ -314,12 +318,11 @@ def _race(
             break
         # Copying takes longest; a third of the rounds give samples enough.
         yardstick.call("sample", copy=n % 3 == 0)
-        turn = n % len(field_.workers)
-        order = list(field_.workers)
-        for name in (*order[turn:], *order[:turn]):
-            time.sleep(_REST)
+        yardstick.stop()
+        names = list(field_.workers)
+        for name in (names[i] for i in rng.permutation(len(names))):
             worker = field_.workers[name]
-            seconds[name].append(field_.attempt(name, _sample, worker, steps[name]))
+            seconds[name].append(field_.attempt(name, _sample, worker, steps[name], sample_seconds))
     timed = [name for name in seconds if name in field_.workers]
     return Race(
         case,
@@ -333,8 +336,11 @@ def _race(
     )
 
 
-def _sample(worker: Worker, steps: int) -> float:
-    """Seconds of a step; the first one after a pause finds cold caches and does not count."""
+def _sample(worker: Worker, steps: int, sample_seconds: float) -> float:
+    """Seconds of a step."""
+    warm = min(_WARM_SECONDS / sample_seconds, 1.0)
     if steps > 1:
-        worker.seconds(1)
-    return worker.seconds(steps) / steps
+        worker.seconds(max(1, round(warm * steps)))
+    seconds = worker.seconds(steps) / steps
+    worker.stop()
+    return seconds

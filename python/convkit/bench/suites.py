@@ -66,11 +66,11 @@ class Suite:
 
 _COMMON = """\
 Contenders run in processes of their own with the same number of threads. Their outputs were \
-compared before anything was timed; then they took turns, sample by sample, the order turning from \
-round to round. A ratio is that of the medians, with the 95 % interval of a bootstrap over the \
-rounds; there is no verdict where it includes 1 or has fewer than five rounds. Peak, copy \
-bandwidth and clock were measured between the rounds, on the same threads, and shares of the peak \
-are of the median in the same seconds."""
+compared before anything was timed; then they took turns, sample by sample, in an order drawn anew \
+for each round, those that waited being stopped. A ratio is that of the medians, with the 95 % \
+interval of a bootstrap over the rounds; there is no verdict where it includes 1 or has fewer than \
+five rounds. Peak, copy bandwidth and clock were measured between the rounds, on the same threads, \
+and shares of the peak are of the median in the same seconds."""
 _STEPS = """\
 A step is forward, loss, backward and update on float32 data. Everybody starts from the same \
 weights and walks through the same arrays; compared were the outputs, the losses of the first \

@@ -8,10 +8,12 @@ that it took, ``{"do": "facts"}`` or ``{"do": "memory"}``.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
 import runpy
+import signal
 import sys
 import time
 from typing import Any
@@ -25,8 +27,16 @@ def make(factory: str, arguments: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(module), name)(**arguments)
 
 
+def end_with_parent() -> None:
+    """Have the system end this process with the race, also where it is stopped then."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
 def main() -> None:
     """Answer requests from standard input until it ends."""
+    end_with_parent()
     # What a library prints must not get between the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     contender: Any = None
