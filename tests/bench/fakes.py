@@ -58,6 +58,13 @@ class Fewer(Sleeper):
         return {"loss": [self.value]}
 
 
+class Nothing(Sleeper):
+    """Gives no values."""
+
+    def outputs(self) -> dict[str, list[float]]:
+        return {"loss": []}
+
+
 class Environment(Sleeper):
     """Gives what its process sees."""
 

@@ -146,6 +146,8 @@ def test_contenders_that_disagree_are_not_timed(crew, tmp_path):
         run(crew, fake("one"), fake("other", "OtherNames"))
     with pytest.raises(ArithmeticError, match="different outputs: loss has 1 values, not 2"):
         run(crew, fake("one"), fake("other", "Fewer"))
+    with pytest.raises(ArithmeticError, match="loss is empty"):
+        run(crew, fake("one", "Nothing"), fake("other", "Nothing"))
     near = run(crew, fake("one", value=2.0), fake("other", value=2.001), rounds=1)
     assert near.disagreement == pytest.approx(0.0005)
     changes = [fake("one", "Changes"), fake("other", "Changes", value=1.009)]

@@ -121,6 +121,7 @@ def test_mistakes_are_one_line(capsys, arguments, message):
         ("x = (", "SyntaxError"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("pass", "registers no kernel"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
 def test_a_file_that_fails_is_one_line(capsys, tmp_path, text, message):

@@ -90,7 +90,7 @@ class Rates:
             name: {
                 "median": float(np.median(values)),
                 "range": [min(values), max(values)],
-                "samples": [float(f"{v:.5g}") for v in values],
+                "samples": list(values),
             }
             for name, values in asdict(self).items()
         }
@@ -141,12 +141,12 @@ class Yardstick:
         copy : bool
         """
         _core.peak_flops(seconds / 2)  # threads that have slept find their processors, clocks rise
-        self._samples["peak_gflops"].append(_core.peak_flops(seconds) / 1e9)
-        self._samples["clock_ghz"].append(_core.clock_rate(seconds / 4) / 1e9)
+        self._samples["peak_gflops"].append(to_digits(_core.peak_flops(seconds) / 1e9))
+        self._samples["clock_ghz"].append(to_digits(_core.clock_rate(seconds / 4) / 1e9))
         if copy:
             if self._copies is None:
                 self._copies = _core.CopyTest(_COPY_BYTES)  # kept: a first touch takes long
-            self._samples["copy_gbs"].append(self._copies.bandwidth(seconds) / 1e9)
+            self._samples["copy_gbs"].append(to_digits(self._copies.bandwidth(seconds) / 1e9))
 
     def rates(self) -> Rates:
         """The samples so far."""
@@ -211,6 +211,11 @@ class Machine:
             f"{self.rates}: median and range, measured in this run\n"
             f"BLAS: {self.blas}\n{packages}"
         )
+
+
+def to_digits(measured: float) -> float:
+    """As many digits of a measurement as are kept, so that a report that is read again is equal."""
+    return float(f"{measured:.5g}")
 
 
 def busy_processors(seconds: float = 0.3) -> float:

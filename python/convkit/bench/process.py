@@ -103,7 +103,7 @@ class Worker:
             self.close(kill=True)
             raise ContenderError(
                 f"contender {self.name!r}: no answer to {request.get('method', 'load')!r} within "
-                f"{self.timeout:.0f} seconds; its process was ended"
+                f"{self.timeout:g} seconds; its process was ended"
             )
         line = self.process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": self._epitaph()}
@@ -215,7 +215,7 @@ class Crew:
 
     def yardstick(self) -> Worker:
         """The process that measures the machine."""
-        if self._yardstick is None:
+        if self._yardstick is None or not self._yardstick.alive:
             self._yardstick = Worker("yardstick", self._environment, self.timeout)
             factory = "convkit.bench.machine:Yardstick"
             self._yardstick.load(factory, {"threads": self.threads})

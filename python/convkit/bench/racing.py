@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convkit.bench.machine import Rates
+from convkit.bench.machine import Rates, to_digits
 from convkit.bench.process import Contender, ContenderError, Crew, Worker
 from convkit.ops.registry import Array
 
@@ -121,7 +121,7 @@ class Race:
             if name != self.names[0]:
                 rows[name]["ratio"], *rows[name]["ratio_95"] = self.ratio(name)
                 rows[name]["verdict"] = self.verdict(name)
-            rows[name]["samples_s"] = [float(f"{s:.5g}") for s in self.seconds[name]]
+            rows[name]["samples_s"] = self.seconds[name].tolist()
         return {
             "case": self.case,
             "threads": self.threads,
@@ -166,6 +166,8 @@ def disagreement(ours: _Outputs, theirs: _Outputs, tolerance: float) -> tuple[fl
         a, b = np.asarray(values, float), np.asarray(theirs[name], float)
         if a.shape != b.shape:
             return float("nan"), f"different outputs: {name} has {b.size} values, not {a.size}"
+        if not a.size:
+            return float("nan"), f"{name} is empty"
         difference = float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(a))), 1e-30))
         allowed = tolerance * (10 if name.startswith("change") else 1)
         if not difference <= allowed:
@@ -341,6 +343,6 @@ def _sample(worker: Worker, steps: int, sample_seconds: float) -> float:
     warm = min(_WARM_SECONDS / sample_seconds, 1.0)
     if steps > 1:
         worker.seconds(max(1, round(warm * steps)))
-    seconds = worker.seconds(steps) / steps
+    seconds = to_digits(worker.seconds(steps) / steps)
     worker.stop()
     return seconds

@@ -231,6 +231,10 @@ def check_outputs(
         writable = path.parent if not path.exists() else path
         if not os.access(path.parent, os.W_OK) or not os.access(writable, os.W_OK):
             raise PermissionError(f"no permission to write {path}")
+        existed = path.exists()
+        path.open("ab").close()  # who may write everywhere finds out only so
+        if not existed:
+            path.unlink()
         if path.resolve() in [other.resolve() for other in files[:i]]:
             raise ValueError(f"{path} is to hold two outputs; name a file for each")
     if plot_file is not None:

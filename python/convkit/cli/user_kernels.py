@@ -42,7 +42,7 @@ def load_file(name: str) -> list[Row]:
     sys.path.insert(0, str(Path(name).resolve().parent))  # it may import its neighbours
     try:
         runpy.run_path(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"--file {name}: {type(error).__name__}: {error}") from error
     finally:
         del sys.path[0]

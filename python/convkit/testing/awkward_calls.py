@@ -38,6 +38,7 @@ CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "filter as large as the image": ((2, 5, 6, 3), (5, 6, 3, 8), {}),
     "1 x 1, stride 2": ((2, 8, 9, 16), (1, 1, 16, 32), {"stride": 2}),
     "dilation": ((2, 12, 11, 4), (3, 3, 4, 6), {"dilation": 2, "padding": 2}),
+    "dilation, one channel": ((17, 16, 5, 1), (2, 2, 1, 4), {"dilation": 2}),
     "groups": ((2, 8, 7, 12), (3, 3, 4, 9), {"groups": 3, "padding": 1}),
     "groups of 16": ((1, 6, 6, 32), (3, 3, 16, 32), {"groups": 2, "padding": 1}),
     "depthwise": ((2, 9, 8, 19), (3, 3, 1, 19), {"groups": 19, "padding": 1}),
