@@ -116,13 +116,6 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   }
 }
 
-// Some rows of A are a chunk of work; an even number of chunks if there are many.
-template <class T>
-CK_INLINE Chunks dot_blocks(int64_t M) {
-  const int64_t count = round_up(ceil_div(M, kDotBlock<T>), M >= 128 ? 4 : 1);
-  return {M, count > 0 ? ceil_div(M, count) : 1};
-}
-
 // The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
 // vectors. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
 template <class T, class Done>
@@ -149,7 +142,7 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done
         all.pack_transposed(panel, i, end - i, p.b + i, p.ldb, packed);
       },
       threads);
-  const Chunks columns{p.N, kDotColumns}, rows = dot_blocks<T>(p.M);
+  const Chunks columns{p.N, kDotColumns}, rows = balanced_chunks(p.M, kDotBlock<T>);
   pool->parallel_for(
       columns.count() * rows.count(),
       [&](int64_t index, int) {

@@ -209,11 +209,11 @@ struct ProductBlocks {
     // Two MFLOP at least. In a block with few rows, the first tile weighs too much.
     int64_t parts = checked_product(M, N, depth) / 1000000;
     parts = parts < 1 ? 1 : parts > most.parts ? most.parts : parts;
-    columns.size = even(panels.count(), most.panels, most.wide ? 1 : parts);
+    columns = balanced_chunks(panels.count(), most.panels, most.wide ? 1 : parts);
     parts = ceil_div(most.wide || parts < 8 ? parts : 8, columns.count() > 0 ? columns.count() : 1);
     const int64_t fit = M / kLeastRows;
-    rows.size =
-        even(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>, parts < fit ? parts : fit);
+    rows = balanced_chunks(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>,
+                           parts < fit ? parts : fit);
   }
   CK_INLINE int64_t count() const { return rows.count() * columns.count(); }
 
@@ -230,16 +230,7 @@ struct ProductBlocks {
     return {m, rows.end(row) - m, j, (next < N ? next : N) - j, first, end};
   }
 
-  static constexpr int64_t kLeastRows = 32;
-
- private:
-  // The size of parts of nearly the same size: `parts` of them, more where they are too large.
-  CK_INLINE static int64_t even(int64_t n, int64_t most, int64_t parts) {
-    const int64_t needed = ceil_div(n, most);
-    parts = parts > needed ? parts : needed;
-    const int64_t size = ceil_div(n, parts > 1 ? parts : 1);
-    return size > 0 ? size : 1;
-  }
+  static constexpr int64_t kLeastRows = 64;
 };
 
 // Copies a matrix [rows, n], rows from_ld apart, to rows that are to_ld apart.
