@@ -138,6 +138,13 @@ struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs t
   pthread_t handle{};
 };
 
+// The chunks that a thread takes first. So loops over the same images, one after the other, find
+// what the last one left in the thread's own cache.
+struct alignas(128) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 // What this thread is doing. thread >= 0: it is inside a parallel_for, or is a worker.
 struct ThreadContext {
   int thread = -1;
@@ -153,9 +160,8 @@ struct ThreadPool::State {
   // The job. Written by the owner before it posts, so plain fields suffice.
   ChunkFn fn = nullptr;
   const void* context = nullptr;
-  int64_t chunks = 0;
+  int threads = 1;  // that have a share
   std::exception_ptr error;
-  alignas(128) std::atomic<int64_t> next{0};
   std::atomic<bool> failed{false};
 
   alignas(128) std::atomic<bool> owned{false};  // one caller at a time has the workers
@@ -171,6 +177,8 @@ struct ThreadPool::State {
   int worker_count = 0;
   Worker* workers[kMaxThreads] = {};
 
+  Share shares[kMaxThreads];  // of the job
+
   bool try_own() { return !owned.exchange(true, std::memory_order_acquire); }
   void release() { owned.store(false, std::memory_order_release); }
 
@@ -178,17 +186,33 @@ struct ThreadPool::State {
     while (!try_own()) sched_yield();
   }
 
-  void skip_rest() { next.store(chunks, std::memory_order_relaxed); }
+  // Deals out the chunks.
+  void share(int64_t chunks, int among) {
+    threads = among;
+    for (int i = 0; i < among; ++i) {
+      shares[i].next.store(chunks * i / among, std::memory_order_relaxed);
+      shares[i].end = chunks * (i + 1) / among;
+    }
+  }
+  void skip_rest() {
+    for (int i = 0; i < threads; ++i) {
+      shares[i].next.store(shares[i].end, std::memory_order_relaxed);
+    }
+  }
 
-  // Takes chunks until none is left. after_chunk() runs between them and may say stop.
+  // Takes chunks until none is left, first a thread's own, then those of others. after_chunk() runs
+  // between them and may say stop.
   template <class AfterChunk>
   void take_chunks(int thread, AfterChunk after_chunk) {
     try {
-      for (;;) {
-        const int64_t chunk = next.fetch_add(1, std::memory_order_relaxed);
-        if (chunk >= chunks) return;
-        fn(context, chunk, thread);
-        if (after_chunk()) skip_rest();
+      for (int i = 0; i < threads; ++i) {
+        Share& from = shares[(thread + i) % threads];
+        while (from.next.load(std::memory_order_relaxed) < from.end) {
+          const int64_t chunk = from.next.fetch_add(1, std::memory_order_relaxed);
+          if (chunk >= from.end) break;
+          fn(context, chunk, thread);
+          if (after_chunk()) skip_rest();
+        }
       }
     } catch (...) {
       if (!failed.exchange(true)) error = std::current_exception();
@@ -449,11 +473,10 @@ void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_th
   s.owner_cpu.store(current_cpu(), std::memory_order_relaxed);
   s.fn = fn;
   s.context = context;
-  s.chunks = chunks;
-  s.next.store(0, std::memory_order_relaxed);
   s.failed.store(false, std::memory_order_relaxed);
   // num_threads may have shrunk since it was read: never grow past it again.
   const int helpers = s.ensure_workers(std::min(threads, s.num_threads.load()) - 1);
+  s.share(chunks, helpers + 1);
   s.post(helpers, expected);
   s.take_chunks(0, after_chunk);
   for (int i = 0; i < helpers; ++i) s.await(*s.workers[i]);
