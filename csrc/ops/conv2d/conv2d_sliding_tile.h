@@ -49,19 +49,23 @@ void sliding_tile(const SlidingTaps& taps, const T* a, const T* b, T* y, int64_t
     const V start = ends.bias != nullptr ? V::load_partial(ends.bias, ends.last) : V::zero();
     each_pixel([&](V& sum, const T*) { sum = start; });
   }
-  const int64_t C = taps.C, tap = C * taps.step;
+  const int64_t C = taps.C, below = taps.below, tap = C * taps.step;
   for (int64_t i = 0; i < taps.rows; ++i, a += taps.row, b += KW * tap) {
     const T* filter = b;
     for (int64_t c = 0; c < C; ++c, filter += taps.step) {
       V w[KW];
 #pragma GCC unroll 5
       for (int j = 0; j < KW; ++j) w[j] = V::loadu(filter + j * tap);
-      const T* from = a + c;
+      const T* from[R];
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) from[r] = a + c + r * below;
 #pragma GCC unroll 16
-      for (int x = 0; x < M + KW - 1; ++x, from += C) {
+      for (int x = 0; x < M + KW - 1; ++x) {
 #pragma GCC unroll 2
         for (int r = 0; r < R; ++r) {
-          const V value = V::broadcast(from[r * taps.below]);
+          const V value = V::broadcast(*from[r]);
+          from[r] += C;
+          hide(from[r]);
 #pragma GCC unroll 5
           for (int j = 0; j < KW; ++j) {
             if (x >= j && x - j < M) acc[r][x - j] = fma(value, w[j], acc[r][x - j]);
