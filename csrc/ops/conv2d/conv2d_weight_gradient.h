@@ -211,7 +211,8 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
           T* const panel_sums = sums + panels.offset(panel);
           if constexpr (NV == 1) {
             if (slides) {
-              const auto tiles = s.KW == 3 ? sliding_weight_tiles<T, 3> : sliding_weight_tiles<T, 5>;
+              const auto tiles =
+                  s.KW == 3 ? sliding_weight_tiles<T, 3> : sliding_weight_tiles<T, 5>;
               return tiles(t, s.KH, C, x.data, at, panel_sums);
             }
           }

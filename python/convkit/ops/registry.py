@@ -109,6 +109,8 @@ class Pass:
         ``flops(params, input specs, output specs) -> int``.
     inplace : tuple of (str, str)
         (output, input) pairs that may share memory.
+    inplace_where : callable, optional
+        ``inplace_where(params) -> bool``: whether they may. None: always.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Pass:
     infer: SpecRule | None = None
     flops: Callable[[Params, Sequence[Spec | None], Sequence[Spec | None]], int] | None = None
     inplace: tuple[tuple[str, str], ...] = ()
+    inplace_where: Callable[[Params], bool] | None = None
 
 
 class Tape(Protocol):
