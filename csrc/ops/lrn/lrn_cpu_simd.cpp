@@ -9,21 +9,49 @@
 namespace convkit::CK_ISA {
 namespace {
 
-// d^-0.75 without a logarithm.
+// d^-0.75 without a logarithm, and a / d.
 struct ThreeQuarters {
   template <class T>
   CK_INLINE Vec<T> operator()(Vec<T> d) const {
     const Vec<T> root = sqrt(d);
     return T(1) / (root * sqrt(root));
   }
+  template <class T>
+  CK_INLINE Vec<T> divide(Vec<T> a, Vec<T> d) const {
+    return a / d;
+  }
+#if CK_X86_64 && CK_ISA_LEVEL == 2
+  // Roots and divisions of 16 floats take 10 to 20 cycles each, what is estimated and improved
+  // four.
+  CK_INLINE Vec<float> operator()(Vec<float> d) const {
+    const Vec<float> r = reciprocal_sqrt(d);
+    return select(r == Vec<float>::zero(), r, r * (r * reciprocal_sqrt(r)));
+  }
+  CK_INLINE Vec<float> divide(Vec<float> a, Vec<float> d) const {
+    const Vec<float> r = reciprocal_sqrt(d);
+    return a * r * r;
+  }
+
+  // d^-0.5 to 1.5 roundings: one step of Newton's from an estimate of 14 bits, which leaves
+  // 3/8 * 2^-28 of its error. Of infinity it is 0, as the estimate says.
+  CK_INLINE static Vec<float> reciprocal_sqrt(Vec<float> d) {
+    const Vec<float> guess(_mm512_maskz_rsqrt14_ps(-1, d.v));
+    const Vec<float> error = fma(-(d * guess), guess, Vec<float>(1.0f));
+    return select(error == error, fma(guess * 0.5f, error, guess), guess);
+  }
+#endif
 };
 
-// d^-beta.
+// d^-beta, and a / d.
 struct Power {
   double beta;
   template <class T>
   CK_INLINE Vec<T> operator()(Vec<T> d) const {
     return exp(log(d) * static_cast<T>(-beta));
+  }
+  template <class T>
+  CK_INLINE Vec<T> divide(Vec<T> a, Vec<T> d) const {
+    return a / d;
   }
 };
 
@@ -180,7 +208,7 @@ void lrn_simd_backward(const Call& call) {
             block.for_denominators(p, x, buffers[1], [&](int64_t i, Vec<T> d) {
               const Vec<T> scaled = Vec<T>::loadu(dy + i) * power(d);
               scaled.storeu(dx + i);
-              (scaled * Vec<T>::loadu(x + i) / d).storeu(ratios + i);
+              power.divide(scaled * Vec<T>::loadu(x + i), d).storeu(ratios + i);
             });
             block.clear_gaps(ratios);
             block.for_mirrored_sums(ratios, buffers[1], [&](int64_t i, Vec<T> sum) {
