@@ -35,13 +35,10 @@ template <class T, int R, int M, int KW>
 void sliding_tile(const SlidingTaps& taps, const T* a, const T* b, T* y, int64_t y_row,
                   int64_t y_pixel, const TileEnds<T>& ends) {
   using V = Vec<T>;
-  V acc[R][M];
+  V acc[R * M];
   const auto each_pixel = [&](const auto& f) {
-#pragma GCC unroll 2
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-      for (int m = 0; m < M; ++m) f(acc[r][m], y + r * y_row + m * y_pixel);
-    }
+#pragma GCC unroll 32
+    for (int i = 0; i < R * M; ++i) f(acc[i], y + i / M * y_row + i % M * y_pixel);
   };
   if (ends.add) {
     each_pixel([&](V& sum, const T* at) { sum = V::load_partial(at, ends.last); });
@@ -56,19 +53,17 @@ void sliding_tile(const SlidingTaps& taps, const T* a, const T* b, T* y, int64_t
       V w[KW];
 #pragma GCC unroll 5
       for (int j = 0; j < KW; ++j) w[j] = V::loadu(filter + j * tap);
-      const T* from[R];
-#pragma GCC unroll 2
-      for (int r = 0; r < R; ++r) from[r] = a + c + r * below;
-#pragma GCC unroll 16
-      for (int x = 0; x < M + KW - 1; ++x) {
-#pragma GCC unroll 2
-        for (int r = 0; r < R; ++r) {
-          const V value = V::broadcast(*from[r]);
-          from[r] += C;
-          hide(from[r]);
+      const T* from[] = {a + c, a + c + below};
+#pragma GCC unroll 32
+      for (int place = 0; place < R * (M + KW - 1); ++place) {
+        const int x = place / R, r = place % R;
+        const V value = V::broadcast(*from[r]);
+        from[r] += C;
+        hide(from[r]);
 #pragma GCC unroll 5
-          for (int j = 0; j < KW; ++j) {
-            if (x >= j && x - j < M) acc[r][x - j] = fma(value, w[j], acc[r][x - j]);
+        for (int j = 0; j < KW; ++j) {
+          if (x >= j && x - j < M) {
+            acc[r * M + x - j] = fma(value, w[j], acc[r * M + x - j]);
           }
         }
       }

@@ -209,7 +209,7 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
             add_bias_gradient<T, NV>(t, at, first, smaller(kWidth, fold * K - first), K, db);
           }
           T* const panel_sums = sums + panels.offset(panel);
-          if constexpr (NV == 1) {
+          if constexpr (NV == 1 && kSlidingWeights<T>) {
             if (slides) {
               const auto tiles =
                   s.KW == 3 ? sliding_weight_tiles<T, 3> : sliding_weight_tiles<T, 5>;

@@ -97,14 +97,16 @@ void sliding_weight_tile(WeightTile& t, int64_t channels, const T* x, const T* d
   }
 }
 
-// The pixels of a line for which there are such tiles.
+// Where there are registers for them, and the pixels of a line for which there are such tiles.
+template <class T>
+constexpr bool kSlidingWeights = sizeof(T) == 4 && CK_ISA_LEVEL == 2;
 constexpr int kSlidingLine = 12, kSlidingShortest = 6;
 
-// Whether tiles slide for blocks of C channels and K filters: AVX-512 has the registers for it.
+// Whether tiles slide for blocks of C channels and K filters.
 template <class T>
 CK_INLINE bool weight_slides(const Conv2dShape& s, int64_t C, int64_t K) {
-  return CK_ISA_LEVEL == 2 && sizeof(T) == 4 && C >= 3 && K <= Vec<T>::kLanes &&
-         s.Q >= kSlidingShortest && (s.KW == 3 || s.KW == 5);
+  return kSlidingWeights<T> && C >= 3 && K <= Vec<T>::kLanes && s.Q >= kSlidingShortest &&
+         (s.KW == 3 || s.KW == 5);
 }
 
 // All filter rows of KW taps, where the tiles slide.
