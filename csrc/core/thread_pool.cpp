@@ -15,13 +15,8 @@
 #include <stdexcept>
 #include <string>
 
-#ifdef __linux__
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include "core/cpu_features.h"
+#include "core/thread_wait.h"
 
 namespace convkit {
 namespace {
@@ -60,82 +55,19 @@ constexpr auto kLeaveInterval = std::chrono::milliseconds(1);
 //   idle/parked -> exit by whoever shrinks the pool
 enum : uint32_t { kIdle, kParked, kPosted, kRunning, kAwaited, kExit };
 
-CK_INLINE void cpu_relax() {
-#if CK_X86_64
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-void sleep_while(std::atomic<uint32_t>& word, uint32_t value) {
-#ifdef __linux__
-  static_assert(sizeof(word) == 4);
-  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, value, nullptr,
-          nullptr, 0);  // may return early: callers loop
-#else
-  word.wait(value);
-#endif
-}
-
-void wake(std::atomic<uint32_t>& word) {
-#ifdef __linux__
-  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr,
-          0);
-#else
-  word.notify_one();
-#endif
-}
-
-// The CPU that this thread is on, -1 where nobody knows.
-int current_cpu() {
-#ifdef __linux__
-  return sched_getcpu();
-#else
-  return -1;
-#endif
-}
-
-// Moves this thread off a CPU, on to any other that it may use; its affinity is as before then. A
-// thread that wakes is often put where the one that woke it runs, and the system may take tens of
-// milliseconds to separate the two, in which they run one after the other.
-void leave_cpu(int cpu) {
-#ifdef __linux__
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
-  cpu_set_t others = allowed;
-  CPU_CLR(static_cast<size_t>(cpu), &others);
-  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
-  sched_setaffinity(0, sizeof(allowed), &allowed);
-#else
-  static_cast<void>(cpu);
-#endif
-}
-
-// Spins while the word has this value, for at most that long; returns the last value seen. Gives up
-// at once on the CPU `other`, where the thread that is to change the word was last: on a busy
-// machine it may be waiting for the very CPU that spins here.
-uint32_t spin_while(const std::atomic<uint32_t>& word, uint32_t value, int microseconds,
-                    const std::atomic<int>& other) {
-  const auto end = Clock::now() + std::chrono::microseconds(microseconds);
-  for (;;) {
-    const int cpu = current_cpu();
-    const bool in_the_way = cpu >= 0 && cpu == other.load(std::memory_order_relaxed);
-    for (int i = 0; i < 32 && !in_the_way; ++i) {
-      const uint32_t now = word.load(std::memory_order_acquire);
-      if (now != value) return now;
-      cpu_relax();
-    }
-    if (in_the_way || Clock::now() >= end) return word.load(std::memory_order_acquire);
-  }
-}
-
 struct alignas(128) Worker {  // two lines: the adjacent-line prefetcher pairs them
   std::atomic<uint32_t> state{kIdle};
   std::atomic<int> cpu{-1};  // where it took up its last job
   Clock::time_point left{};  // when it last left the CPU of its caller
   int thread = 0;
   pthread_t handle{};
+};
+
+// The chunks that a thread takes first. So loops over the same images, one after the other, find
+// what the last one left in the thread's own cache.
+struct alignas(128) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
 };
 
 // What this thread is doing. thread >= 0: it is inside a parallel_for, or is a worker.
@@ -153,9 +85,8 @@ struct ThreadPool::State {
   // The job. Written by the owner before it posts, so plain fields suffice.
   ChunkFn fn = nullptr;
   const void* context = nullptr;
-  int64_t chunks = 0;
+  int threads = 1;  // that have a share
   std::exception_ptr error;
-  alignas(128) std::atomic<int64_t> next{0};
   std::atomic<bool> failed{false};
 
   alignas(128) std::atomic<bool> owned{false};  // one caller at a time has the workers
@@ -171,6 +102,8 @@ struct ThreadPool::State {
   int worker_count = 0;
   Worker* workers[kMaxThreads] = {};
 
+  Share shares[kMaxThreads];  // of the job
+
   bool try_own() { return !owned.exchange(true, std::memory_order_acquire); }
   void release() { owned.store(false, std::memory_order_release); }
 
@@ -178,17 +111,33 @@ struct ThreadPool::State {
     while (!try_own()) sched_yield();
   }
 
-  void skip_rest() { next.store(chunks, std::memory_order_relaxed); }
+  // Deals out the chunks.
+  void share(int64_t chunks, int among) {
+    threads = among;
+    for (int i = 0; i < among; ++i) {
+      shares[i].next.store(chunks * i / among, std::memory_order_relaxed);
+      shares[i].end = chunks * (i + 1) / among;
+    }
+  }
+  void skip_rest() {
+    for (int i = 0; i < threads; ++i) {
+      shares[i].next.store(shares[i].end, std::memory_order_relaxed);
+    }
+  }
 
-  // Takes chunks until none is left. after_chunk() runs between them and may say stop.
+  // Takes chunks until none is left, first a thread's own, then those of others. after_chunk() runs
+  // between them and may say stop.
   template <class AfterChunk>
   void take_chunks(int thread, AfterChunk after_chunk) {
     try {
-      for (;;) {
-        const int64_t chunk = next.fetch_add(1, std::memory_order_relaxed);
-        if (chunk >= chunks) return;
-        fn(context, chunk, thread);
-        if (after_chunk()) skip_rest();
+      for (int i = 0; i < threads; ++i) {
+        Share& from = shares[(thread + i) % threads];
+        while (from.next.load(std::memory_order_relaxed) < from.end) {
+          const int64_t chunk = from.next.fetch_add(1, std::memory_order_relaxed);
+          if (chunk >= from.end) break;
+          fn(context, chunk, thread);
+          if (after_chunk()) skip_rest();
+        }
       }
     } catch (...) {
       if (!failed.exchange(true)) error = std::current_exception();
@@ -449,11 +398,10 @@ void ThreadPool::run(int64_t chunks, ChunkFn fn, const void* context, int max_th
   s.owner_cpu.store(current_cpu(), std::memory_order_relaxed);
   s.fn = fn;
   s.context = context;
-  s.chunks = chunks;
-  s.next.store(0, std::memory_order_relaxed);
   s.failed.store(false, std::memory_order_relaxed);
   // num_threads may have shrunk since it was read: never grow past it again.
   const int helpers = s.ensure_workers(std::min(threads, s.num_threads.load()) - 1);
+  s.share(chunks, helpers + 1);
   s.post(helpers, expected);
   s.take_chunks(0, after_chunk);
   for (int i = 0; i < helpers; ++i) s.await(*s.workers[i]);

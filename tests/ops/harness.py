@@ -338,7 +338,7 @@ def check_inplace(row: Row, case: Case, dtype: str = "float32") -> None:
         inputs = [None if a is None else a.copy() for a in p.inputs]
         outputs = [None if s is None else np.empty(s.shape, s.dtype) for s in p.out]
         at = [name.rstrip("?") for name in op_pass.outputs].index(output)
-        outputs[at] = inputs[op_pass.inputs.index(source)]
+        outputs[at] = inputs[[name.rstrip("?") for name in op_pass.inputs].index(source)]
         registry.run(row, case.params, inputs, outputs, case.step)
         for shared, expected in zip(outputs, apart, strict=True):
             same = shared is expected or shared.tobytes() == expected.tobytes()  # type: ignore[union-attr]

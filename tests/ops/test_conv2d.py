@@ -158,6 +158,16 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "1 to 4 channels, empty batch": ((0, 8, 9, 1), (3, 3, 1, 4), {}),
     "1 to 5 channels, wide": ((1, 20, 300, 1), (3, 3, 1, 5), {}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
+    "6 to 16 channels, 5 x 5": ((3, 14, 14, 6), (5, 5, 6, 16), {}),
+    "4 to 13 channels, 5 x 5, long row": ((2, 7, 29, 4), (5, 5, 4, 13), {"padding": (2, 1)}),
+    "7 to 5 channels, 3 x 3, uneven": ((2, 8, 12, 7), (3, 3, 7, 5), {"padding": ((2, 0), (0, 3))}),
+    "3 to 16 channels, stride and dilation down": (
+        (2, 15, 11, 3),
+        (4, 3, 3, 16),
+        {"stride": (2, 1), "dilation": (2, 1), "padding": (3, 1)},
+    ),
+    "few filters, several sweeps": ((1, 9, 13, 160), (5, 5, 160, 3), {}),
+    "one channel, 7 x 7 filters": ((2, 9, 41, 1), (7, 7, 1, 8), {"padding": (3, 2)}),
 }
 AWKWARD = [
     case for name, (x, w, options) in SHAPES.items() for case in conv_cases(name, x, w, **options)
@@ -179,6 +189,7 @@ INTERLEAVED = conv_cases("medium interleaved", (9, 13, 11, 64), (3, 3, 64, 96), 
 FEW = conv_cases("few pixels", (1, 13, 13, 64), (3, 3, 64, 160), padding=1)
 BLOCKS = conv_cases("130 to 140 channels", (4, 9, 9, 130), (3, 3, 130, 140), padding=1)
 PAIRS = conv_cases("1 to 6 channels", (20, 28, 27, 1), (5, 5, 1, 6), padding=2)
+SLIDING = conv_cases("6 to 16 channels", (40, 14, 14, 6), (5, 5, 6, 16))
 GROUPED = conv_cases("medium groups", (3, 20, 18, 32), (3, 3, 8, 64), padding=1, groups=4, stride=2)
 
 
@@ -281,7 +292,10 @@ def test_an_infinite_pixel_reaches_only_the_taps_that_meet_it(size: int, c: int)
 
 @pytest.mark.parametrize(
     ("row", "case", "dtype"),
-    row_cases([*MEDIUM, *INTERLEAVED, *FEW, *GROUPED, *DEPTHWISE, *PAIRS, BLOCKS[2]], native=True),
+    row_cases(
+        [*MEDIUM, *INTERLEAVED, *FEW, *GROUPED, *DEPTHWISE, *PAIRS, *SLIDING, BLOCKS[2]],
+        native=True,
+    ),
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

@@ -21,8 +21,10 @@ from convkit.testing.awkward_calls import awkward_calls
 from convkit.testing.calls import Call
 from convkit.testing.conv2d_pool_calls import conv2d_pool
 from ops.harness import (
+    Case,
     as_case,
     check_all_rows,
+    check_inplace,
     check_mutants,
     check_row,
     check_threads,
@@ -111,6 +113,18 @@ def test_shapes(row: Any, case: Any, dtype: str) -> None:
 def test_threads(row: Any, case: Any, dtype: str) -> None:
     check_row(row, case, dtype)
     check_threads(row, case, dtype)
+
+
+def shares_memory(case: Case) -> bool:
+    rule = registry.get(case.op)[case.pass_name]
+    return ("dx", "x") in rule.inplace and rule.inplace_where(case.params)
+
+
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"), row_cases([c for c in AWKWARD if shares_memory(c)], native=True)
+)
+def test_in_place_of_the_result_of_the_activation(row: Any, case: Any, dtype: str) -> None:
+    check_inplace(row, case, dtype)
 
 
 @pytest.mark.parametrize("call", able(SMALL), ids=lambda c: f"{c.op} {c.pass_name} {c.name}")

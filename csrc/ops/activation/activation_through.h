@@ -4,22 +4,15 @@
 #pragma once
 
 #include "ops/activation/activation_apply.h"
+#include "simd/each_vector.h"
 
 namespace convkit::CK_ISA {
 
-// dx[i] *= f'(from x[i]), i < n.
+// to[i] = dy[i] f'(from y[i]), i < n; `to` may be dy or y.
 template <class T>
-void apply_derivative(Activation kind, double alpha, const T* x, int64_t n, T* dx) {
+void through_activation(Activation kind, double alpha, const T* dy, const T* y, int64_t n, T* to) {
   with_derivative_from_output<T>(kind, alpha, [=](const auto& derivative) {
-    using V = Vec<T>;
-    int64_t i = 0;
-    for (; i + V::kLanes <= n; i += V::kLanes) {
-      (V::loadu(dx + i) * derivative(V::loadu(x + i))).storeu(dx + i);
-    }
-    const int rest = static_cast<int>(n - i);
-    if (rest == 0) return;
-    const V d = derivative(V::load_partial(x + i, rest));
-    (V::load_partial(dx + i, rest) * d).store_partial(dx + i, rest);
+    each_vector<T>(n, [=](auto at) { at.store(to, at.load(dy) * derivative(at.load(y))); });
   });
 }
 
@@ -44,7 +37,7 @@ struct Through {
 
   // n values from `begin` on.
   CK_INLINE void operator()(int64_t begin, int64_t n) const {
-    if (*this) apply_derivative(kind, alpha, x + begin, n, dx + begin);
+    if (*this) through_activation(kind, alpha, dx + begin, x + begin, n, dx + begin);
   }
   // Rows of n values each, ld apart.
   CK_INLINE void operator()(int64_t begin, int64_t rows, int64_t n, int64_t ld) const {

@@ -10,6 +10,7 @@
 #include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d_correlation_rows.h"
 #include "ops/conv2d/conv2d_correlation_tile.h"
+#include "ops/conv2d/conv2d_sliding_tile.h"
 
 namespace convkit::CK_ISA {
 
@@ -183,6 +184,46 @@ void correlate_row(const Correlation& c, const SourceRows<T>& source, int64_t im
   }
 }
 
+// Whether the tiles of panels of one vector slide (conv2d_sliding_tile.h).
+template <class T>
+CK_INLINE bool slides(const Correlation& c, int64_t images) {
+  return kSlidingTiles<T> && images == 0 && c.joined() && c.params.stride_w == 1 &&
+         sliding_fits(c.s.Q, c.s.KW);
+}
+
+// A panel of one vector, as correlate_row, for rows [p0, p1).
+template <class T, int KW>
+void correlate_sliding(const Correlation& c, const SourceRows<T>& source, const T* a, int64_t p0,
+                       int64_t p1, RowRange sweep, const T* b, int64_t step, ResultRows<T> y,
+                       const TileEnds<T>& ends) {
+  const Conv2dParams& params = c.params;
+  const auto taps_of = [&](int64_t p) {
+    const RowRange inside =
+        taps_inside(p, params.stride_h, params.pad_top, params.dilation_h, c.s.KH, c.s.H);
+    const int64_t begin = larger(inside.begin, sweep.begin);
+    return RowRange{begin, larger(smaller(inside.end, sweep.end), begin)};
+  };
+  SlidingTaps taps = {0, c.s.C, params.dilation_h * source.row, params.stride_h * source.row, step};
+  a -= params.pad_left * source.pixel;
+  for (int64_t p = p0; p < p1;) {
+    const RowRange i = taps_of(p), next = taps_of(p + 1);
+    const bool two = p + 1 < p1 && next.begin == i.begin && next.end == i.end;
+    taps.rows = i.end - i.begin;
+    const T* const from =
+        a + (p * params.stride_h - params.pad_top - source.first) * source.row + i.begin * taps.row;
+    const T* const filter = b + i.begin * KW * c.s.C * step;
+    for_each_tile(c.s.Q, kSlidingMost, [&](int64_t q, int size) {
+      with_int<kSlidingMost - kSlidingLeast + 1>(size - kSlidingLeast + 1, [&]<int N>(Int<N>) {
+        constexpr int M = N + kSlidingLeast - 1;
+        const auto tile = two ? sliding_tile<T, 2, M, KW> : sliding_tile<T, 1, M, KW>;
+        tile(taps, from + q * c.s.C, filter, y.data + q * y.pixel, y.row, y.pixel, ends);
+      });
+    });
+    p += two ? 2 : 1;
+    y.data += (two ? 2 : 1) * y.row;
+  }
+}
+
 // One panel of channels for all pixels of a task; `first` is its first channel among all.
 template <class T, int NV>
 void correlate_panel(const CorrelationPass<T>& pass, const CorrelationTask& task,
@@ -197,9 +238,17 @@ void correlate_panel(const CorrelationPass<T>& pass, const CorrelationTask& task
                         T(-__builtin_inf()), last};
     if (relu && i + rows >= c.s.KH) ends.floor = 0;
     for (int64_t n = 0; n < (images > 0 ? 1 : task.n1 - task.n0); ++n) {
-      for (int64_t p = task.r0; p < task.r1; ++p) {
-        ResultRows<T> to = y;
-        to.data += n * y.image + (p - task.r0) * y.row + first;
+      ResultRows<T> to = y;
+      to.data += n * y.image + first;
+      if constexpr (NV == 1 && kSlidingTiles<T>) {
+        if (slides<T>(c, images)) {
+          const auto by_width = c.s.KW == 3 ? correlate_sliding<T, 3> : correlate_sliding<T, 5>;
+          by_width(c, source, a + n * source.image, task.r0, task.r1,
+                   {i, smaller(i + rows, c.s.KH)}, b, step, to, ends);
+          continue;
+        }
+      }
+      for (int64_t p = task.r0; p < task.r1; ++p, to.data += y.row) {
         correlate_row<T, NV>(c, source, images, a + n * source.image, p,
                              {i, smaller(i + rows, c.s.KH)}, b, step, to, ends);
       }

@@ -20,7 +20,8 @@ constexpr bool kPixelPairs = CK_X86_64 && CK_ISA_LEVEL == 2;
 template <class T>
 CK_INLINE bool pixel_pairs_fit(const Conv2dShape& s, const Conv2dParams& params) {
   return kPixelPairs && sizeof(T) == 4 && s.C == 1 && params.stride_w == 1 &&
-         params.dilation_w == 1 && 2 * s.K <= Vec<T>::kLanes && s.Q >= 2;
+         params.dilation_w == 1 && 2 * s.K <= Vec<T>::kLanes && s.Q >= 2 &&
+         (s.KW == 3 || s.KW == 5 || s.KW == 7);
 }
 
 // Rows of K weights (or one of biases), each value twice, in vectors padded with zeros.
@@ -69,31 +70,54 @@ CK_INLINE Vec<float> broadcast_first(const float* x) {
   return Vec<float>((raw::F32)(raw::I64{} + static_cast<int64_t>(first)));
 }
 
-// Hides that the pairs of one tap are those of the last: GCC would carry them over in general
-// registers, at twice the cost of loading them.
-CK_INLINE void hide_pairs(const float*& x) { asm("" : "+r"(x)); }
-
-// MR pairs, from a row of Q pixels.
-template <int MR>
+// MR pairs, from a row of Q pixels. A pair of values that is loaded once meets every second tap of
+// a filter row, each for another pair of pixels.
+template <int MR, int KW>
 void forward_pair_tile(const ConvTaps& taps, const PairOrder& order, const float* a, const float* b,
                        const float* bias, float* y) {
   using V = Vec<float>;
   V acc[MR];
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) acc[m] = V::loadu(bias);
-  for (int64_t i = 0; i < taps.KH; ++i, a += taps.row) {
-    const float* from = a;
-    for (int64_t j = 0; j < taps.run; ++j, ++from, b += V::kLanes) {
-      hide_pairs(from);
-      const V bv = V::loadu(b);
-#pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) acc[m] = fma(broadcast_pair(from + 2 * m), bv, acc[m]);
+  for (int64_t i = 0; i < taps.KH; ++i, a += taps.row, b += KW * V::kLanes) {
+    V w[KW];
+#pragma GCC unroll 8
+    for (int j = 0; j < KW; ++j) w[j] = V::loadu(b + j * V::kLanes);
+    // Some pairs at a time, for which so many sums change in turn that none is waited for.
+#pragma GCC unroll 2
+    for (int odd = 0; odd < 2; ++odd) {
+      constexpr int kPairs = 8;
+      const int reach = MR + (KW - 1 - odd) / 2;
+#pragma GCC unroll 4
+      for (int first = 0; first < reach; first += kPairs) {
+        V pair[kPairs];
+#pragma GCC unroll 8
+        for (int p = 0; p < kPairs; ++p) {
+          if (first + p < reach) pair[p] = broadcast_pair(a + odd + 2 * (first + p));
+        }
+#pragma GCC unroll 4
+        for (int j = odd; j < KW; j += 2) {
+#pragma GCC unroll 8
+          for (int p = 0; p < kPairs; ++p) {
+            const int m = first + p - j / 2;
+            if (m >= 0 && m < MR) acc[m] = fma(pair[p], w[j], acc[m]);
+          }
+        }
+      }
     }
   }
   const __m512i in_memory = order.in_memory;
   const int values = order.values;
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) permuted(in_memory, acc[m]).store_partial(y + m * values, values);
+}
+
+// f(Int<KW>) for the widths of filters that there are tiles for.
+template <class F>
+CK_INLINE void with_pair_taps(int64_t KW, const F& f) {
+  if (KW == 3) return f(Int<3>{});
+  if (KW == 5) return f(Int<5>{});
+  f(Int<7>{});
 }
 
 // The forward pass, where pixel pairs fit.
@@ -118,19 +142,21 @@ void forward_by_pixel_pairs(const Call& call) {
             reinterpret_cast<float*>(call.workspace + plan.shared_bytes + thread * plan.slot_bytes);
         const ConvView<float> view = view_of(s, params, plan, task, call[0].as<float>(), scratch);
         const ConvTaps taps{s.KH, plan.run, params.dilation_h * view.row, params.stride_w * s.C};
-        for_each_row(s, params, task, view, [&](const float* row, int64_t pixel) {
-          constexpr int kMost = 14;
-          float* const to = y + pixel * s.K;
-          for_each_tile(s.Q / 2, kMost, [&](int64_t m, int size) {
-            with_int<kMost>(size, [&]<int MR>(Int<MR>) {
-              forward_pair_tile<MR>(taps, order, row + 2 * m, packed, bias, to + 2 * m * s.K);
+        with_pair_taps(s.KW, [&]<int KW>(Int<KW>) {
+          for_each_row(s, params, task, view, [&](const float* row, int64_t pixel) {
+            constexpr int kMost = 14;
+            float* const to = y + pixel * s.K;
+            for_each_tile(s.Q / 2, kMost, [&](int64_t m, int size) {
+              with_int<kMost>(size, [&]<int MR>(Int<MR>) {
+                forward_pair_tile<MR, KW>(taps, order, row + 2 * m, packed, bias, to + 2 * m * s.K);
+              });
             });
+            // The last of an odd number of pixels comes out of a pair with the one before it.
+            const int64_t last = s.Q - 2;
+            if (s.Q % 2 != 0) {
+              forward_pair_tile<1, KW>(taps, order, row + last, packed, bias, to + last * s.K);
+            }
           });
-          // The last of an odd number of pixels comes out of a pair with the one before it.
-          const int64_t last = s.Q - 2;
-          if (s.Q % 2 != 0) {
-            forward_pair_tile<1>(taps, order, row + last, packed, bias, to + last * s.K);
-          }
         });
         const int64_t rows = (task.n1 - task.n0 - 1) * s.P + task.r1 - task.r0;
         apply_activation(static_cast<Activation>(params.activation), params.alpha,

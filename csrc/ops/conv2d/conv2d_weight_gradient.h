@@ -173,7 +173,9 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
   // They are numbered like rows of images, or like pixels of rows.
   const int64_t outer = across ? rows : images, inner = across ? s.Q : rows;
   const int64_t row = params.stride_h * x.row, column = params.stride_w * x.pixel;
-  for_each_tile(length, kWeightPixels, [&](int64_t i0, int depth) {
+  const bool slides = joined && !across && fold * params.stride_w == 1 && weight_slides<T>(s, C, K);
+  const int64_t longest = slides ? kSlidingLine : kWeightPixels;
+  for_each_tile(length, longest, [&](int64_t i0, int depth) {
     for_each_tile(outer * inner, kWeightPixels / depth, [&](int64_t l0, int count) {
       t.lines = count, t.depth = depth;
       t.add = add;
@@ -207,6 +209,13 @@ void add_weight_gradient(const WeightGradient<T>& wg, const WeightBlock& block,
             add_bias_gradient<T, NV>(t, at, first, smaller(kWidth, fold * K - first), K, db);
           }
           T* const panel_sums = sums + panels.offset(panel);
+          if constexpr (NV == 1 && kSlidingWeights<T>) {
+            if (slides) {
+              const auto tiles =
+                  s.KW == 3 ? sliding_weight_tiles<T, 3> : sliding_weight_tiles<T, 5>;
+              return tiles(t, s.KH, C, x.data, at, panel_sums);
+            }
+          }
           if (joined) return weight_tiles<T, NV>(t, s.KH, run, x.data, at, panel_sums);
           for (int64_t j = 0; j < s.KW; ++j) {
             weight_tiles<T, NV>(t, s.KH, C, x.data + j * params.dilation_w * x.pixel, at,

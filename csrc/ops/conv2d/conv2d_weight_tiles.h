@@ -49,6 +49,85 @@ void weight_tile(WeightTile& t, const T* x, const T* dy, T* sums) {
   }
 }
 
+// The same for few filters and no stride: a value of x that is loaded once meets all KW taps, each
+// with another pixel of dy, for which a line of M pixels is in registers. The taps are those of CR
+// neighbouring channels of `channels`.
+template <class T, int KW, int CR, int M>
+void sliding_weight_tile(WeightTile& t, int64_t channels, const T* x, const T* dy, T* sums) {
+  using V = Vec<T>;
+  V acc[CR][KW];
+#pragma GCC unroll 3
+  for (int c = 0; c < CR; ++c) {
+#pragma GCC unroll 5
+    for (int j = 0; j < KW; ++j) {
+      acc[c][j] = t.add ? V::loadu(sums + (j * channels + c) * V::kLanes) : V::zero();
+    }
+  }
+  const char* ahead = t.ahead;
+  const int64_t fetched = ahead < t.ahead_end ? M * 64 : 0;  // bytes for each line
+  for (int l = 0; l < t.lines; ++l) {
+    const T* a = x + t.x_at[l];
+    const T* b = dy + t.dy_at[l];
+    V line[M];
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      line[m] = V::loadu(b + m * t.dy_pixel);
+      if (fetched > 0) __builtin_prefetch(ahead + m * 64);
+    }
+    ahead += fetched;
+#pragma GCC unroll 16
+    for (int i = 0; i < M + KW - 1; ++i) {
+#pragma GCC unroll 3
+      for (int c = 0; c < CR; ++c) {
+        const V value = V::broadcast(a[c]);
+#pragma GCC unroll 5
+        for (int j = 0; j < KW; ++j) {
+          if (i >= j && i - j < M) acc[c][j] = fma(value, line[i - j], acc[c][j]);
+        }
+      }
+      a += t.pixel;
+      asm("" : "+r"(a));  // else its values are computed beforehand, for more registers than exist
+    }
+  }
+  t.ahead = ahead;
+#pragma GCC unroll 3
+  for (int c = 0; c < CR; ++c) {
+#pragma GCC unroll 5
+    for (int j = 0; j < KW; ++j) acc[c][j].storeu(sums + (j * channels + c) * V::kLanes);
+  }
+}
+
+// Where there are registers for them, and the pixels of a line for which there are such tiles.
+template <class T>
+constexpr bool kSlidingWeights = sizeof(T) == 4 && CK_ISA_LEVEL == 2;
+constexpr int kSlidingLine = 12, kSlidingShortest = 6;
+
+// Whether tiles slide for blocks of C channels and K filters.
+template <class T>
+CK_INLINE bool weight_slides(const Conv2dShape& s, int64_t C, int64_t K) {
+  return kSlidingWeights<T> && C >= 3 && K <= Vec<T>::kLanes && s.Q >= kSlidingShortest &&
+         (s.KW == 3 || s.KW == 5);
+}
+
+// All filter rows of KW taps, where the tiles slide.
+template <class T, int KW>
+void sliding_weight_tiles(WeightTile& t, int64_t KH, int64_t channels, const T* x, const T* dy,
+                          T* sums) {
+  constexpr int kLanes = Vec<T>::kLanes, kSizes = kSlidingLine - kSlidingShortest + 1;
+  with_int<kSizes>(static_cast<int>(t.depth) - kSlidingShortest + 1, [&]<int Size>(Int<Size>) {
+    constexpr int M = Size + kSlidingShortest - 1;
+    for (int64_t i = 0; i < KH; ++i, x += t.row, sums += t.columns * kLanes) {
+      int64_t c = 0;
+      for (; c + 3 <= channels; c += 3) {
+        sliding_weight_tile<T, KW, 3, M>(t, channels, x + c, dy, sums + c * kLanes);
+      }
+      for (; c < channels; ++c) {
+        sliding_weight_tile<T, KW, 1, M>(t, channels, x + c, dy, sums + c * kLanes);
+      }
+    }
+  });
+}
+
 // How many rows a tile of the weight gradient may have: more than elsewhere, as their addresses
 // need no registers.
 template <class T>

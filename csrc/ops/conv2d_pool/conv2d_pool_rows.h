@@ -3,7 +3,7 @@
 #pragma once
 
 #include "gemm/runs.h"
-#include "ops/activation/activation_apply.h"
+#include "ops/activation/activation_through.h"
 #include "ops/conv2d_pool/conv2d_pool.h"
 #include "ops/pool2d/pool2d_lanes.h"
 #include "simd/each_vector.h"
@@ -101,14 +101,6 @@ void pool_row(const PoolGeometry& geometry, const T* z, int64_t row, int64_t pix
         maximum(rows.size(), columns.size());
       }
     }
-  });
-}
-
-// to[i] = dy[i] f'(y[i]).
-template <class T>
-void through_activation(Activation kind, double alpha, const T* dy, const T* y, int64_t n, T* to) {
-  with_derivative_from_output<T>(kind, alpha, [=](const auto& derivative) {
-    each_vector<T>(n, [=](auto at) { at.store(to, at.load(dy) * derivative(at.load(y))); });
   });
 }
 

@@ -107,16 +107,28 @@ void pool2d_naive_average_backward(const Call& call) {
     const PoolGeometry g(call[2], call[0], call.as<Pool2dParams>());
     const T* dy = call[0].as<T>();
     T* dx = call[2].as<T>();
-    clear(dx, call[2].size());
-    for_windows(g, [&](int64_t n, int64_t p, int64_t q, int64_t o) {
-      const Span rows = g.rows(p), columns = g.columns(q);
-      const T count = static_cast<T>(g.count(rows, columns));
-      for (int64_t h = rows.begin; h < rows.end; ++h)
-        for (int64_t w = columns.begin; w < columns.end; ++w)
-          for (int64_t c = 0; c < g.C; ++c)
-            dx[((n * g.H + h) * g.W + w) * g.C + c] += dy[o + c] / count;
-    });
-    Through<T>(g.k, call[1], call[2])(0, call[2].size());
+    const Through<T> through(g.k, call[1], call[2]);
+    // Each value is written once: dx may take the place of x.
+    for (int64_t n = 0; n < g.N; ++n)
+      for (int64_t h = 0; h < g.H; ++h)
+        for (int64_t w = 0; w < g.W; ++w)
+          for (int64_t c = 0; c < g.C; ++c) {
+            T sum = 0;
+            for (int64_t p = 0; p < g.P; ++p) {
+              const Span rows = g.rows(p);
+              if (h < rows.begin || h >= rows.end) continue;
+              for (int64_t q = 0; q < g.Q; ++q) {
+                const Span columns = g.columns(q);
+                if (w < columns.begin || w >= columns.end) continue;
+                sum += dy[((n * g.P + p) * g.Q + q) * g.C + c] /
+                       static_cast<T>(g.count(rows, columns));
+              }
+            }
+            const int64_t at = ((n * g.H + h) * g.W + w) * g.C + c;
+            if (through)
+              sum *= activate_derivative_from_output(through.kind, T(through.alpha), through.x[at]);
+            dx[at] = sum;
+          }
   });
 }
 

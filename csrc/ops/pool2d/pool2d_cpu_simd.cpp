@@ -4,6 +4,7 @@
 // values are computed twice. That is why nothing here adds to memory: every result is finished in
 // registers and stored. Fewer channels than a register holds take a narrower vector, or a whole one
 // for several windows (pool2d_groups.h).
+#include "ops/pool2d/pool2d_average_through.h"
 #include "ops/pool2d/pool2d_windows.h"
 
 namespace convkit::CK_ISA {
@@ -250,6 +251,9 @@ void pool2d_simd_average_backward(const Call& call) {
     const PoolGeometry geometry(call[2], call[0], call.as<Pool2dParams>());
     const T* const dy = call[0].as<T>();
     const Through<T> through(geometry.k, call[1], call[2]);
+    if (through && disjoint(geometry)) {
+      return average_backward_through(call, geometry, dy, through);
+    }
     const T full = T(1) / static_cast<T>(geometry.k.window_h * geometry.k.window_w);
     const auto run_scatter = [&]<int L>(Const<L>, const auto& group) {
       const auto spread = [=]<int K>(Const<K>, const PoolGeometry& g, const Window<T>& a) {

@@ -82,11 +82,14 @@ CK_INLINE bool exact(const PoolGeometry& g) {
          g.k.pad_left == 0 && g.H == g.P * g.k.window_h && g.W == g.Q * g.k.window_w;
 }
 
-// The values of the image between the beginnings of a row of windows and of the next.
+// The rows of the image between the beginnings of a row of windows and of the next.
+CK_INLINE Span rows_of_band(const PoolGeometry& g, int64_t p) {
+  return {p == 0 ? 0 : g.rows(p).begin, p + 1 == g.P ? g.H : g.rows(p + 1).begin};
+}
+// And the values there.
 CK_INLINE Span band_of(const PoolGeometry& g, int64_t n, int64_t p) {
-  const int64_t begin = p == 0 ? 0 : g.rows(p).begin;
-  const int64_t end = p + 1 == g.P ? g.H : g.rows(p + 1).begin;
-  return {(n * g.H + begin) * g.W * g.C, (n * g.H + end) * g.W * g.C};
+  const Span rows = rows_of_band(g, p);
+  return {(n * g.H + rows.begin) * g.W * g.C, (n * g.H + rows.end) * g.W * g.C};
 }
 
 // Calls pixel(size, g, window of dx) for each window, or group(size, g, run) for several. dx is

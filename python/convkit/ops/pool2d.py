@@ -103,6 +103,11 @@ def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[An
                      out=[x.spec], for_inputs=[0])
 
 
+def _apart(params: Params) -> bool:
+    """Whether no windows overlap."""
+    return all(int(params[f"stride_{a}"]) >= int(params[f"window_{a}"]) for a in "hw")
+
+
 OP = define(
     Op(
         "pool2d",
@@ -114,7 +119,8 @@ OP = define(
             Pass("average_forward", ("x",), ("y",), average_forward, average_forward_bound,
                  infer=_infer, flops=_flops),
             Pass("average_backward", ("dy", "x?"), ("dx",), average_backward,
-                 average_backward_bound, flops=_flops_backward),
+                 average_backward_bound, flops=_flops_backward,
+                 inplace=(("dx", "x"),), inplace_where=_apart),
         ),
         _gradient,
     )

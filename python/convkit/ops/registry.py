@@ -103,12 +103,11 @@ class Pass:
         shapes do not follow from the inputs' and the caller must give them.
     bound : callable
         ``bound(ctx, *inputs, *updates) -> tuple``, one array (or scalar) per update and output: a
-        kernel in a dtype with unit roundoff eps must satisfy ``|y - reference| <= eps * bound``.
-        0 asks for equality.
+        kernel in a dtype of unit roundoff eps has ``|y - reference| <= eps * bound`` (0: equal).
     flops : callable, optional
         ``flops(params, input specs, output specs) -> int``.
     inplace : tuple of (str, str)
-        (output, input) pairs that may share memory.
+        (output, input) pairs that may share memory, where ``inplace_where(params)``.
     """
 
     name: str
@@ -120,6 +119,7 @@ class Pass:
     infer: SpecRule | None = None
     flops: Callable[[Params, Sequence[Spec | None], Sequence[Spec | None]], int] | None = None
     inplace: tuple[tuple[str, str], ...] = ()
+    inplace_where: Callable[[Params], bool] = lambda _: True
 
 
 class Tape(Protocol):

@@ -28,6 +28,8 @@ def _reused(i: Instruction, n: int, output: Value, last: dict[Value, int]) -> Va
     if i.row is not None and not i.row.native:
         return None  # Python may give back what it was given
     rule = registry.get(i.op)[i.pass_name]
+    if not rule.inplace_where(i.params):
+        return None
     for out_name, in_name in rule.inplace:
         if i.outputs[[name.rstrip("?*") for name in rule.outputs].index(out_name)] is not output:
             continue

@@ -55,6 +55,7 @@ CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "15 to 31 channels": ((1, 9, 10, 15), (3, 3, 15, 31), {"padding": 1}),
     "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
+    "6 to 16 channels, 5 x 5": ((2, 9, 14, 6), (5, 5, 6, 16), {}),
     "no bias": ((2, 6, 7, 5), (3, 3, 5, 9), {"bias": False, "padding": 1}),
 }
 DENSE: dict[str, tuple[Shape, int, int]] = {
@@ -81,6 +82,9 @@ POOL2D: dict[str, tuple[Shape, dict[str, Any]]] = {
     "more than 256 positions": ((1, 20, 18, 3), {"size": 17, "stride": 1}),
     "empty batch": ((0, 4, 4, 3), {"size": 2}),
     "17 channels": ((2, 4, 4, 17), {"size": 2}),
+    "six channels": ((2, 6, 28, 6), {"size": 2}),
+    "nine channels, long row": ((1, 3, 501, 9), {"size": 2, "padding": (0, 1)}),
+    "2100 channels": ((1, 2, 4, 2100), {"size": (1, 2)}),
 }
 # For ops that work element by element.
 MAPS: dict[str, Shape] = {
