@@ -147,7 +147,7 @@ void transposing_block(const DotProduct<T>& p, const typename ProductBlocks<T>::
 // while it is in the cache.
 template <class T, class Done>
 void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {
-  const int threads = max_threads(p.M, p.N, p.depth);
+  const int threads = max_threads<T>(p.M, p.N, p.depth);
   if (p.N <= kDotRows) {
     const Chunks rows{p.M, 64};
     return pool->parallel_for(

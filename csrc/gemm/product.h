@@ -206,8 +206,9 @@ struct ProductBlocks {
 
   CK_INLINE ProductBlocks(int64_t M, int64_t N, int64_t depth, BlockSizes most)
       : panels{depth, N}, rows{M, 1}, columns{panels.count(), 1}, terms(most.terms) {
-    // Two MFLOP at least. In a block with few rows, the first tile weighs too much.
-    int64_t parts = checked_product(M, N, depth) / 1000000;
+    // Two MFLOP at least; few rows take as long as 16, as B must be read. In a block with few rows,
+    // the first tile weighs too much.
+    int64_t parts = checked_product(M > 16 || M == 0 ? M : 16, N, depth) / 1000000;
     parts = parts < 1 ? 1 : parts > most.parts ? most.parts : parts;
     columns = balanced_chunks(panels.count(), most.panels, most.wide ? 1 : parts);
     parts = ceil_div(most.wide || parts < 8 ? parts : 8, columns.count() > 0 ? columns.count() : 1);
@@ -317,10 +318,12 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
 
 // How many threads a product is worth, as parallel_for takes it: for kernels of several loops,
 // since who calls them knows only what they take together.
+template <class T>
 CK_INLINE int max_threads(int64_t M, int64_t N, int64_t depth) {
-  const double flops =
-      2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(depth);
-  return ThreadPool::worth_threads(flops / kThreadFlops, ThreadPool::kMaxThreads);
+  const auto m = static_cast<double>(M), n = static_cast<double>(N), d = static_cast<double>(depth);
+  const double seconds =
+      2 * m * n * d / kThreadFlops + (m * n + m * d + n * d) * sizeof(T) / kThreadBytes;
+  return ThreadPool::worth_threads(seconds, ThreadPool::kMaxThreads);
 }
 
 // The whole product, by row, with B in panels.
@@ -335,7 +338,7 @@ void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
         packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
                              packed + blocks.panels.offset(at.first_panel), nothing);
       },
-      max_threads(p.M, p.N, p.depth));
+      max_threads<T>(p.M, p.N, p.depth));
 }
 
 // The product of a few rows, by row, with B in panels, on the calling thread.
@@ -394,7 +397,7 @@ void transposed_product(ThreadPool* pool, const TransposedProduct<T>& t) {
   pool->parallel_for(
       transposed_count(t, blocks),
       [&](int64_t index, int) { transposed_product_block(t, blocks, index); },
-      max_threads(t.M, t.N, t.depth));
+      max_threads<T>(t.M, t.N, t.depth));
 }
 
 // The whole product on the calling thread.

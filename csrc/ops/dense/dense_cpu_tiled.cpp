@@ -9,9 +9,12 @@ namespace convkit::CK_ISA {
 namespace {
 
 // One tile of rows: w is read once, a few of its rows at a time, so that the columns of a block
-// make long runs.
-CK_INLINE BlockSizes forward_blocks(int64_t R, int most_rows) {
-  if (R <= most_rows) return {most_rows, 16, 8, false, 4};
+// make long runs, of 2 KB where there are as many.
+template <class T>
+CK_INLINE BlockSizes forward_blocks(int64_t R, int64_t K) {
+  constexpr int64_t most_rows = product_tile_rows<T>(kTileVectors<T>);
+  const int64_t runs = ceil_div(K * int64_t{sizeof(T)}, 2048);
+  if (R <= most_rows) return {most_rows, 16, 8, false, runs < 1 ? 1 : runs < 4 ? runs : 4};
   if (R <= 16) return {16, 16, 32};
   return {128, 8, 128};
 }
@@ -24,8 +27,7 @@ void dense_tiled_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     T* const y = call[3].as<T>();
     const Product<T> p{R, K, C, call[0].as<T>(), C, call[1].as<T>(), K, y, K, call[2].as<T>()};
-    const ProductBlocks<T> blocks(R, K, C,
-                                  forward_blocks(R, product_tile_rows<T>(kTileVectors<T>)));
+    const ProductBlocks<T> blocks(R, K, C, forward_blocks<T>(R, K));
     call.pool->parallel_for(
         blocks.count(),
         [&](int64_t index, int) {
@@ -34,7 +36,7 @@ void dense_tiled_forward(const Call& call) {
           apply_bias_activation<T>(nullptr, static_cast<Activation>(params.activation),
                                    params.alpha, y + at.m * K + at.j, at.rows, at.columns, K);
         },
-        max_threads(R, K, C));
+        max_threads<T>(R, K, C));
   });
 }
 
@@ -75,7 +77,7 @@ void dense_tiled_backward_bias(const Call& call) {
             for (int64_t k = begin; k < end; ++k) db[k] += dy[k];
           }
         },
-        max_threads(R, K, 1));
+        max_threads<T>(R, K, 1));
   });
 }
 

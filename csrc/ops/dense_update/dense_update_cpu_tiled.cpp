@@ -55,7 +55,7 @@ struct Tiled {
                      (call[state].template as<T>() + at)...);
           }
         },
-        max_threads(C, K, R) == 1 ? 1 : static_cast<int>(plan.slots()));
+        max_threads<T>(C, K, R) == 1 ? 1 : static_cast<int>(plan.slots()));
   }
 };
 

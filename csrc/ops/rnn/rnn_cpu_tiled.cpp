@@ -23,7 +23,7 @@ template <class T>
 void pack(ThreadPool* pool, const Panels<T>& panels, const T* matrix, int64_t ld, T* packed) {
   pool->parallel_for(
       panels.count(), [&](int64_t panel, int) { panels.pack(panel, matrix, ld, packed); },
-      max_threads(panels.rows, panels.columns, 1));
+      max_threads<T>(panels.rows, panels.columns, 1));
 }
 
 template <class T>
@@ -34,7 +34,7 @@ void pack_transposed(ThreadPool* pool, const Panels<T>& panels, const T* matrix,
       [&](int64_t panel, int) {
         panels.pack_transposed(panel, 0, panels.rows, matrix, ld, packed);
       },
-      max_threads(panels.rows, panels.columns, 1));
+      max_threads<T>(panels.rows, panels.columns, 1));
 }
 
 // to = from, zeros if from is null.
@@ -89,7 +89,7 @@ void take_steps(const Call& call, const Forward<T, kCell>& p, const Step& step) 
           }
         }
       },
-      max_threads(p.N * p.steps, gates(kCell) * H, H));
+      max_threads<T>(p.N * p.steps, gates(kCell) * H, H));
 }
 
 // ---- backward
@@ -178,7 +178,7 @@ void go_back(const Call& call, const Reverse<T, kCell>& p, const Step& step) {
         if (p.dh0 != nullptr) copy_run(p.dh_now + begin * H, rows * H, p.dh0 + begin * H);
         if (p.dc0 != nullptr) copy_run(p.dc_now + begin * H, rows * H, p.dc0 + begin * H);
       },
-      max_threads(p.N * p.steps, p.GH, H));
+      max_threads<T>(p.N * p.steps, p.GH, H));
 }
 
 // Gradient of a weight: the sum over all steps of left [.,M] times columns of da; and the sums of
