@@ -154,4 +154,13 @@ struct Chunks {
   }
 };
 
+// Chunks of nearly the same size, at most `most`, and `parts` of them at least; where there are
+// several, an even number, so that two threads have the same work, and where many, four threads.
+CK_INLINE Chunks balanced_chunks(int64_t n, int64_t most, int64_t parts = 1) {
+  const int64_t needed = ceil_div(n, most), least = parts > needed ? parts : needed;
+  const int64_t count = round_up(least > 1 ? least : 1, least > 8 ? 4 : least > 2 ? 2 : 1);
+  const int64_t size = ceil_div(n, count);
+  return {n, size > 0 ? size : 1};
+}
+
 }  // namespace convkit

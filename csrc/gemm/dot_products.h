@@ -25,7 +25,7 @@ struct DotProduct {
 // For so few rows of B the sums run along the vectors: packing would leave lanes empty.
 constexpr int64_t kDotRows = 8;
 
-constexpr int64_t kDotColumns = 128, kDotTerms = 256;
+constexpr int64_t kDotColumns = 128, kDotTerms = 1024;
 template <class T>
 constexpr int64_t kDotBlock = 384 / int64_t{sizeof(T)};
 
@@ -83,7 +83,8 @@ void dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end) {
 }
 
 // Rows [begin, end) of A times `panels`, the transpose of some rows of B: the transpose of the
-// result in scratch, then the result.
+// result in scratch, then the result. A tile of rows stays in the first-level cache while all
+// panels pass by.
 template <class T>
 void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
                          const Panels<T>& panels, const T* packed, int64_t n, T* scratch) {
@@ -94,17 +95,16 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   const Panels<T> padded{p.depth, wide};
   const int64_t parts = p.depth > 0 ? ceil_div(p.depth, kDotTerms) : 1;
   const int64_t size = ceil_div(p.depth, parts);
-  const int64_t tiles = ceil_div(rows, product_tile_rows<T>(kTileVectors<T>));
+  Fetch<T> nothing;  // rows one after the other are what the hardware fetches best
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * size, left = p.depth - first;
     const Product<T> now = whole.terms(true, first, left < size ? left : size);
-    const int64_t rest = left - now.depth, next = rest < size ? rest : size;
-    Fetch<T> fetch({now.a + now.depth, p.lda, next > 0 ? rows : 0, next}, {},
-                   padded.count() * tiles * ceil_div(now.depth, Fetch<T>::kLine));
-    for (int64_t panel = 0; panel < padded.count(); ++panel) {
-      packed_rows<T, true>(now, padded, panel, 0, rows,
-                           packed + padded.offset(panel) + first * padded.width(panel), fetch);
-    }
+    for_each_tile(rows, product_tile_rows<T>(padded.vectors(0)), [&](int64_t m, int count) {
+      for (int64_t panel = 0; panel < padded.count(); ++panel) {
+        packed_rows<T, true>(now, padded, panel, m, m + count,
+                             packed + padded.offset(panel) + first * padded.width(panel), nothing);
+      }
+    });
   }
   for (int64_t j = 0; j < panels.columns; j += lanes) {
     const int64_t columns = panels.columns - j < lanes ? panels.columns - j : lanes;
@@ -114,13 +114,6 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
                       p.c + (n + j) * p.ldc + begin + i, p.ldc);
     }
   }
-}
-
-// Some rows of A are a chunk of work; an even number of chunks if there are many.
-template <class T>
-CK_INLINE Chunks dot_blocks(int64_t M) {
-  const int64_t count = round_up(ceil_div(M, kDotBlock<T>), M >= 128 ? 4 : 1);
-  return {M, count > 0 ? ceil_div(M, count) : 1};
 }
 
 // The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
@@ -149,7 +142,7 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done
         all.pack_transposed(panel, i, end - i, p.b + i, p.ldb, packed);
       },
       threads);
-  const Chunks columns{p.N, kDotColumns}, rows = dot_blocks<T>(p.M);
+  const Chunks columns{p.N, kDotColumns}, rows = balanced_chunks(p.M, kDotBlock<T>);
   pool->parallel_for(
       columns.count() * rows.count(),
       [&](int64_t index, int) {

@@ -209,11 +209,11 @@ struct ProductBlocks {
     // Two MFLOP at least. In a block with few rows, the first tile weighs too much.
     int64_t parts = checked_product(M, N, depth) / 1000000;
     parts = parts < 1 ? 1 : parts > most.parts ? most.parts : parts;
-    columns.size = even(panels.count(), most.panels, most.wide ? 1 : parts);
+    columns = balanced_chunks(panels.count(), most.panels, most.wide ? 1 : parts);
     parts = ceil_div(most.wide || parts < 8 ? parts : 8, columns.count() > 0 ? columns.count() : 1);
     const int64_t fit = M / kLeastRows;
-    rows.size =
-        even(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>, parts < fit ? parts : fit);
+    rows = balanced_chunks(M, most.rows < kMostRows<T> ? most.rows : kMostRows<T>,
+                           parts < fit ? parts : fit);
   }
   CK_INLINE int64_t count() const { return rows.count() * columns.count(); }
 
@@ -230,16 +230,7 @@ struct ProductBlocks {
     return {m, rows.end(row) - m, j, (next < N ? next : N) - j, first, end};
   }
 
-  static constexpr int64_t kLeastRows = 32;
-
- private:
-  // The size of parts of nearly the same size: `parts` of them, more where they are too large.
-  CK_INLINE static int64_t even(int64_t n, int64_t most, int64_t parts) {
-    const int64_t needed = ceil_div(n, most);
-    parts = parts > needed ? parts : needed;
-    const int64_t size = ceil_div(n, parts > 1 ? parts : 1);
-    return size > 0 ? size : 1;
-  }
+  static constexpr int64_t kLeastRows = 64;
 };
 
 // Copies a matrix [rows, n], rows from_ld apart, to rows that are to_ld apart.
@@ -254,11 +245,35 @@ CK_INLINE void copy_matrix(const T* from, int64_t from_ld, int64_t rows, int64_t
   }
 }
 
+// The whole panels of a block that is a single tile of rows: nothing of B is wanted twice, so it is
+// read where it is, a few terms at a time, as long runs. Returns how many panels that were.
+template <class T>
+int64_t lone_panels(const Product<T>& p, const Panels<T>& panels, int64_t first_panel,
+                    int64_t end_panel, int64_t terms) {
+  constexpr int NV = kTileVectors<T>;
+  const int64_t step = p.a_step, wide = Panels<T>::kWidth;
+  const auto row = [step](int r) { return r * step; };
+  if (end_panel * wide > panels.columns) --end_panel;
+  with_int<product_tile_rows<T>(NV)>(static_cast<int>(p.M), [&]<int MR>(Int<MR>) {
+    for (int64_t i = 0; i < p.depth; i += terms) {
+      const Product<T> now = p.terms(true, i, p.depth - i < terms ? p.depth - i : terms);
+      for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+        const int64_t j = panels.first(panel);
+        Tile<T, MR, NV> tile;
+        begin_tile(now, 0, j, Vec<T>::kLanes, tile);
+        tile.multiply(now.a, row, 1, now.b + j, p.ldb, now.depth);
+        tile.store(0, p.c + j, p.ldc, Vec<T>::kLanes);
+      }
+    }
+  });
+  return end_panel > first_panel ? end_panel - first_panel : 0;
+}
+
 // Computes one block of a product with B where it is.
 template <class T, bool kByRow>
 void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t index) {
   const Panels<T>& panels = blocks.panels;
-  const auto at = blocks.part(index);
+  auto at = blocks.part(index);
   alignas(kVecBytes) T packed_b[kMostTerms * Panels<T>::kWidth];
   alignas(kVecBytes) T packed_a[kMostTerms * kMostRows<T>];
   // Parts of equal size, at least one: without terms, C is the bias.
@@ -272,13 +287,19 @@ void product_block(const Product<T>& p, const ProductBlocks<T>& blocks, int64_t 
   // Rows a multiple of 8 KB apart share a few places of the caches.
   const bool copy = tiles > 1 && (at.end_panel - at.first_panel >= 4 ||
                                   p.a_step * int64_t{sizeof(T)} % 8192 == 0);
+  if constexpr (kByRow) {
+    if (tiles == 1 && p.depth > 0) {
+      at.first_panel += lone_panels(block, panels, at.first_panel, at.end_panel, blocks.terms);
+    }
+  }
   using Matrix = typename Fetch<T>::Matrix;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * size, left = p.depth - first;
     Product<T> now = block.terms(kByRow, first, left < size ? left : size);
     const int64_t rest = left - now.depth, next = rest < size ? rest : size;
-    const Matrix a = kByRow ? Matrix{now.a + now.depth, p.a_step, next > 0 ? at.rows : 0, next}
-                            : Matrix{now.a + now.depth * p.a_step, p.a_step, next, at.rows};
+    const int64_t copied = copy ? next : 0;
+    const Matrix a = kByRow ? Matrix{now.a + now.depth, p.a_step, copied > 0 ? at.rows : 0, next}
+                            : Matrix{now.a + now.depth * p.a_step, p.a_step, copied, at.rows};
     const Matrix b{now.b + now.depth * p.ldb + at.j, p.ldb, next, at.columns};
     Fetch<T> fetch(
         a, b, (at.end_panel - at.first_panel) * (tiles - 1) * ceil_div(now.depth, Fetch<T>::kLine));

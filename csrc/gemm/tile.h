@@ -92,11 +92,11 @@ struct Tile {
   }
 
   // acc[m][v] += sum over i < depth of a[row(m) + i*a_step] * b[i*b_step + v*lanes ...]. Calls
-  // each(i, the vectors of B) on the way.
+  // each(i, the vectors of B) on the way. Two terms a turn leave the counting unnoticed.
   template <class Row, class Each>
   CK_INLINE void multiply(const T* a, const Row& row, int64_t a_step, const T* b, int64_t b_step,
                           int64_t depth, const Each& each) {
-#pragma GCC unroll 1
+#pragma GCC unroll 2
     for (int64_t i = 0; i < depth; ++i) {
       V bv[NV];
 #pragma GCC unroll 4

@@ -13,7 +13,7 @@ namespace {
 CK_INLINE BlockSizes forward_blocks(int64_t R, int most_rows) {
   if (R <= most_rows) return {most_rows, 16, 8, false, 4};
   if (R <= 16) return {16, 16, 32};
-  return {128, 8, 96};
+  return {128, 8, 128};
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ struct DenseUpdatePlan {
   int64_t scratch;  // values
 
   CK_INLINE DenseUpdatePlan(int64_t C, int64_t K, int64_t value_bytes)
-      : rows{C, 48}, columns{K, 4096 / value_bytes} {
-    if (2 * K <= columns.size) rows.size = 96;
+      : rows{C, 1}, columns{K, 4096 / value_bytes} {
+    rows = balanced_chunks(C, 2 * K <= columns.size ? 96 : 48);
     const int64_t widest = K < columns.size ? K : columns.size;
     scratch = round_up((C < rows.size ? C : rows.size) * widest, 64);
   }
