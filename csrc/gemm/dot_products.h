@@ -116,8 +116,35 @@ void transposed_dot_rows(const DotProduct<T>& p, int64_t begin, int64_t end,
   }
 }
 
+// Whether less is transposed if A is, rather than B and the result: where sums are short or rows of
+// B many. Up to kDotRows of B nothing is.
+CK_INLINE bool transposes_a(int64_t M, int64_t N, int64_t depth) {
+  return N > kDotRows && checked_product(M, depth) <= checked_product(N, depth + M);
+}
+
+// Computes one block, of one panel, with a few terms of A at a time transposed into the first-level
+// cache.
+template <class T>
+void transposing_block(const DotProduct<T>& p, const typename ProductBlocks<T>::Part& at) {
+  alignas(kVecBytes) T packed[kMostTerms * Panels<T>::kWidth];
+  const Product<T> whole{at.rows, at.columns, p.depth, p.b + at.m * p.ldb,
+                         p.ldb,   nullptr,    0,       p.c + at.m * p.ldc + at.j,
+                         p.ldc};
+  const int64_t parts = p.depth > 0 ? ceil_div(p.depth, kMostTerms) : 1;
+  const int64_t size = ceil_div(p.depth, parts);
+  Fetch<T> nothing;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = part * size, left = p.depth - first;
+    const Product<T> now = whole.terms(true, first, left < size ? left : size);
+    const Panels<T> panel{now.depth, at.columns};
+    panel.pack_transposed(0, 0, now.depth, p.a + at.j * p.lda + first, p.lda, packed);
+    packed_rows<T, true>(now, panel, 0, 0, at.rows, packed, nothing);
+  }
+}
+
 // The whole product; `packed` has room for the transpose of B, its rows padded to whole widest
-// vectors. Calls done(n, rows, m, columns) for each part of C while it is in the cache.
+// vectors, where it is that which is transposed. Calls done(n, rows, m, columns) for each part of C
+// while it is in the cache.
 template <class T, class Done>
 void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done& done) {
   const int threads = max_threads(p.M, p.N, p.depth);
@@ -129,6 +156,17 @@ void dot_product(ThreadPool* pool, const DotProduct<T>& p, T* packed, const Done
           const int64_t begin = rows.begin(chunk), end = rows.end(chunk);
           dot_rows(p, begin, end);
           done(0, p.N, begin, end - begin);
+        },
+        threads);
+  }
+  if (transposes_a(p.M, p.N, p.depth)) {
+    const ProductBlocks<T> blocks(p.N, p.M, p.depth, {kMostRows<T>, 1, kMostTerms});
+    return pool->parallel_for(
+        blocks.count(),
+        [&](int64_t index, int) {
+          const auto at = blocks.part(index);
+          transposing_block<T>(p, at);
+          done(at.m, at.rows, at.j, at.columns);
         },
         threads);
   }

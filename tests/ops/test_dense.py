@@ -91,7 +91,8 @@ AWKWARD = [case for name, shape in SHAPES.items() for case in dense_cases(name, 
 NO_BIAS = dense_cases("no bias", (5,), 6, 7, bias=False)
 ACTIVATED = [dense_cases(f"with {kind}", (7,), 5, 19, activation=kind)[0] for kind in KINDS]
 # Around the blocks of the tiled rows: tiles of 6 and 8 rows, panels of 16 to 64 columns, 8 or 16 of
-# them in a chunk, 96 or 128 terms at a time, 128 rows, and 8 rows of dot products.
+# them in a chunk, 8, 32, 128 or 1024 terms at a time, 128 rows, and 8 rows of dot products. In
+# backward_input, w is transposed where that is less than to transpose dy and dx.
 BLOCKS: dict[str, tuple[int, int, int]] = {
     "a tile and a row, a panel and a column": (7, 97, 65),
     "nine rows": (9, 130, 33),
@@ -99,6 +100,8 @@ BLOCKS: dict[str, tuple[int, int, int]] = {
     "more rows than a block": (261, 50, 81),
     "more terms than a block in every pass": (137, 261, 195),
     "one row, long": (1, 517, 1100),
+    "a tile of rows, long": (5, 261, 1100),
+    "w transposed, more rows than a block": (300, 140, 270),
     "eight rows, long": (8, 1100, 130),
     "rows of w a multiple of 8 KB": (33, 70, 2048),
     "rows of x a multiple of 8 KB": (35, 2048, 70),
