@@ -57,6 +57,18 @@ CK_INLINE void transpose_block(const T* from, int64_t from_ld, int64_t rows, int
   }
 }
 
+// The same for a whole square, without a branch.
+template <class T>
+void transpose_square(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
+  using V = Vec<T>;
+  V block[V::kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < V::kLanes; ++i) block[i] = V::loadu(from + i * from_ld);
+  transpose_steps<1, T>(block);
+#pragma GCC unroll 16
+  for (int i = 0; i < V::kLanes; ++i) block[i].storeu(to + i * to_ld);
+}
+
 // The same, where no vector of `to` may be written beyond its `rows` values.
 template <class T>
 CK_INLINE void transpose_whole(const T* from, int64_t from_ld, int64_t rows, int64_t columns, T* to,

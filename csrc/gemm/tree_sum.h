@@ -22,7 +22,7 @@ CK_INLINE double sum_of_lanes(double (&lanes)[kSumLanes]) {
 // binary tree: ((0+1)+(2+3))+... Destroys a. No parts: zeros.
 template <class T>
 void tree_sum(ThreadPool* pool, T* a, int64_t parts, int64_t stride, int64_t n, T* sum) {
-  const Chunks chunks{n, 4096};
+  const Chunks chunks{n, 1024};
   pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
     const int64_t begin = chunks.begin(chunk), end = chunks.end(chunk);
     for (int64_t step = 1; step < parts; step *= 2) {

@@ -166,6 +166,13 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
         (4, 3, 3, 16),
         {"stride": (2, 1), "dilation": (2, 1), "padding": (3, 1)},
     ),
+    "13 images of 3 channels": ((13, 7, 12, 3), (3, 3, 3, 5), {"padding": ((0, 1), (1, 2))}),
+    "16 images of 6 channels": ((16, 9, 14, 6), (5, 5, 6, 16), {}),
+    "30 images of 2 channels, stride and dilation down": (
+        (30, 15, 24, 2),
+        (3, 5, 2, 20),
+        {"stride": (2, 1), "dilation": (2, 1), "padding": (3, 1)},
+    ),
     "few filters, several sweeps": ((1, 9, 13, 160), (5, 5, 160, 3), {}),
     "one channel, 7 x 7 filters": ((2, 9, 41, 1), (7, 7, 1, 8), {"padding": (3, 2)}),
 }

@@ -1,8 +1,10 @@
 // Convolution as a matrix product whose left operand is the image itself: as a correlation
 // (conv2d_correlation.h) or, for strided gradients and those of few channels, by runs that are
-// added up (conv2d_input_runs.h; for one group and no horizontal dilation).
+// added up (conv2d_input_runs.h; for one group and no horizontal dilation) or with one image to a
+// lane (conv2d_input_images.h).
 #include "ops/conv2d/conv2d_correlation.h"
 #include "ops/conv2d/conv2d_implicit_gemm.h"
+#include "ops/conv2d/conv2d_input_images.h"
 #include "ops/conv2d/conv2d_input_runs.h"
 #include "ops/conv2d/conv2d_pixel_pairs.h"
 
@@ -36,6 +38,14 @@ void conv2d_implicit_gemm_backward_input(const Call& call) {
   }
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const T* const dy = call[0].as<T>();
+    if constexpr (kImageLanes<T>) {
+      if (image_lanes_fit(s, params, call[0].dtype)) {
+        const auto by_images =
+            s.KW == 3 ? backward_input_by_images<T, 3> : backward_input_by_images<T, 5>;
+        return by_images(s, params, dy, call[1].as<const T>(), call.workspace, call.pool,
+                         call[3].as<T>(), Through<T>(params, call[2], call[3]));
+      }
+    }
     backward_input_by_runs(
         s, params, implicit_gemm_plan(Conv2dPass::backward_input, s, params, call[0].dtype),
         call[1].as<const T>(),

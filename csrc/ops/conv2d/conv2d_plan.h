@@ -170,6 +170,45 @@ CK_INLINE ImplicitGemmPlan implicit_gemm_plan(Conv2dPass pass, const Conv2dShape
   return plan;
 }
 
+// backward_input with one image to a lane, float32: a task is as many images as a vector of AVX-512
+// has lanes, times some rows of dx.
+struct ImageLanesPlan {
+  Chunks images, rows;
+  int64_t slots, slot_bytes;  // a slot has rows of dx and one of dy
+
+  CK_INLINE int64_t tasks() const { return images.count() * rows.count(); }
+  CK_INLINE int max_threads() const { return static_cast<int>(slots); }
+  CK_INLINE Workspace workspace() const { return {0, slots, slot_bytes}; }
+};
+
+constexpr int64_t kImageLanesBytes = int64_t{512} << 10;
+// A row of dy is cut into tiles of 5 to 10 pixels.
+constexpr int kImageLanesMost = 10, kImageLanesLeast = 5, kImageLanesRow = 8;
+
+CK_INLINE ImageLanesPlan image_lanes_plan(const Conv2dShape& s, const Conv2dParams& params) {
+  constexpr int64_t lanes = 16, bytes = 4;
+  ImageLanesPlan plan = {};
+  plan.images = {s.N, lanes};
+  // Where two chunks of rows meet, both transpose some rows of dy.
+  const int64_t wanted = ceil_div(kConv2dSlots, larger(plan.images.count(), 1));
+  plan.rows = {s.H, larger(ceil_div(s.H, wanted), smaller(s.H, 3))};
+  plan.slots = conv2d_flops(s, params) < kConv2dSerialFlops
+                   ? 1
+                   : larger(smaller(plan.tasks(), kConv2dSlots), 1);
+  const int64_t line = checked_product(s.Q + s.KW - 1, s.C, lanes);
+  plan.slot_bytes = checked_product(
+      checked_sum(checked_product(plan.rows.size, line), checked_product(s.Q, s.K, lanes)), bytes);
+  return plan;
+}
+
+// Whether the images fill the lanes better than runs of channels would.
+CK_INLINE bool image_lanes_fit(const Conv2dShape& s, const Conv2dParams& params, Dtype dtype) {
+  return dtype == Dtype::float32 && params.groups == 1 && params.stride_w == 1 &&
+         params.dilation_w == 1 && (s.KW == 3 || s.KW == 5) && s.Q >= kImageLanesRow && s.C <= 16 &&
+         4 * s.N >= 3 * round_up(s.N, 16) &&
+         image_lanes_plan(s, params).slot_bytes <= kImageLanesBytes;
+}
+
 // depthwise: rows of the result, of all images in a row, are the tasks.
 constexpr int64_t kConv2dMaxDepthwiseTaps = 64;
 

@@ -43,7 +43,12 @@ Workspace implicit_gemm_workspace(const Call& call) {
   const auto other = [&] {
     return implicit_gemm_plan(pass, s, call.as<Conv2dParams>(), call[0].dtype).workspace();
   };
-  if (!correlates<pass>(call)) return other();
+  if (!correlates<pass>(call)) {
+    const Conv2dParams& params = call.as<Conv2dParams>();
+    const bool by_images =
+        pass == Conv2dPass::backward_input && image_lanes_fit(s, params, call[0].dtype);
+    return by_images ? larger_of(other(), image_lanes_plan(s, params).workspace()) : other();
+  }
   const Workspace work = correlation_plan(correlation_of<pass>(call), call[0].dtype).workspace();
   return pass == Conv2dPass::forward && s.C == 1 ? larger_of(work, other()) : work;
 }

@@ -235,9 +235,10 @@ void write_block(const WeightGradient<T>& wg, const WeightBlock& block, const T*
   const int64_t step = wg.params.stride_w * C, run = s.KW * C + (fold - 1) * step;
   const Panels<T> panels{s.KH * run, fold * K};
   for (int64_t i = 0; i < s.KH; ++i) {
-    for (int64_t j = 0; j < s.KW * C; ++j) {
-      T* const to = dw + ((i * s.KW + j / C) * wg.plan.C + block.c0 + j % C) * s.K +
-                    block.g * wg.plan.K + block.k0;
+    for (int64_t j = 0, tap = 0, c = 0; j < s.KW * C; ++j) {  // j = tap*C + c
+      T* const to =
+          dw + ((i * s.KW + tap) * wg.plan.C + block.c0 + c) * s.K + block.g * wg.plan.K + block.k0;
+      if (++c == C) c = 0, ++tap;
       if (fold > 1) {
         for (int64_t k = 0; k < K; ++k) {
           T sum = 0;

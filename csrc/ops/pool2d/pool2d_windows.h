@@ -11,9 +11,9 @@
 
 namespace convkit::CK_ISA {
 
-// Chunks of about 32 Ki values read or written.
+// Chunks of about 8 Ki values read or written.
 CK_INLINE Chunks chunks_of(int64_t rows, int64_t row_values) {
-  constexpr int64_t kChunk = 32768;
+  constexpr int64_t kChunk = 8192;
   return {rows, row_values >= kChunk ? 1 : kChunk / (row_values > 0 ? row_values : 1)};
 }
 

@@ -56,6 +56,7 @@ CONV2D: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
     "17 to 33 channels": ((2, 6, 5, 17), (3, 3, 17, 33), {"padding": 1}),
     "long row": ((1, 2, 131, 3), (2, 3, 3, 5), {"padding": ((0, 0), (1, 1))}),
     "6 to 16 channels, 5 x 5": ((2, 9, 14, 6), (5, 5, 6, 16), {}),
+    "12 images of 3 channels": ((12, 5, 10, 3), (3, 3, 3, 5), {"padding": 1}),
     "no bias": ((2, 6, 7, 5), (3, 3, 5, 9), {"bias": False, "padding": 1}),
 }
 DENSE: dict[str, tuple[Shape, int, int]] = {
