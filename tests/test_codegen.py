@@ -124,6 +124,7 @@ def test_a_tile_that_is_too_large_is_seen(rows: int, spills: bool, tmp_path: Pat
     if compiled.returncode != 0 and b"skylake-avx512" in compiled.stderr:
         pytest.skip("a g++ for another architecture")
     assert compiled.returncode == 0, compiled.stderr.decode()
-    (tile,) = tiles_of([tmp_path / "tile.o"])
-    assert len(tile.multiply_adds) == 4 * rows
-    assert bool(tile.on_stack) == spills
+    tiles = tiles_of([tmp_path / "tile.o"])  # the compiler may unroll the loop, and make two of it
+    assert tiles
+    assert all(len(tile.multiply_adds) % (4 * rows) == 0 for tile in tiles)
+    assert any(tile.on_stack for tile in tiles) == spills
