@@ -22,27 +22,25 @@ struct PoolPiece {
 template <class T>
 CK_INLINE void spread_shares(const PoolGeometry& g, const T* dy, Span rows, const PoolPiece& piece,
                              T* line) {
-  using V = Vec<T>;
   const int64_t at = piece.w0 + g.k.pad_left, n = piece.c1 - piece.c0;
   const int64_t most = g.k.window_h * g.k.window_w;
   const T full = T(1) / static_cast<T>(most);
-  for (int64_t q = at / g.k.stride_w, j = at % g.k.stride_w, w = piece.w0; w < piece.w1; ++q) {
-    const int64_t count = q < g.Q ? g.count(rows, g.columns(q)) : most;
-    const T inverse = count == most ? full : T(1) / static_cast<T>(count);
-    const T* const from = dy + q * g.C + piece.c0;
-    for (; j < g.k.stride_w && w < piece.w1; ++j, ++w, line += n) {
-      const bool covered = j < g.k.window_w && q < g.Q;
-      for (int64_t c = 0; c < n; c += V::kLanes) {
-        // Whole vectors are written: the next ones write over what is too much.
-        const int64_t left = n - c;
-        V share = V::zero();
-        if (covered && left >= V::kLanes) share = V::loadu(from + c);
-        if (covered && left < V::kLanes) share = V::load_partial(from + c, static_cast<int>(left));
-        (share * inverse).storeu(line + c);
+  choose_lanes<T>(n, [&]<int L>(Const<L>) {
+    for (int64_t q = at / g.k.stride_w, j = at % g.k.stride_w, w = piece.w0; w < piece.w1; ++q) {
+      const int64_t count = q < g.Q ? g.count(rows, g.columns(q)) : most;
+      const T inverse = count == most ? full : T(1) / static_cast<T>(count);
+      const T* const from = dy + q * g.C + piece.c0;
+      for (; j < g.k.stride_w && w < piece.w1; ++j, ++w, line += n) {
+        const bool covered = j < g.k.window_w && q < g.Q;
+        for_channels<L>(n, [&](int64_t c) {
+          VecOf<T, L> share = {};
+          if (covered) share = load<L>(from + c) * inverse;
+          store<L>(line + c, share);
+        });
       }
+      j = 0;
     }
-    j = 0;
-  }
+  });
 }
 
 // The same for a whole row of 2 x 2 windows next to each other, of few channels: several windows at
