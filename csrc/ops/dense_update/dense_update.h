@@ -23,15 +23,20 @@ namespace convkit {
 using DenseUpdateParams = UpdateParams;
 
 // How the tiled kernel cuts dw: some rows of a chunk's columns, in scratch memory of its thread.
-// Runs of 4 KB are what the memory's prefetchers and pages like.
+// Runs of 4 KB are what the memory's prefetchers and pages like. With few samples the weights are
+// all that takes time, and the runs are longer; with many, more rows share a column of dy.
 struct DenseUpdatePlan {
   Chunks rows, columns;
   int64_t scratch;  // values
 
-  CK_INLINE DenseUpdatePlan(int64_t C, int64_t K, int64_t value_bytes)
-      : rows{C, 1}, columns{K, 4096 / value_bytes} {
-    rows = balanced_chunks(C, 2 * K <= columns.size ? 96 : 48);
+  CK_INLINE DenseUpdatePlan(int64_t R, int64_t C, int64_t K, int64_t value_bytes)
+      : rows{C, 1}, columns{K, (R <= 16 ? 16384 : 4096) / value_bytes} {
+    constexpr int64_t most_rows = 48, most_bytes = most_rows * 4096;
     const int64_t widest = K < columns.size ? K : columns.size;
+    const int64_t fit = most_bytes / (widest > 0 ? widest * value_bytes : 1);
+    rows = balanced_chunks(C, fit >= 2 * most_rows ? 2 * most_rows
+                              : fit < most_rows    ? fit
+                                                   : most_rows);
     scratch = round_up((C < rows.size ? C : rows.size) * widest, 64);
   }
   CK_INLINE int64_t count() const { return rows.count() * columns.count(); }

@@ -36,7 +36,7 @@ struct Tiled {
   template <class T, class Rule, class... At>
   static void run(const Call& call, const Rule& rule, At... state) {
     const int64_t R = call[0].rows(), C = call[1].last(), K = call[0].last();
-    const DenseUpdatePlan plan(C, K, sizeof(T));
+    const DenseUpdatePlan plan(R, C, K, sizeof(T));
     const Before<T> before(call);
     T* const w = call[call.count - 1].as<T>();
     call.pool->parallel_for(

@@ -8,7 +8,7 @@ namespace {
 
 Workspace tiled_workspace(const Call& call) {
   const int64_t bytes = kDtypeBytes[static_cast<int>(call[0].dtype)];
-  const DenseUpdatePlan plan(call[1].last(), call[0].last(), bytes);
+  const DenseUpdatePlan plan(call[0].rows(), call[1].last(), call[0].last(), bytes);
   return {0, plan.slots(), checked_product(plan.scratch, bytes)};
 }
 // The gradient.
