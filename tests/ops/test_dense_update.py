@@ -74,7 +74,8 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "sequences": ((3, 5), 7, 9),
     "empty batch": ((0,), 6, 4),
     "around 64": ((9,), 3, 65),
-    "two chunks of columns": ((2,), 5, 1031),
+    "two chunks of columns": ((17,), 5, 1031),
+    "two chunks of columns, few samples": ((2,), 5, 4101),
     "two chunks of rows": ((3,), 101, 23),
     "many rows": ((601,), 5, 3),
 }
@@ -153,7 +154,8 @@ def test_the_bits_are_those_of_gradient_and_update(
 ) -> None:
     """So that a training does not depend on whether its gradients are kept."""
     (row,) = (r for r in registry.kernels("dense_update", rule) if r.name == name)
-    shapes = [((13,), 17, 11), ((140,), 101, 70), ((5,), 50, 1031), ((601,), 130, 9)]
+    few = [((13,), 17, 11), ((3,), 14, 4101)]
+    shapes = [*few, ((20,), 50, 1031), ((140,), 101, 70), ((601,), 130, 9)]
     for shape in shapes[: 1 if name == "cpu_naive" else None]:
         one = case(rule, without, *shape, weight_decay=0.01)
         for isa in _core.available_isas():
