@@ -1,8 +1,9 @@
 """Run a suite of `convkit bench` and record it.
 
-Run as ``python benchmarks/run.py SUITE [--isa NAME] [--rounds N] [--wheel FILE]`` with the extra
-``bench`` installed, on a machine that does nothing else; writes ``benchmarks/results/SUITE.md``,
-``.json`` and ``.svg`` (with --isa ``SUITE-NAME``). ``convkit bench SUITE`` is for all else.
+Run as ``python benchmarks/run.py SUITE [--isa NAME] [--rounds N] [--cases TEXT] [--wheel FILE]``
+with the extra ``bench`` installed, on a machine that does nothing else; writes
+``benchmarks/results/SUITE.md``, ``.json`` and ``.svg`` (with --isa ``SUITE-NAME``).
+``convkit bench SUITE`` is for all else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--isa")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--cases", action="append", help="those whose name contains it")
     parser.add_argument("--wheel", help="of the suite memory: list its parts")
     options = parser.parse_args()
     results = Path(__file__).parent / "results"
@@ -28,6 +30,7 @@ def main() -> None:
         options.suite,
         isa=options.isa,
         rounds=options.rounds,
+        cases=options.cases,
         wheel=options.wheel,
         json=stem.with_suffix(".json"),
         markdown=stem.with_suffix(".md"),
