@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -112,7 +113,9 @@ class Steps:
 
     def run(self, steps: int) -> None:
         """Train for so many steps, walking through the data; or predict batch by batch."""
-        self.model = None  # it holds a second copy of the weights
+        if self.model is not None:  # it holds a second copy of the weights
+            self.model = None
+            gc.collect()
         batch, count = self.workload.batch, len(self.x)
         if self.workload.mode == "train":
             for n in range(steps):
