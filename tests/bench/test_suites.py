@@ -312,6 +312,11 @@ def fake_suite(monkeypatch, fakes_on_the_path):
     monkeypatch.setitem(suites.SUITES, "models", suite)
 
 
+def test_a_record_has_the_name_of_a_wheel_and_not_its_place(tmp_path):
+    options = Options(wheel=str(tmp_path / "a.whl"))
+    assert Report.begin("memory", "Memory", "", options, []).options["wheel"] == "a.whl"
+
+
 def test_a_suite_goes_on_after_a_case_that_fails_and_keeps_what_it_has(fake_suite, tmp_path):
     seen = []
     path = tmp_path / "a.json"

@@ -61,6 +61,8 @@ class Report:
     ) -> Report:
         """An empty report."""
         given = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options).items()}
+        if options.wheel is not None:
+            given["wheel"] = Path(options.wheel).name  # where it lay is of one machine
         report = cls(suite, title, notes, given)
         report.unset = list(unset)
         return report
