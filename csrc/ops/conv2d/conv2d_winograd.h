@@ -6,6 +6,7 @@
 // products M[36][tiles][filters], of some filters at a time, stay in the second-level cache.
 #pragma once
 
+#include "gemm/product.h"
 #include "ops/activation/activation_through.h"
 #include "ops/conv2d/conv2d_correlation.h"
 #include "ops/conv2d/conv2d_winograd_matrices.h"
@@ -14,7 +15,7 @@
 namespace convkit::CK_ISA {
 
 #ifndef WINO_NV
-#define WINO_NV 2
+#define WINO_NV 4
 #endif
 constexpr int kWinogradVectors = CK_ISA_LEVEL == 2 ? WINO_NV : kTileVectors<float>;
 using WinogradPanels = Panels<float, kWinogradVectors>;
@@ -133,29 +134,43 @@ void winograd_input(const WinogradPass& pass, int64_t g, int64_t t0, int64_t t1,
 }
 
 // The 36 products of `tiles` tiles and a chunk of columns: V [36][tiles][depth] times
-// [36][panels][C][width] to M [36][tiles][columns].
+// [36][panels][C][width] to M [36][tiles][columns]. While a panel is in use, the next one is fetched
+// and, of the next product's V, the part that is due.
 CK_INLINE void winograd_products(const WinogradPass& pass, int64_t tiles, int64_t columns,
                                  const float* input, const float* filters, float* products) {
   const WinogradPlan& plan = pass.plan;
-  const int64_t C = pass.c.group_C(), depth = plan.depth, ld = plan.columns.size;
+  const int64_t C = pass.c.group_C();
   const WinogradPanels panels{C, columns};
-  const TileEnds<float> ends = {nullptr, false, -__builtin_inff(), Vec<float>::kLanes};
+  const Chunks shares{tiles * plan.depth, round_up(ceil_div(tiles * plan.depth, panels.count()), 16)};
   for (int64_t product = 0; product < kWinogradProducts; ++product) {
+    const bool more = product + 1 < kWinogradProducts;
+    const float* const next = filters + pass.filter_plane();
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const float* const b = filters + panels.offset(panel);
-      float* const to = products + panels.first(panel);
-      const Taps taps = {1, 1, C, panels.width(panel), 0, 0, 0};
+      const bool last = panel + 1 == panels.count();
       with_int<kWinogradVectors>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
         constexpr int kRows = tile_rows<float>(NV);
+        const Product<float> p = {tiles, columns, C, input, plan.depth, nullptr, 0,
+                                  products + panels.first(panel), plan.columns.size};
+        typename Fetch<float>::Matrix of_filters = {last ? next : b + C * panels.width(panel), 0, 1,
+                                           C * panels.width(last ? 0 : panel + 1)};
+        typename Fetch<float>::Matrix of_input = {input + plan.input_plane() + shares.begin(panel), 0, 1,
+                                         shares.end(panel) - shares.begin(panel)};
+        if (last && !more) of_filters.rows = 0;
+        if (!more || shares.begin(panel) >= shares.n) of_input.rows = 0;
+#ifdef WINO_NOFETCH
+        Fetch<float> fetch;
+#else
+        Fetch<float> fetch(of_filters, of_input, ceil_div(tiles, kRows) * ceil_div(C, 16));
+#endif
         for_each_tile(tiles, kRows, [&](int64_t t, int size) {
           with_int<kRows>(size, [&]<int MR>(Int<MR>) {
-            correlation_tile<float, MR, NV>(taps, input + t * depth, depth, b,
-                                            {to + t * ld, 1, 0, 0, ld}, ends);
+            packed_tile<float, true, MR, NV>(p, t, 0, b, Vec<float>::kLanes, fetch);
           });
         });
       });
     }
-    input += plan.input_plane(), filters += pass.filter_plane(), products += plan.product_plane();
+    input += plan.input_plane(), filters = next, products += plan.product_plane();
   }
 }
 
