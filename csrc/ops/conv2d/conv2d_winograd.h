@@ -14,12 +14,6 @@
 
 namespace convkit::CK_ISA {
 
-#ifndef WINO_NV
-#define WINO_NV 4
-#endif
-constexpr int kWinogradVectors = CK_ISA_LEVEL == 2 ? WINO_NV : kTileVectors<float>;
-using WinogradPanels = Panels<float, kWinogradVectors>;
-
 // What all tasks of a pass share.
 struct WinogradPass {
   Correlation c;
@@ -65,8 +59,7 @@ CK_INLINE WinogradTile winograd_tile(const WinogradPlan& plan, int64_t index) {
   return {row / plan.tile_rows, row % plan.tile_rows * M, index % plan.tile_columns * M};
 }
 
-// Transforms the filters of one panel of a group: packed [R*R][C][width] to planes of
-// [C][width].
+// Transforms the filters of one panel: packed [R*R][C][width] to planes of [C][width].
 template <int R>
 void winograd_filters(const float* packed, int64_t C, int64_t width, float* to, int64_t plane) {
   using V = Vec<float>;
@@ -83,8 +76,8 @@ void winograd_filters(const float* packed, int64_t C, int64_t width, float* to, 
 }
 
 // Transforms 6 x 6 pixels of `vectors` vectors of channels.
-CK_INLINE void winograd_input_tile(const float* from, int64_t row, int64_t pixel, int64_t vectors,
-                            float* to, int64_t plane) {
+inline void winograd_input_tile(const float* from, int64_t row, int64_t pixel, int64_t vectors,
+                                float* to, int64_t plane) {
   using V = Vec<float>;
   for (int64_t v = 0; v < vectors; ++v, from += V::kLanes, to += V::kLanes) {
     winograd_square<float, 6, 6>(
@@ -122,7 +115,7 @@ void winograd_input(const WinogradPass& pass, int64_t g, int64_t t0, int64_t t1,
         for (int64_t j = 0; j < 6; ++j) {
           const bool there = h + i >= 0 && h + i < s.H && w + j >= 0 && w + j < s.W;
           const float* const value = from + i * row + j * s.C + v * V::kLanes;
-          const V pixel = !there                ? V::zero()
+          const V pixel = !there               ? V::zero()
                           : lanes == V::kLanes ? V::loadu(value)
                                                : V::load_partial(value, lanes);
           pixel.store(copy + (i * 6 + j) * V::kLanes);
@@ -134,35 +127,34 @@ void winograd_input(const WinogradPass& pass, int64_t g, int64_t t0, int64_t t1,
 }
 
 // The 36 products of `tiles` tiles and a chunk of columns: V [36][tiles][depth] times
-// [36][panels][C][width] to M [36][tiles][columns]. While a panel is in use, the next one is fetched
-// and, of the next product's V, the part that is due.
-CK_INLINE void winograd_products(const WinogradPass& pass, int64_t tiles, int64_t columns,
-                                 const float* input, const float* filters, float* products) {
+// [36][panels][C][width] to M [36][tiles][columns]. While a panel is in use, the next one is
+// fetched and, of the next product's V, the part that is due.
+inline void winograd_products(const WinogradPass& pass, int64_t tiles, int64_t columns,
+                              const float* input, const float* filters, float* products) {
   const WinogradPlan& plan = pass.plan;
   const int64_t C = pass.c.group_C();
-  const WinogradPanels panels{C, columns};
-  const Chunks shares{tiles * plan.depth, round_up(ceil_div(tiles * plan.depth, panels.count()), 16)};
+  const Panels<float> panels{C, columns};
+  const Chunks shares{tiles * plan.depth,
+                      round_up(ceil_div(tiles * plan.depth, panels.count()), 16)};
   for (int64_t product = 0; product < kWinogradProducts; ++product) {
     const bool more = product + 1 < kWinogradProducts;
     const float* const next = filters + pass.filter_plane();
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const float* const b = filters + panels.offset(panel);
       const bool last = panel + 1 == panels.count();
-      with_int<kWinogradVectors>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
+      with_int<kTileVectors<float>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
         constexpr int kRows = tile_rows<float>(NV);
-        const Product<float> p = {tiles, columns, C, input, plan.depth, nullptr, 0,
-                                  products + panels.first(panel), plan.columns.size};
-        typename Fetch<float>::Matrix of_filters = {last ? next : b + C * panels.width(panel), 0, 1,
-                                           C * panels.width(last ? 0 : panel + 1)};
-        typename Fetch<float>::Matrix of_input = {input + plan.input_plane() + shares.begin(panel), 0, 1,
-                                         shares.end(panel) - shares.begin(panel)};
-        if (last && !more) of_filters.rows = 0;
-        if (!more || shares.begin(panel) >= shares.n) of_input.rows = 0;
-#ifdef WINO_NOFETCH
-        Fetch<float> fetch;
-#else
-        Fetch<float> fetch(of_filters, of_input, ceil_div(tiles, kRows) * ceil_div(C, 16));
-#endif
+        float* const to = products + panels.first(panel);
+        const Product<float> p = {tiles, columns,          C, input, plan.depth, nullptr, 0,
+                                  to,    plan.columns.size};
+        const int64_t begin = shares.begin(panel), end = smaller(shares.end(panel), shares.n);
+        const Fetch<float>::Matrix of_filters = {last ? next : b + C * panels.width(panel), 0,
+                                                 !last || more ? 1 : 0,
+                                                 C * panels.width(last ? 0 : panel + 1)};
+        const Fetch<float>::Matrix of_input = {input + plan.input_plane() + begin, 0,
+                                               more && begin < end ? 1 : 0, end - begin};
+        Fetch<float> fetch(of_filters, of_input,
+                           ceil_div(tiles, kRows) * ceil_div(C, Fetch<float>::kLine));
         for_each_tile(tiles, kRows, [&](int64_t t, int size) {
           with_int<kRows>(size, [&]<int MR>(Int<MR>) {
             packed_tile<float, true, MR, NV>(p, t, 0, b, Vec<float>::kLanes, fetch);
@@ -176,12 +168,10 @@ CK_INLINE void winograd_products(const WinogradPass& pass, int64_t tiles, int64_
 
 // Transforms the products of one tile and one vector of filters.
 template <int M>
-CK_INLINE void winograd_output_tile(const float* products, int64_t plane,
-                                    Vec<float> (&y)[M][M]) {
+CK_INLINE void winograd_output_tile(const float* products, int64_t plane, Vec<float> (&y)[M][M]) {
   using V = Vec<float>;
   winograd_square<float, 6, M>(
-      WinogradOutput<M>{},
-      [&](int i, int j) { return V::loadu(products + (i * 6 + j) * plane); },
+      WinogradOutput<M>{}, [&](int i, int j) { return V::loadu(products + (i * 6 + j) * plane); },
       [&](int i, int j, V value) { y[i][j] = value; });
 }
 
@@ -191,8 +181,9 @@ struct WinogradResult {
   const WinogradPass& pass;
   float* y;
 
-  // Channels [k0, k1) of a group, the first being `first` among all.
-  void operator()(const WinogradTile& tile, int64_t first, int64_t count, const float* products) const {
+  // `count` channels, from channel `first` on.
+  void operator()(const WinogradTile& tile, int64_t first, int64_t count,
+                  const float* products) const {
     using V = Vec<float>;
     const Conv2dShape& s = pass.c.s;
     const int64_t row = s.Q * s.K, plane = pass.plan.product_plane();
@@ -223,7 +214,8 @@ struct WinogradResult {
 #pragma GCC unroll 4
         for (int j = 0; j < M; ++j) {
           if (i >= rows || j >= columns) continue;
-          max_or_second(floor, values[i][j] + bias).store_partial(to + i * row + j * s.K + k, lanes);
+          max_or_second(floor, values[i][j] + bias)
+              .store_partial(to + i * row + j * s.K + k, lanes);
         }
       }
     }
@@ -257,7 +249,7 @@ template <int R>
 void winograd_prepare(const WinogradPass& pass, ThreadPool* pool) {
   const WinogradPlan& plan = pass.plan;
   const int64_t C = pass.c.group_C(), K = pass.c.group_K();
-  const WinogradPanels all{pass.c.terms(), K};
+  const Panels<float> all{pass.c.terms(), K};
   pool->parallel_for(
       pass.c.params.groups * all.count(),
       [&](int64_t index, int thread) {
@@ -279,51 +271,59 @@ void run_winograd(const WinogradPass& pass, ThreadPool* pool, const Rows& rows,
   const WinogradPlan& plan = pass.plan;
   const int64_t groups = pass.c.params.groups, columns = plan.columns.count();
   winograd_prepare<7 - M>(pass, pool);
-  const auto transform = [&](int64_t g, int64_t block, int64_t t0, int64_t t1, int thread, float* to) {
+  const auto transform = [&](int64_t g, int64_t block, int64_t t0, int64_t t1, int thread,
+                             float* to) {
     winograd_input<M>(
         pass, g, t0, t1,
         [&](int64_t n, int64_t begin, int64_t end) { return rows(n, begin, end, thread); },
         to + (t0 - plan.blocks.begin(block)) * plan.depth);
   };
-  if (plan.by_filters) {
-    const Chunks rows_of_tiles{plan.blocks.n, plan.tile_columns};
+  const auto input_of = [&](int64_t g, int64_t block) {
+    return pass.input + (g * plan.blocks.count() + block) * plan.block_input();
+  };
+  if (!plan.by_filters) {
     pool->parallel_for(
-        groups * rows_of_tiles.count(),
-        [&](int64_t index, int thread) {
-          const int64_t g = index / rows_of_tiles.count(), r = index % rows_of_tiles.count();
-          for (int64_t t = rows_of_tiles.begin(r); t < rows_of_tiles.end(r);) {
-            const int64_t block = t / plan.blocks.size;
-            const int64_t end = smaller(plan.blocks.end(block), rows_of_tiles.end(r));
-            transform(g, block, t, end, thread,
-                      pass.input + (g * plan.blocks.count() + block) * plan.block_input());
-            t = end;
+        plan.blocks.count(),
+        [&](int64_t block, int thread) {
+          float* const input = pass.slot(thread);
+          for (int64_t g = 0; g < groups; ++g) {
+            transform(g, block, plan.blocks.begin(block), plan.blocks.end(block), thread, input);
+            for (int64_t chunk = 0; chunk < columns; ++chunk) {
+              winograd_columns<M>(pass, block, g, chunk, input, input + plan.block_input(), result);
+            }
           }
-        },
-        plan.max_threads());
-    pool->parallel_for(
-        groups * columns * plan.blocks.count(),
-        [&](int64_t index, int thread) {
-          const int64_t block = index % plan.blocks.count(), rest = index / plan.blocks.count();
-          const int64_t g = rest / columns, chunk = rest % columns;
-          winograd_columns<M>(pass, block, g, chunk,
-                              pass.input + (g * plan.blocks.count() + block) * plan.block_input(),
-                              pass.slot(thread), result);
         },
         plan.max_threads());
     return;
   }
+  const Chunks tile_rows{plan.blocks.n, plan.tile_columns};
   pool->parallel_for(
-      plan.blocks.count(),
-      [&](int64_t block, int thread) {
-        float* const input = pass.slot(thread);
-        for (int64_t g = 0; g < groups; ++g) {
-          transform(g, block, plan.blocks.begin(block), plan.blocks.end(block), thread, input);
-          for (int64_t chunk = 0; chunk < columns; ++chunk) {
-            winograd_columns<M>(pass, block, g, chunk, input, input + plan.block_input(), result);
-          }
+      groups * tile_rows.count(),
+      [&](int64_t index, int thread) {
+        const int64_t g = index / tile_rows.count(), row = index % tile_rows.count();
+        for (int64_t t = tile_rows.begin(row), end = tile_rows.end(row); t < end;) {
+          const int64_t block = t / plan.blocks.size, t1 = smaller(plan.blocks.end(block), end);
+          transform(g, block, t, t1, thread, input_of(g, block));
+          t = t1;
         }
       },
       plan.max_threads());
+  pool->parallel_for(
+      groups * columns * plan.blocks.count(),
+      [&](int64_t index, int thread) {
+        const int64_t block = index % plan.blocks.count(), filters = index / plan.blocks.count();
+        const int64_t g = filters / columns;
+        winograd_columns<M>(pass, block, g, filters % columns, input_of(g, block),
+                            pass.slot(thread), result);
+      },
+      plan.max_threads());
+}
+
+// The same for filters of 3 x 3 or 5 x 5, to y [N,P,Q,K].
+template <class Rows>
+void run_winograd(const WinogradPass& pass, ThreadPool* pool, const Rows& rows, float* y) {
+  if (pass.c.s.KH == 3) return run_winograd<4>(pass, pool, rows, WinogradResult<4>{pass, y});
+  run_winograd<2>(pass, pool, rows, WinogradResult<2>{pass, y});
 }
 
 }  // namespace convkit::CK_ISA

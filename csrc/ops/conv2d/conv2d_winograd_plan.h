@@ -40,46 +40,45 @@ struct WinogradPlan {
   }
 };
 
-#ifdef WINO_TUNE
-extern int64_t tune_tiles, tune_columns, tune_gap, tune_by;
-#endif
+// Tiles of a block: so many where the filters are read from beyond the second-level cache, since
+// each block reads them all, and half as many where V and M shall share it with them.
+constexpr int64_t kWinogradTiles = 108, kWinogradColumns = 128;
+constexpr int64_t kWinogradFilterCache = int64_t{4} << 20;
+constexpr int64_t kWinogradMaxWorkspace = int64_t{256} << 20;
 
 CK_INLINE WinogradPlan winograd_plan(const Correlation& c) {
   constexpr int64_t bytes = 4, lanes = 16;
   const int64_t m = 7 - c.s.KH, C = c.group_C(), K = c.group_K(), groups = c.params.groups;
   WinogradPlan plan = {};
-  plan.tile_rows = ceil_div(c.s.P, m), plan.tile_columns = ceil_div(c.s.Q, m);
-  const int64_t tiles = checked_product(c.s.N, plan.tile_rows, plan.tile_columns);
-  plan.depth = round_up(C, lanes);
-  int64_t most = 112, columns = 128;
-#ifdef WINO_TUNE
-  most = tune_tiles, columns = tune_columns;
-  plan.depth += tune_gap;
-#endif
-  plan.columns = {K, smaller(columns, round_up(K, lanes))};
-  plan.by_filters = tiles <= 2 * most;
-#ifdef WINO_TUNE
-  if (tune_by >= 0) plan.by_filters = tune_by;
-#endif
-  plan.blocks = {tiles, smaller(most, tiles)};
-  if (plan.tile_columns < most / 2) {
-    plan.blocks.size = smaller(most / plan.tile_columns * plan.tile_columns, tiles);
-  }
+  plan.tile_rows = ceil_div(c.s.P, m), plan.tile_columns = larger(ceil_div(c.s.Q, m), 1);
+  plan.depth = round_up(C, lanes) + kWinogradGap;
+  plan.columns = {K, smaller(kWinogradColumns, round_up(K, lanes))};
+  const int64_t chunks = plan.columns.count();
   const int64_t column_plane = checked_sum(checked_product(C, plan.columns.size), kWinogradGap);
   plan.filter_bytes =
-      checked_product(checked_product(groups, plan.columns.count(), kWinogradProducts),
-                      checked_product(column_plane, bytes));
-  const int64_t input = checked_product(plan.block_input(), bytes);
-  plan.input_bytes =
-      plan.by_filters ? checked_product(groups, plan.blocks.count(), input) : int64_t{0};
-  const int64_t tasks = plan.by_filters
-                            ? checked_product(plan.blocks.count(), groups, plan.columns.count())
-                            : plan.blocks.count();
-  plan.slots = smaller(larger(tasks, 1), kConv2dSlots);
-  const int64_t packed = checked_product(c.terms(), smaller(64, round_up(K, lanes)), bytes);
-  const int64_t products = checked_product(kWinogradProducts, plan.product_plane(), bytes);
-  plan.slot_bytes =
-      round_up(larger(packed, checked_sum(products, plan.by_filters ? 0 : input)), 64);
+      checked_product(groups, chunks, checked_product(kWinogradProducts, column_plane, bytes));
+
+  // Whole rows of tiles, unless they are long.
+  const bool large = plan.filter_bytes > groups * kWinogradFilterCache;
+  const int64_t most = large ? kWinogradTiles : kWinogradTiles / 2;
+  const int64_t rows = checked_product(c.s.N, plan.tile_rows);
+  const int64_t tiles = checked_product(rows, plan.tile_columns);
+  const int64_t row = plan.tile_columns <= most / 2 ? plan.tile_columns : 1;
+  plan.blocks = {tiles, checked_product(balanced_chunks(tiles / row, most / row).size, row)};
+
+  const int64_t input =
+      checked_product(plan.blocks.count(), kWinogradProducts,
+                      checked_product(plan.input_plane(), checked_product(groups, bytes)));
+  plan.by_filters = input <= plan.filter_bytes && groups * chunks > 1;
+  plan.input_bytes = plan.by_filters ? input : 0;
+  const int64_t tasks = checked_product(plan.blocks.count(), plan.by_filters ? groups * chunks : 1);
+  plan.slots = conv2d_flops(c.s, c.params) < kConv2dSerialFlops
+                   ? 1
+                   : larger(smaller(tasks, kConv2dSlots), 1);
+  const int64_t packed = checked_product(c.terms(), smaller(64, plan.columns.size), bytes);
+  const int64_t own = plan.by_filters ? 0 : plan.input_plane();
+  const int64_t planes = checked_sum(plan.product_plane(), own);
+  plan.slot_bytes = round_up(larger(packed, checked_product(kWinogradProducts, planes, bytes)), 64);
   return plan;
 }
 
