@@ -326,13 +326,15 @@ def check_coverage(op: str, cases: Sequence[Case]) -> None:
                 assert (row, dtype) in covered, f"{op}.{row.pass_name} {row.name} has no case"
 
 
-def check_all_rows(case: Case, dtypes: Sequence[str] = FLOATS, *, exact: bool = False) -> None:
+def check_all_rows(
+    case: Case, dtypes: Sequence[str] = FLOATS, *, exact: bool = False, literal: bool = False
+) -> None:
     """Hold every native row that supports the case against the reference, on every ISA.
 
-    Where equality is demanded, those that add up the products of the definition.
+    Where equality is demanded, or `literal`, only those that add up the products of the definition.
     """
     for parameter in row_cases([case], dtypes, native=True):
-        if exact and not parameter.values[0].exact:
+        if (exact or literal) and not parameter.values[0].exact:
             continue
         check_row(*parameter.values, isas=_core.available_isas(), exact=exact)
 
