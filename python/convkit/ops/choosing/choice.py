@@ -188,7 +188,8 @@ def consider(
         return made(fast[0], "registered by the user")
     if all(c.predicted is not None for c in fast):
         return made(min(fast, key=lambda c: c.predicted or 0.0), "predicted to be the fastest")
-    return made(fast[0], "first in the table")
+    good = next((c for c in fast if _pays(c)), fast[-1])
+    return made(good, "first in the table")
 
 
 def choose(
@@ -233,6 +234,12 @@ def _named(
             "here; leave it out of kernels, and one is chosen anew"
         )
     return found
+
+
+def _pays(c: Candidate) -> bool:
+    """What the pass says of a row where nothing is predicted: whether the call is one for it."""
+    chooses = getattr(registry.get(c.row.op)[c.row.pass_name], "chooses", None)
+    return chooses is None or bool(chooses(c.name, c.params, c.specs))
 
 
 def _ruled_out(c: Candidate, policy: Policy) -> str:
