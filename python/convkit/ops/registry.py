@@ -80,6 +80,7 @@ class Context:
         return self.params[name]
 
 
+Bound = Callable[..., tuple[Any, ...]]
 SpecRule = Callable[[Params, Sequence[Spec | None]], Sequence[Spec | None]]
 
 
@@ -108,18 +109,36 @@ class Pass:
         ``flops(params, input specs, output specs) -> int``.
     inplace : tuple of (str, str)
         (output, input) pairs that may share memory, where ``inplace_where(params)``.
+    bounds : mapping of str to callable
+        The bounds of rows that have one of their own, by name: a row that does not add up the
+        products of the definition, and so is not exact on small integers either.
+    chosen_where : mapping of str to callable
+        ``rule(params, specs)``: where a row is chosen unless it is named, beside what it supports.
     """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     reference: Callable[..., tuple[Array | None, ...]]
-    bound: Callable[..., tuple[Any, ...]]
+    bound: Bound
     updates: tuple[str, ...] = ()
     infer: SpecRule | None = None
     flops: Callable[[Params, Sequence[Spec | None], Sequence[Spec | None]], int] | None = None
     inplace: tuple[tuple[str, str], ...] = ()
     inplace_where: Callable[[Params], bool] = lambda _: True
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    chosen_where: Mapping[str, Callable[[Params, Sequence[Spec | None]], bool]] = field(
+        default_factory=dict
+    )
+
+    def bound_of(self, row: str) -> Bound:
+        """The error bound that a row obeys."""
+        return self.bounds.get(row, self.bound)
+
+    def chooses(self, row: str, params: Params, specs: Sequence[Spec | None]) -> bool:
+        """Whether a row that supports the call is good for it."""
+        rule = self.chosen_where.get(row)
+        return rule is None or rule(params, specs)
 
 
 class Tape(Protocol):
@@ -176,6 +195,11 @@ class Row:
     @property
     def native(self) -> bool:
         return self.function is None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it adds up the products of the definition, so that small integers stay exact."""
+        return self.name not in get(self.op)[self.pass_name].bounds
 
     def supports(self, specs: Sequence[Spec | None], params: Params) -> bool:
         """Whether the row can run this call, from dtypes, shapes and parameters alone."""
@@ -351,7 +375,7 @@ def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
 def choose(
     op: str, pass_name: str, specs: Sequence[Spec | None], params: Params, kernel: str | None = None
 ) -> Row:
-    """First row that supports the call, or the named one.
+    """First row that supports the call and is good for it, or the named one.
 
     Raises
     ------
@@ -368,7 +392,12 @@ def choose(
                 return row
         known = did_you_mean(kernel, [row.name for row in rows])
         raise ValueError(f"[{op}] {pass_name} has no kernel {kernel!r}{known}")
-    return next(row for row in rows if row.supports(specs, params))
+    rule = get(op)[pass_name]
+    return next(
+        row
+        for row in rows
+        if row.supports(specs, params) and rule.chooses(row.name, params, specs)
+    )
 
 
 def run(
