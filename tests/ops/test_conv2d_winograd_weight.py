@@ -201,3 +201,34 @@ def test_nan_is_not_lost() -> None:
     dw, db = ck.ops.conv2d_backward_weight(dy, x, (3, 3, 32, 32), padding=1, kernel="cpu_winograd")
     spoilt = np.arange(32) == 5
     assert (np.isnan(dw) == spoilt).all() and (np.isnan(db) == spoilt).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "w"),
+    [
+        ("VGG16 conv1_2", (1, 224, 224, 64), (3, 3, 64, 64)),
+        ("VGG16 conv4_2", (8, 28, 28, 512), (3, 3, 512, 512)),
+        ("VGG16 conv5_2", (8, 14, 14, 512), (3, 3, 512, 512)),
+        ("AlexNet conv2", (32, 27, 27, 64), (5, 5, 64, 192)),
+        ("AlexNet conv3", (32, 13, 13, 192), (3, 3, 192, 384)),
+        ("few tiles", (1, 4, 4, 32), (3, 3, 32, 32)),
+    ],
+)
+def test_where_it_is_chosen(layer: str, x: Any, w: Any) -> None:
+    case = case_of(layer, x, w, padding="same")
+    assert chosen(case) == "cpu_winograd"
+    assert chosen(case, "float64") == "cpu_implicit_gemm"
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "w", "options"),
+    [
+        ("few channels", (8, 56, 56, 3), (3, 3, 3, 64), {}),
+        ("few filters", (8, 56, 56, 64), (3, 3, 64, 16), {}),
+        ("few in a group", (8, 56, 56, 64), (3, 3, 16, 64), {"groups": 4}),
+        ("idle pixels in the tiles", (64, 2, 2, 64), (3, 3, 64, 64), {}),
+    ],
+)
+def test_where_it_is_not_chosen(layer: str, x: Any, w: Any, options: dict[str, Any]) -> None:
+    case = case_of(layer, x, w, padding="same", **options)
+    assert supported(case) and chosen(case) == "cpu_implicit_gemm"
