@@ -166,10 +166,13 @@ def test_activations(kind: str) -> None:
 def test_through_an_activation(kind: str) -> None:
     rng = np.random.default_rng(0)
     dy, w, x = (
-        rng.standard_normal(s).astype(np.float32) for s in ((2, 9, 7, 19), (3, 3, 8, 19), (2, 9, 7, 8))
+        rng.standard_normal(s).astype(np.float32)
+        for s in ((2, 9, 7, 19), (3, 3, 8, 19), (2, 9, 7, 8))
     )
     found, expected = (
-        ck.ops.conv2d_backward_input(dy, w, x.shape, padding=1, x=np.tanh(x), through=kind, kernel=k)
+        ck.ops.conv2d_backward_input(
+            dy, w, x.shape, padding=1, x=np.tanh(x), through=kind, kernel=k
+        )
         for k in ("cpu_winograd", "cpu_naive")
     )
     assert np.abs(found - expected).max() < 1e-4 < np.abs(expected).max()

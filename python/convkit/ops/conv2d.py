@@ -116,7 +116,7 @@ def _forward_winograd_bound(ctx: Context, x: Array, w: Array, b: Array | None) -
 def _backward_input_winograd_bound(
     ctx: Context, dy: Array, w: Array, x: Array | None
 ) -> tuple[Any]:
-    """dx is a correlation of dy with w flipped, its channels and filters swapped in each group."""
+    """Dx is a correlation of dy with w flipped, its channels and filters swapped in each group."""
     r, groups, k = w.shape[0], ctx["groups"], w.shape[3] // ctx["groups"]
     by_group = w[::-1, ::-1].reshape(r, r, w.shape[2], groups, k).transpose(0, 1, 4, 3, 2)
     sides = {name: r - 1 - ctx[name] for name in ("pad_top", "pad_bottom", "pad_left", "pad_right")}

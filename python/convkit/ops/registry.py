@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from convkit import _core
 from convkit.errors import did_you_mean
 from convkit.ops import cost
+from convkit.ops.returned import accept, read_only
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
 
@@ -394,9 +395,7 @@ def choose(
         raise ValueError(f"[{op}] {pass_name} has no kernel {kernel!r}{known}")
     rule = get(op)[pass_name]
     return next(
-        row
-        for row in rows
-        if row.supports(specs, params) and rule.chooses(row.name, params, specs)
+        row for row in rows if row.supports(specs, params) and rule.chooses(row.name, params, specs)
     )
 
 
@@ -428,7 +427,7 @@ def run(
         )
         return
     assert row.function is not None
-    given = [None if x is None else _read_only(x) for x in inputs]
+    given = [None if x is None else read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
     try:
@@ -439,41 +438,4 @@ def run(
         raise
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)
-    _accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)
-
-
-def _read_only(x: Array) -> Array:
-    """A view that a kernel cannot write to."""
-    view = x.view()
-    view.flags.writeable = False
-    return view
-
-
-def _accept(
-    row: Row, names: Sequence[str], targets: Sequence[Array | None], results: Sequence[Any]
-) -> None:
-    """Copy what a Python kernel returned to where it belongs, if it is what the pass promises."""
-    title = f"[{row.op}] {row.pass_name} kernel {row.name!r}"
-    if names and names[-1].endswith("*"):
-        names = [names[0] for _ in targets]
-    if len(results) != len(targets):
-        raise ValueError(
-            f"{title} returned {len(results)} arrays, expected {len(targets)}: {', '.join(names)}"
-        )
-    for name, target, value in zip(names, targets, results, strict=True):
-        if target is None:
-            continue
-        if value is None:
-            raise ValueError(f"{title} returned None for {name}")
-        array = np.asarray(value)
-        if array.shape != target.shape:
-            raise ValueError(
-                f"{title} returned {name} of shape {array.shape}, expected {target.shape}"
-            )
-        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f") != (
-            target.dtype.kind == "f"
-        ):
-            raise TypeError(
-                f"{title} returned {name} of dtype {array.dtype}, expected {target.dtype}"
-            )
-        target[...] = array
+    accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)

@@ -21,6 +21,7 @@ __all__ = ["A", "B", "Matrices", "correlation_terms", "magnitude", "matrices", "
 
 A, B = Fraction(5, 8), Fraction(3, 2)
 _POINTS = (Fraction(0), A, -A, B, -B)  # and infinity
+_SIDES = (("top", "bottom"), ("left", "right"))
 
 
 class Matrices(NamedTuple):
@@ -95,8 +96,8 @@ def matrices(m: int, r: int) -> Matrices:
 def correlation_terms(r: int, channels: int) -> int:
     """How many roundings a result passes through at most.
 
-    Each operation errs by a factor of 1 + d, \\|d| <= eps, the unit roundoff, and a product of n of
-    these is within n eps of 1, to first order (Higham 2002, lemma 3.1). All coefficients are exact
+    Each operation errs by a factor within eps, the unit roundoff, of 1, and a product of n of these
+    is within n eps of 1, to first order (Higham 2002, lemma 3.1). All coefficients are exact
     but those of the filters. Without a fused multiply-add, a value of the image passes, in each of
     the two directions, a product and a sum twice (B^T): 8. A filter does so, with 5 taps three
     times, and is divided once, by a rounded divisor (G): 4 r' + 2, r' = 2 or 3. Then comes one
@@ -151,20 +152,18 @@ def magnitude(x: Array, w: Array, params: Params) -> Array:
     inputs = _planes(bt @ tiles @ bt.T)
     filters = _planes(g @ np.abs(w).transpose(2, 3, 0, 1) @ g.T)
     c, k = w.shape[2], w.shape[3] // groups
-    products = np.concatenate(
-        [
-            inputs[..., i * c : (i + 1) * c].reshape(6, 6, -1, c) @ filters[..., i * k : (i + 1) * k]
-            for i in range(groups)
-        ],
-        axis=-1,
-    )
+    c, k = w.shape[2], w.shape[3] // groups
+
+    def group(i: int) -> Array:
+        of_group = inputs[..., i * c : (i + 1) * c].reshape(6, 6, -1, c)
+        result: Array = of_group @ filters[..., i * k : (i + 1) * k]
+        return result
+
+    products = np.concatenate([group(i) for i in range(groups)], axis=-1)
     results = at @ products.transpose(2, 3, 0, 1) @ at.T
     grid = results.reshape(x.shape[0], rows, columns, w.shape[3], m, m)
     whole = grid.transpose(0, 1, 4, 2, 5, 3).reshape(x.shape[0], rows * m, columns * m, w.shape[3])
     return np.ascontiguousarray(whole[:, :p, :q])
-
-
-_SIDES = (("top", "bottom"), ("left", "right"))
 
 
 def _planes(a: Array) -> Array:

@@ -340,8 +340,8 @@ def check_kernel(
     It runs on the layers of real networks, scaled down where the reference would be slow; on
     awkward shapes: size 1, primes, empty batch, stride over window, groups, channels that are no
     multiple of 16; and, where the op is a sum of products and the row adds those up, on small
-    integers, which must come out exactly. Outputs start as NaN. A kernel that raises, returns None or a wrong shape, changes its
-    inputs, or runs on nothing that zeros would fail on, fails.
+    integers, which must come out exactly. Outputs start as NaN. A kernel that raises, returns None
+    or a wrong shape, changes its inputs, or runs on nothing that zeros would fail on, fails.
 
     Parameters
     ----------
