@@ -15,15 +15,15 @@ from convkit.ops import registry
 from convkit.ops.registry import Array, Row
 from ops.harness import Case, check_row, check_threads, problem, run_row
 from ops.test_conv2d import conv_cases
+from ops.test_conv2d_pool import cases as pool_cases
 
 
 def case_of(*arguments: Any, **options: Any) -> Case:
     return next(c for c in conv_cases(*arguments, **options) if c.pass_name == "backward_weight")
 
 
-def row_of(name: str = "cpu_winograd") -> Row:
-    rows = registry.kernels("conv2d", "backward_weight")
-    return next(row for row in rows if row.name == name)
+def row_of(op: str = "conv2d") -> Row:
+    return next(r for r in registry.kernels(op, "backward_weight") if r.name == "cpu_winograd")
 
 
 def supported(case: Case, dtype: str = "float32") -> bool:
@@ -116,6 +116,32 @@ def test_drawn_shapes(case: Case) -> None:
 )
 def test_threads(case: Case) -> None:
     check_threads(row_of(), case)
+
+
+def pooled(*arguments: Any, **options: Any) -> Case:
+    return next(c for c in pool_cases(*arguments, **options) if c.pass_name == "backward_weight")
+
+
+# Rows of tiles that end with a step and within one; windows that reach over tiles and over each
+# other; blocks of filters.
+POOLED = [
+    pooled("2 x 2", (3, 26, 22, 20), (3, 3, 20, 40), padding=1, activation="relu"),
+    pooled("2 x 2, odd", (2, 11, 13, 17), (3, 3, 17, 19), padding=1, activation="tanh"),
+    pooled("2 x 2, 5 x 5", (2, 12, 9, 7), (5, 5, 7, 20), padding=2),
+    pooled("3 x 3, overlapping", (2, 13, 13, 9), (3, 3, 9, 20), padding=1, size=3, pool_stride=2),
+    pooled("blocks, groups", (2, 10, 10, 140), (3, 3, 70, 150), padding=1, groups=2),
+    pooled("long row", (1, 4, 300, 3), (3, 3, 3, 5), padding=1, bias=False),
+]
+
+
+@pytest.mark.parametrize("case", POOLED, ids=str)
+def test_pooled_shapes(case: Case) -> None:
+    check_row(row_of("conv2d_pool"), case, isas=_core.available_isas())
+
+
+@pytest.mark.parametrize("case", [POOLED[0], POOLED[4]], ids=str)
+def test_pooled_threads(case: Case) -> None:
+    check_threads(row_of("conv2d_pool"), case)
 
 
 def wrong(case: Case) -> dict[str, Array]:
