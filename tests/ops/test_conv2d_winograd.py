@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import convkit as ck
 from convkit import _core
 from convkit.ops import registry, winograd
+from convkit.ops.choosing import choose
 from convkit.ops.registry import Array, Row
 from ops.harness import Case, check_row, check_threads, problem, run_row
 from ops.test_conv2d import conv_cases
@@ -40,7 +41,7 @@ def supported(case: Case) -> bool:
 
 def chosen(case: Case, dtype: str = "float32") -> str:
     specs = [*case.inputs_at(dtype), *case.out_at(dtype)]
-    return registry.choose("conv2d", case.pass_name, specs, case.params).name
+    return choose("conv2d", case.pass_name, specs, case.params).name
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)

@@ -14,8 +14,9 @@ import numpy as np
 from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
 from convkit.bench.racing import FEWEST, paired_ratio
-from convkit.ops import cost, registry
+from convkit.ops import registry
 from convkit.ops.registry import Array, Bound, Context, Row, Spec
+from convkit.run.timing import aligned, timer
 from convkit.testing.calls import Call
 
 SLOW = 1.0  # seconds; a row that takes longer is checked and not timed again
@@ -63,10 +64,8 @@ class Runner:
         self.given = call.arrays()
         self.specs = call.outputs()
         self.inputs = [None if a is None else _placed(a) for a in self.given]
-        self.outputs = [None if s is None else _aligned(s) for s in self.specs]
+        self.outputs = [None if s is None else aligned(s) for s in self.specs]
         self.updates = len(registry.get(call.op)[call.pass_name].updates)
-        step = call.step
-        self.block = (step.step, step.sample, step.learning_rate, step.seed)
 
     def rows(self) -> list[Row]:
         """Rows that can run the call, best first."""
@@ -89,45 +88,12 @@ class Runner:
 
     def timer(self, row: Row) -> Callable[[int], float]:
         """A function that runs the row a number of times and returns the seconds of one."""
-        if row.native:
-            return self._native_timer(row)
-
-        def python(repeats: int) -> float:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                registry.run(row, self.call.params, self.inputs, self.outputs, self.call.step)
-            return (time.perf_counter() - start) / repeats
-
-        return python
-
-    def _native_timer(self, row: Row) -> Callable[[int], float]:
-        """Through the executor, as in training: bound once, its workspace made once."""
         call = self.call
-        operands = [*self.inputs, *self.outputs]
-        nbytes = row.workspace_bytes([*call.specs, *self.specs], call.params)
-        workspace = _aligned(Spec((nbytes,), "uint8"))
-        references = [
-            None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)
-        ]
-        work = (len(operands), 0, (nbytes,), "uint8") if nbytes else None
-        params, seconds = dict(call.params), cost.seconds(call.flops, call.bytes)
-        instruction = (row.op, row.pass_name, row.name, params, references, work, seconds)
-        executor = _core.Executor([instruction], [], [], 1, 1)
-        # An absent operand keeps its place, so that the numbers above hold.
-        nothing = np.zeros(1, np.uint8)
-        buffers = [nothing if a is None else a for a in (*operands, workspace)]
-        return lambda repeats: float(executor.profile(buffers, self.block, repeats).mean())
-
-
-def _aligned(spec: Spec) -> Array:
-    """An array that begins on a cache line, as in training."""
-    flat = np.frombuffer(memoryview(_core.Buffer(max(spec.nbytes, 64))), np.uint8)
-    array: Array = flat[: spec.nbytes].view(spec.dtype).reshape(spec.shape)
-    return array
+        return timer(row, call.params, self.inputs, self.outputs, call.step)
 
 
 def _placed(array: Array) -> Array:
-    copy = _aligned(Spec(array.shape, array.dtype.name))
+    copy = aligned(Spec(array.shape, array.dtype.name))
     copy[...] = array
     return copy
 

@@ -373,32 +373,6 @@ def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
     raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
 
 
-def choose(
-    op: str, pass_name: str, specs: Sequence[Spec | None], params: Params, kernel: str | None = None
-) -> Row:
-    """First row that supports the call and is good for it, or the named one.
-
-    Raises
-    ------
-    ValueError
-        If the named row does not exist or does not support the call.
-    """
-    rows = _rows[op, get(op)[pass_name].name]
-    if kernel is not None:
-        for row in rows:
-            if row.name == kernel:
-                if not row.supports(specs, params):
-                    shapes = ", ".join("-" if s is None else f"{s.dtype}{s.shape}" for s in specs)
-                    raise ValueError(f"[{op}] {pass_name}: {kernel} does not support {shapes}")
-                return row
-        known = did_you_mean(kernel, [row.name for row in rows])
-        raise ValueError(f"[{op}] {pass_name} has no kernel {kernel!r}{known}")
-    rule = get(op)[pass_name]
-    return next(
-        row for row in rows if row.supports(specs, params) and rule.chooses(row.name, params, specs)
-    )
-
-
 def run(
     row: Row,
     params: Params,
