@@ -6,6 +6,7 @@
 #include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_weight_plan.h"
 #include "ops/conv2d/conv2d_winograd_plan.h"
+#include "ops/conv2d/conv2d_winograd_weight_plan.h"
 #include "ops/conv2d_pool/conv2d_pool.h"
 
 namespace convkit {
@@ -109,6 +110,19 @@ CK_INLINE int64_t winograd_unpool_bytes(const Correlation& c) {
 CK_INLINE WinogradPlan winograd_unpool_plan(const Correlation& c) {
   WinogradPlan plan = winograd_plan(c);
   plan.slot_bytes = checked_sum(plan.slot_bytes, winograd_unpool_bytes(c));
+  return plan;
+}
+
+// The rows of dz of a row of tiles, of the filters of a block.
+CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const WinogradWeightPlan& plan) {
+  return round_up(
+      checked_product(7 - s.KH, s.Q, checked_product(plan.filters.size, int64_t{sizeof(float)})),
+      64);
+}
+CK_INLINE WinogradWeightPlan winograd_unpool_weight_plan(const Conv2dShape& s,
+                                                         const Conv2dParams& params) {
+  WinogradWeightPlan plan = winograd_weight_plan(s, params);
+  plan.slot_bytes = checked_sum(plan.slot_bytes, made_rows_bytes(s, plan));
   return plan;
 }
 

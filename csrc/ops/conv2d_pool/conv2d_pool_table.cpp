@@ -83,8 +83,20 @@ Workspace winograd_backward_input_workspace(const Call& call) {
 }
 bool winograd_backward_input_supports(const Call& call) {
   return winograd_fits(winograd_backward_input(call)) &&
-         winograd_pools(call.as<Conv2dPoolParams>()) &&
+         positions_fit(call.as<Conv2dPoolParams>()) &&
          winograd_backward_input_workspace(call).bytes() <= kWinogradMaxWorkspace;
+}
+
+Workspace winograd_backward_weight_workspace(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
+  return winograd_unpool_weight_plan(s, conv2d_of(params)).workspace();
+}
+bool winograd_backward_weight_supports(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
+  return winograd_weight_fits(s, conv2d_of(params)) && positions_fit(params) &&
+         winograd_backward_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
 constexpr Kernel rows[] = {
@@ -92,6 +104,8 @@ constexpr Kernel rows[] = {
      winograd_forward_supports, winograd_forward_workspace},
     {"backward_input", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_backward_input),
      winograd_backward_input_supports, winograd_backward_input_workspace},
+    {"backward_weight", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_backward_weight),
+     winograd_backward_weight_supports, winograd_backward_weight_workspace},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_pool_implicit_gemm_forward),
      forward_supports, forward_workspace},
     {"backward_input", "cpu_implicit_gemm", kFloats,

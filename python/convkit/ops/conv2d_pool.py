@@ -21,6 +21,7 @@ from convkit.ops.conv2d_pool_formulas import (
     backward_input_winograd_bound,
     backward_weight,
     backward_weight_bound,
+    backward_weight_winograd_bound,
     forward,
     forward_bound,
     forward_winograd_bound,
@@ -34,6 +35,7 @@ from convkit.ops.pool2d import OP as POOL2D
 from convkit.ops.pool2d import check_winners, pool2d_params
 from convkit.ops.registry import Array, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_operand
+from convkit.ops.winograd_weight import winograd_weight_pays
 
 __all__ = [
     "OP", "conv2d_pool", "conv2d_pool_backward_input", "conv2d_pool_backward_weight",
@@ -87,6 +89,12 @@ def _backward_input_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
     return winograd_pays(params, image_spec(params, x, w), w, x)
 
 
+def _backward_weight_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
+    x, dw = specs[1], specs[4]
+    assert x is not None and dw is not None
+    return winograd_weight_pays(params, [image_spec(params, x, dw), x, dw, None])
+
+
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
     (x, w, b), (y, winner), dy = instruction.inputs, instruction.outputs, gradients[0]
@@ -115,7 +123,9 @@ OP = define(
                  bounds={"cpu_winograd": backward_input_winograd_bound},
                  chosen_where={"cpu_winograd": _backward_input_pays}),
             Pass("backward_weight", ("dy", "x", "y", "winner"), ("dw", "db?"), backward_weight,
-                 backward_weight_bound, flops=_flops_backward),
+                 backward_weight_bound, flops=_flops_backward,
+                 bounds={"cpu_winograd": backward_weight_winograd_bound},
+                 chosen_where={"cpu_winograd": _backward_weight_pays}),
         ),
         _gradient,
     )
