@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/benchmarks.md", "docs/training.md"])
+DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/choosing.md", "docs/training.md")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_code_runs(name: str, capsys: Any, monkeypatch: Any, tmp_path: Any) -> None:
     monkeypatch.chdir(tmp_path)  # where the files go that it writes
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.S)

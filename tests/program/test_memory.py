@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import convkit as ck
-from convkit.ops import registry
+from convkit.ops.choosing import choose
 from convkit.ops.registry import Spec
 from convkit.ops.update import update_params
 from convkit.program import memory
@@ -88,7 +88,7 @@ def test_the_arena_is_covered(mode):
 
 def test_scratch_memory_of_threads_that_are_not_there_is_not_counted():
     params = update_params(momentum=0.9)
-    row = registry.choose("dense_update", "sgd", SPECS, params)
+    row = choose("dense_update", "sgd", SPECS, params)
     slot = 4 * 48 * 1024  # 48 rows of dw, 4 KB of each
     assert row.workspace_bytes(SPECS, params) == 16 * slot
     assert [row.workspace_bytes(SPECS, params, n) for n in (1, 3, 99)] == [

@@ -174,23 +174,27 @@ def _large(
 
 def _inference(case: Case, peers: tuple[str, ...], target: float) -> Case:
     """Outputs for one batch after the other."""
-    work = {**case.arguments["workload"], "mode": "predict", "samples": 16}
-    return Case(case.name.replace(",", " inference,"), {"workload": work}, peers, target)
+    batch = case.arguments["workload"]["batch"]
+    work = {**case.arguments["workload"], "mode": "predict", "samples": max(16, 2 * batch)}
+    name = case.name.replace(",", " inference,")
+    return Case(name, {"workload": work}, peers, target, long=case.long)
 
 
 def models(quick: bool) -> list[Case]:
-    """Whole training steps, and inference of one image; --quick has VGG16 for CIFAR."""
+    """Whole training steps, and inference; --quick leaves out what takes long."""
     peers = ("convkit", _EAGER, _CHANNELS_LAST, _COMPILED)
-    vgg = _large("vgg16", 8, 1.2, "cifar") if quick else _large("vgg16", 8, 1.2)
     return [
         *(_lenet(n, 8.0 if n == 1 else 5.0) for n in (1, 32, 128, 512)),
         *(_mlp((784, 128, 10), n, target) for n, target in ((32, 5.0), (128, 3.0))),
         _mlp((784, 512, 512, 10), 128, 3.0),
-        _large("alexnet", 2 if quick else 32, 1.4),
-        _large("alexnet", 128, 1.3, long=True),
-        vgg,
+        _large("alexnet", 2 if quick else 32, 2.0),
+        _large("alexnet", 128, 2.0, long=True),
+        _large("vgg16", 8, 2.0, long=True),
+        _large("alexnet", 128, 2.0, "cifar", long=True),
+        _large("vgg16", 8 if quick else 128, 2.0, "cifar"),
         _inference(_lenet(1), peers, 4.0),
-        _inference(_large("alexnet", 1, 1.3), peers, 1.3),
+        *(_inference(_large("alexnet", n, 1.5, long=n > 1), peers, 1.5) for n in (1, 16)),
+        *(_inference(_large("vgg16", n, 1.8, long=True), peers, 1.8) for n in (1, 16)),
     ]
 
 

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
 from convkit.bench.racing import FEWEST, paired_ratio
-from convkit.ops import cost, registry
-from convkit.ops.registry import Array, Context, Row, Spec
+from convkit.ops import registry
+from convkit.ops.registry import Array, Bound, Context, Row, Spec
+from convkit.run.timing import aligned, timer
 from convkit.testing.calls import Call
 
 SLOW = 1.0  # seconds; a row that takes longer is checked and not timed again
@@ -62,10 +64,8 @@ class Runner:
         self.given = call.arrays()
         self.specs = call.outputs()
         self.inputs = [None if a is None else _placed(a) for a in self.given]
-        self.outputs = [None if s is None else _aligned(s) for s in self.specs]
+        self.outputs = [None if s is None else aligned(s) for s in self.specs]
         self.updates = len(registry.get(call.op)[call.pass_name].updates)
-        step = call.step
-        self.block = (step.step, step.sample, step.learning_rate, step.seed)
 
     def rows(self) -> list[Row]:
         """Rows that can run the call, best first."""
@@ -88,80 +88,58 @@ class Runner:
 
     def timer(self, row: Row) -> Callable[[int], float]:
         """A function that runs the row a number of times and returns the seconds of one."""
-        if row.native:
-            return self._native_timer(row)
-
-        def python(repeats: int) -> float:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                registry.run(row, self.call.params, self.inputs, self.outputs, self.call.step)
-            return (time.perf_counter() - start) / repeats
-
-        return python
-
-    def _native_timer(self, row: Row) -> Callable[[int], float]:
-        """Through the executor, as in training: bound once, its workspace made once."""
         call = self.call
-        operands = [*self.inputs, *self.outputs]
-        nbytes = row.workspace_bytes([*call.specs, *self.specs], call.params)
-        workspace = _aligned(Spec((nbytes,), "uint8"))
-        references = [
-            None if a is None else (i, 0, a.shape, a.dtype.name) for i, a in enumerate(operands)
-        ]
-        work = (len(operands), 0, (nbytes,), "uint8") if nbytes else None
-        params, seconds = dict(call.params), cost.seconds(call.flops, call.bytes)
-        instruction = (row.op, row.pass_name, row.name, params, references, work, seconds)
-        executor = _core.Executor([instruction], [], [], 1, 1)
-        # An absent operand keeps its place, so that the numbers above hold.
-        nothing = np.zeros(1, np.uint8)
-        buffers = [nothing if a is None else a for a in (*operands, workspace)]
-        return lambda repeats: float(executor.profile(buffers, self.block, repeats).mean())
-
-
-def _aligned(spec: Spec) -> Array:
-    """An array that begins on a cache line, as in training."""
-    flat = np.frombuffer(memoryview(_core.Buffer(max(spec.nbytes, 64))), np.uint8)
-    array: Array = flat[: spec.nbytes].view(spec.dtype).reshape(spec.shape)
-    return array
+        return timer(row, call.params, self.inputs, self.outputs, call.step)
 
 
 def _placed(array: Array) -> Array:
-    copy = _aligned(Spec(array.shape, array.dtype.name))
+    copy = aligned(Spec(array.shape, array.dtype.name))
     copy[...] = array
     return copy
 
 
-def _expected(runner: Runner) -> tuple[list[Array | None], list[Array | None], float]:
-    """The reference's results, the tolerances in float32, and the reference's seconds."""
-    call = runner.call
-    p = registry.get(call.op)[call.pass_name]
-    context = Context(call.params, runner.specs, call.step)
-    wide = [
-        a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in runner.given
-    ]
-    start = time.perf_counter()
-    expected = p.reference(context, *wide)
-    seconds = time.perf_counter() - start
-    unit = float(np.finfo(np.float32).epsneg)
-    tolerances: list[Array | None] = []
-    with np.errstate(all="ignore"):
-        for r, bound in zip(expected, p.bound(context, *wide), strict=True):
-            if r is None:
-                tolerances.append(None)
-                continue
-            allowed = np.asarray(0.0 if bound is None else bound, np.float64)
-            # The reference rounds too; a few values may be flushed to zero.
-            floor = 8 * float(np.finfo(np.float32).tiny)
-            tolerances.append(np.where(allowed > 0, 1.001 * unit * allowed + floor, 0.0))
-    return list(expected), tolerances, seconds
+class _Expected:
+    """What the reference makes of a call, and how far a row may be off in float32."""
+
+    def __init__(self, runner: Runner) -> None:
+        call = runner.call
+        self.rule = registry.get(call.op)[call.pass_name]
+        self.context = Context(call.params, runner.specs, call.step)
+        self.wide = [
+            a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a
+            for a in runner.given
+        ]
+        start = time.perf_counter()
+        self.results: list[Array | None] = list(self.rule.reference(self.context, *self.wide))
+        self.seconds = time.perf_counter() - start
+        self._tolerances: dict[Bound, list[Array | None]] = {}
+
+    def tolerances(self, row: Row) -> list[Array | None]:
+        """Of each update and output of a row."""
+        bound_of = self.rule.bound_of(row.name)
+        if bound_of not in self._tolerances:
+            with np.errstate(all="ignore"):
+                bounds = bound_of(self.context, *self.wide)
+                self._tolerances[bound_of] = [
+                    None if r is None else _allowed(bound)
+                    for r, bound in zip(self.results, bounds, strict=True)
+                ]
+        return self._tolerances[bound_of]
 
 
-def _error(
-    runner: Runner, row: Row, expected: list[Array | None], tolerances: list[Array | None]
-) -> float:
+def _allowed(bound: Any) -> Array:
+    allowed = np.asarray(0.0 if bound is None else bound, np.float64)
+    # The reference rounds too; a few values may be flushed to zero.
+    unit, floor = float(np.finfo(np.float32).epsneg), 8 * float(np.finfo(np.float32).tiny)
+    return np.where(allowed > 0, 1.001 * unit * allowed + floor, 0.0)
+
+
+def _error(runner: Runner, row: Row, expected: _Expected) -> float:
     """Largest error of the results, in units of what is allowed; refuse a wrong row."""
     worst = 0.0
-    for y, r, allowed in zip(runner.results(), expected, tolerances, strict=True):
+    for y, r, allowed in zip(
+        runner.results(), expected.results, expected.tolerances(row), strict=True
+    ):
         if y is None or r is None or allowed is None:
             continue
         with np.errstate(all="ignore"):
@@ -223,9 +201,9 @@ def time_rows(
         If a row in Python raises an error.
     """
     runner = Runner(call)
-    expected, tolerances, reference_seconds = _expected(runner)
+    expected = _Expected(runner)
     rows = [row for row in runner.rows() if row.native or row.name != "reference"]
-    if reference_seconds < SLOW:
+    if expected.seconds < SLOW:
         rows.append(registry.kernels(call.op, call.pass_name)[-1])
     rows = chosen(rows, names) if names else rows
     timers, errors, once = [], [], []
@@ -239,8 +217,8 @@ def time_rows(
                 f"[{call.op}] {call.pass_name}: {row.name} failed on {call.name}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        errors.append(_error(runner, row, expected, tolerances))
-    del expected, tolerances
+        errors.append(_error(runner, row, expected))
+    del expected
     runner.restore()
     repeats = [0] * len(rows)
     for i, run in enumerate(timers):

@@ -33,6 +33,8 @@ class History(Callback):
         `TimeLimit`.
     parts : dict of str to ndarray of int
         Which samples were for "training", "selection" and "testing", of ``fit(split=...)``.
+    kernels : dict of str to str
+        Those that were chosen: see ``model.kernels()``.
     params : dict
     """
 
@@ -46,6 +48,7 @@ class History(Callback):
         self.stopped = ""
         self.complete = False
         self.parts: dict[str, NDArray[np.int64]] = {}
+        self.kernels: dict[str, str] = {}
 
     def get_state(self) -> dict[str, Any]:
         return {"history": self.history, "epoch": self.epoch, "at": self.at}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from convkit.places import cache_dir
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
@@ -89,17 +90,6 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for convkit on this platform; it may not exist yet."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "convkit"
 
 
 def locate(

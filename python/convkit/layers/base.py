@@ -6,14 +6,13 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convkit import initializers
 from convkit.activations import ActivationFunction
 from convkit.checks import number
 from convkit.errors import did_you_mean
-from convkit.layers.checks import explained
+from convkit.layers.checks import check_shape, explained
 from convkit.layers.names import snake_case, unique_name
 from convkit.layers.parameter import Parameter, assign
 from convkit.layers.regularized import check_regularizers, take_regularizers
@@ -23,6 +22,7 @@ from convkit.regularizers import Regularizer
 from convkit.saving.config import Configured
 
 if TYPE_CHECKING:
+    from convkit.models.explain import Explanation
     from convkit.models.graph import Shape
     from convkit.program.builder import Builder
     from convkit.program.program import Value
@@ -414,29 +414,29 @@ class Layer(Configured):
         """Return the number of weight values."""
         return sum(p.size for p in self.parameters)
 
+    def explain(self, batch_size: int | None = None) -> Explanation:
+        """Say which kernels run the layer in its model, which could, and why; print the result.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+
+        Returns
+        -------
+        Explanation
+            For each pass the candidates, their times, scratch memory and error bounds.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not part of a model.
+        """
+        from convkit.models.explain import explain_layer
+
+        return explain_layer(self, batch_size)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
-
-
-def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
-    """Return the shape of one sample as a tuple of positive ints.
-
-    Raises
-    ------
-    ValueError
-        If it is no such thing.
-    """
-    try:
-        axes = tuple(shape)
-        valid = all(isinstance(n, int | np.integer) and n > 0 for n in axes)
-    except TypeError:
-        valid = False
-    if not valid:
-        raise ValueError(
-            f"{argument} must be a tuple of positive numbers without the batch axis, such as "
-            f"(28, 28, 1), got {shape!r}"
-        )
-    return tuple(int(n) for n in axes)
 
 
 def _argument_names(kind: type[Layer]) -> list[str]:

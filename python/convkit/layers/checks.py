@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
 
@@ -51,3 +53,24 @@ def explained(layer: Layer) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise type(error)(f"{layer.title}: {error}") from None
+
+
+def check_shape(shape: Any, argument: str) -> tuple[int, ...]:
+    """Return the shape of one sample as a tuple of positive ints.
+
+    Raises
+    ------
+    ValueError
+        If it is no such thing.
+    """
+    try:
+        axes = tuple(shape)
+        valid = all(isinstance(n, int | np.integer) and n > 0 for n in axes)
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{argument} must be a tuple of positive numbers without the batch axis, such as "
+            f"(28, 28, 1), got {shape!r}"
+        )
+    return tuple(int(n) for n in axes)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkit.layers.base import Layer, check_shape
-from convkit.layers.checks import positive
+from convkit.layers.base import Layer
+from convkit.layers.checks import check_shape, positive
 
 if TYPE_CHECKING:
     from convkit.models.graph import Node, Shape

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convkit.layers.base import Layer, check_shape
+from convkit.layers.base import Layer
+from convkit.layers.checks import check_shape
 from convkit.ops.function import UserFunction
 from convkit.ops.registry import Array, Spec
 from convkit.ops.trials import samples, try_function

@@ -12,9 +12,11 @@ from convkit.errors import NotCompiledError
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
 from convkit.models.compiled import Compiled, reject_unknown
+from convkit.models.explain import Explanation, explain_model
 from convkit.models.fixed_batch import refuse_needless
 from convkit.models.graph import check_differentiable
 from convkit.models.loop import Loop
+from convkit.ops.choosing import AS_USUAL, Policy
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
 from convkit.program.memory import MemoryEstimate, estimate
@@ -73,6 +75,11 @@ class Compilable:
         *,
         regularizer: Any = None,
         keep_grads: bool = False,
+        autotune: bool = False,
+        exact: bool = False,
+        max_error: float | None = None,
+        max_workspace_mb: float | None = None,
+        kernels: Mapping[str, str] | None = None,
         **unknown: Any,
     ) -> None:
         """Choose loss, optimizer and metrics.
@@ -96,6 +103,20 @@ class Compilable:
             If not, the update of a large dense layer uses its gradient up as it is made, which
             saves time and memory, as much as the weights take; these become the same, bit by bit.
             Callbacks that say ``needs_gradients`` and optimizers that clip by a norm get all.
+        autotune : bool
+            Whether kernels are measured where several could do, once for each shape on a machine:
+            what was found is kept in the user's cache folder. Otherwise a cost model chooses.
+            Results of different kernels differ within the error bound.
+        exact : bool
+            Whether only kernels may run whose rounding error obeys the bound of the sums as they
+            are written: no Winograd convolution.
+        max_error : float, optional
+            The same with some room: how many times this bound a kernel's own may be, at least 1.
+        max_workspace_mb : float, optional
+            Scratch memory that a kernel may ask for, in 1e6 bytes.
+        kernels : dict of str to str, optional
+            Names of kernels: what `kernels` of a model returned, to repeat a run to the same bits,
+            or by op or pass, ``{"conv2d.forward": "cpu_im2col"}``, where they support the call.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
 
@@ -108,8 +129,9 @@ class Compilable:
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
         check_differentiable(self.calls)
         self._compiled = Compiled.make(
-            optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads
-        )
+            optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads,
+            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels),
+        )  # fmt: skip
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()
 
@@ -147,6 +169,34 @@ class Compilable:
                 'metrics=["accuracy"])'
             )
         return self._compiled
+
+    @property
+    def _policy(self) -> Policy:
+        """How kernels are chosen."""
+        return AS_USUAL if self._compiled is None else self._compiled.policy
+
+    def _noted(self, program: Program) -> Program:
+        """The program, whose choices of kernels are kept for `kernels`."""
+        if self._compiled is not None:
+            self._compiled.kernels.update(program.kernels)
+        return program
+
+    def kernels(self) -> dict[str, str]:
+        """The kernels that were chosen, where there was a choice, in all programs since `compile`.
+
+        Returns
+        -------
+        dict of str to str
+            Names by call (op, pass, dtypes, shapes, parameters). ``compile(kernels=...)`` with it
+            repeats the choices, so that a run gives the same bits; files of `save` and the History
+            of `fit` have it too.
+
+        Raises
+        ------
+        NotCompiledError
+            Before `compile`.
+        """
+        return dict(self._require_compiled("kernels").kernels)
 
     @contextmanager
     def _running(self, verb: str) -> Iterator[None]:
@@ -258,9 +308,27 @@ class Compilable:
                 options["optimizer"] = compiled.optimizer
                 options["keep_grads"] = compiled.keep_grads
         model: Any = self
-        return compile_program(
-            model, mode, batch_size, inputs=inputs, indexed=mode == "train", **options
-        )
+        return self._noted(
+            compile_program(
+                model, mode, batch_size, inputs=inputs, indexed=mode == "train",
+                policy=self._policy, **options,
+            )
+        )  # fmt: skip
+
+    def explain(self, batch_size: int | None = None) -> Explanation:
+        """Say which kernels were chosen where several could do, and why; print the result.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Of the step that is looked at, of training if the model is compiled; 32 by default.
+
+        Returns
+        -------
+        Explanation
+        """
+        model: Any = self
+        return explain_model(model, batch_size)
 
     def memory_estimate(self, batch_size: int = 32, mode: str = "train") -> MemoryEstimate:
         """How much memory running the model takes; print the result to read it.

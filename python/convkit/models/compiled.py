@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from convkit.errors import did_you_mean
 from convkit.losses import Loss
 from convkit.metrics import Metric
 from convkit.metrics.names import resolve
+from convkit.ops.choosing import AS_USUAL, Policy
 from convkit.ops.registry import Array
 from convkit.optimizers import Optimizer
 from convkit.program.program import Program
@@ -62,6 +63,10 @@ class Compiled:
         Of the kernels that have none of their own.
     keep_grads : bool
         Whether every gradient can be read after a step.
+    policy : Policy
+        How kernels are chosen.
+    kernels : dict of str to str
+        Those that were chosen so far, by call.
     """
 
     optimizer: Optimizer
@@ -70,6 +75,8 @@ class Compiled:
     weighted_metrics: list[Metric]
     regularizer: Regularizer | None = None
     keep_grads: bool = False
+    policy: Policy = AS_USUAL
+    kernels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         resolved: dict[int, list[Metric]] = {}  # by width of the output; no field, nor saved
@@ -84,6 +91,7 @@ class Compiled:
         weighted_metrics: Any,
         regularizer: Any = None,
         keep_grads: Any = False,
+        policy: Policy = AS_USUAL,
     ) -> Compiled:
         """Resolve the arguments of ``compile``.
 
@@ -116,7 +124,12 @@ class Compiled:
             _many(weighted_metrics, "weighted_metrics"),
             regularizers.get(regularizer),
             keep_grads,
+            policy,
         )
+
+    def all_kernels(self) -> dict[str, str]:
+        """The names that the policy has, and those that were chosen."""
+        return {**self.policy.kernels, **self.kernels}
 
     def resolve(self, model: Any) -> list[Metric]:
         """The metrics for the output of a model, with unique names; the same ones each time."""

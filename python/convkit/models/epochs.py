@@ -163,12 +163,18 @@ class Fit:
             raise
         finally:
             self.loop.keep_grads = False
+            history.kernels = dict(self.compiled.kernels)
             self.progress.close()
         if model.stop_training:
             reason, complete = self.stop_reason, self.stop_lasts
         history.stopped, history.complete = reason, complete
         hooks.call("on_train_end", logs)
         return history
+
+    def repeat(self, kernels: Mapping[str, str]) -> None:
+        """Choose these kernels for the calls that they are named for, from here on."""
+        self.compiled.policy.kernels.update(kernels)
+        self.loop.forget()
 
     @property
     def steps_of_epoch(self) -> int | None:

@@ -85,15 +85,23 @@ class Loop:
             raise RuntimeError("the layers of a model cannot change while it runs")
         with self._lock:
             if key not in self._executors:
-                program = compile_program(
-                    self.model, mode, batch, inputs=samples.inputs, indexed=indexed, **options
-                )
+                program = self.model._noted(
+                    compile_program(
+                        self.model, mode, batch, inputs=samples.inputs, indexed=indexed,
+                        policy=self.model._policy, **options,
+                    )
+                )  # fmt: skip
                 require_memory(program, self.store.arena_bytes)
                 self._executors[key] = make_executor(self.kind, program, self.store)
                 if len(self._executors) > CACHE:
                     self._executors.popitem(last=False)
             self._executors.move_to_end(key)
             return self._executors[key]
+
+    def forget(self) -> None:
+        """Make all programs anew."""
+        with self._lock:
+            self._executors.clear()
 
     def run(
         self,

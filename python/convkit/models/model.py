@@ -16,6 +16,7 @@ from convkit.layers.names import snake_case, unique_name
 from convkit.layers.parameter import Parameter, assign
 from convkit.models import graph
 from convkit.models.copies import restore, state_of
+from convkit.models.explain import set_model
 from convkit.models.graph import Call, Node, Shape
 from convkit.models.trainer import Trainer
 from convkit.random import current_seed, generator
@@ -102,6 +103,7 @@ class Model(Trainer):
             if p.store is None:
                 p.build = self.build
         self._store = None
+        set_model(self, members)
         self._forget_programs()
 
     # Weights.

@@ -146,7 +146,9 @@ class DataObjective:
                 metrics=self._metrics,
                 regularizer=self.compiled.regularizer,
                 share=segment.batch / self._samples,
+                policy=self.compiled.policy,
             )
+            self.loop.model._noted(program)
             self.random |= any("stream" in i.params for i in program.instructions)
             self._executors[key] = _Chunk(
                 make_executor(self.loop.kind, program, self._store),

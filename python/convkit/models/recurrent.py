@@ -21,7 +21,7 @@ from convkit.layers import (
     SimpleRNN,
     TimeDistributed,
 )
-from convkit.layers.base import check_shape
+from convkit.layers.checks import check_shape
 from convkit.models.arguments import count as whole
 from convkit.models.sequential import Sequential
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from convkit import random
 from convkit.callbacks import BackupAndRestore, Callback
 from convkit.models.same_run import compare, plain_values, what_it_does
+from convkit.ops.choosing.policy import known_names
 from convkit.ops.registry import Array
 from convkit.saving.classes import Pieces
 from convkit.saving.config import Configured, is_plain
@@ -231,6 +232,7 @@ def _state(fit: Fit) -> dict[str, Any]:
             "weights": [p.trainable for p in model.parameters],
         },
         "stopped": fit.stop_reason if fit.stop_lasts else None,
+        "kernels": fit.compiled.all_kernels(),
         "callbacks": [
             {"class": type(c).__name__, "state": c.get_state(), "arguments": _arguments(c)}
             for c in _callbacks(fit)
@@ -328,6 +330,7 @@ def restore(fit: Fit, source: Saved) -> None:
 
 def _restore_run(fit: Fit, saved: Mapping[str, Any]) -> None:
     """Feeds, what has been done of the epoch, callbacks."""
+    fit.repeat(known_names("the run that was saved", saved.get("kernels")))
     fit.epoch, fit.steps, part = saved["epoch"], saved["steps"], saved["part"]
     if part is None:
         fit.feed.set_state(saved["feed"])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.ops import registry
+from convkit.ops.choosing.choice import choose
 from convkit.ops.registry import Array, Params, Spec, Step
 
 MAX_BYTES = 1 << 62
@@ -162,7 +163,7 @@ def apply(
     out : sequence of Spec or None
         Specs of the outputs where the pass cannot infer them.
     kernel : str, optional
-        Name of a row; by default the first that supports the call.
+        Name of a row; by default the one that `convkit.ops.choosing` chooses.
     step : Step, optional
 
     Returns
@@ -178,7 +179,7 @@ def apply(
     for spec in out:
         if spec is not None:
             check_size(op, spec)
-    row = registry.choose(op, pass_name, [*specs, *out], params, kernel)
+    row = choose(op, pass_name, [*specs, *out], params, kernel)
     outputs = [None if s is None else np.empty(s.shape, s.dtype) for s in out]
     registry.run(row, params, inputs, outputs, step)
     return outputs

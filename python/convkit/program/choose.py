@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from convkit.ops import registry
+from convkit.ops.choosing import consider
 from convkit.ops.registry import Spec
 from convkit.program.program import Program, Value
 
 
 def choose(program: Program) -> None:
-    """Give each instruction the first row of its table that supports it."""
+    """Give each instruction the row that `convkit.ops.choosing` finds under the program's policy.
+
+    Choices between several fast rows are recorded in `Program.kernels`, and those of conv2d_pool,
+    which say that a pooling was fused.
+    """
     for n, i in enumerate(program.instructions):
-        i.row = registry.choose(i.op, i.pass_name, i.specs, i.params)
+        choice = consider(i.op, i.pass_name, i.specs, i.params, program.policy)
+        i.row = choice.row
+        if choice.open or i.op == "conv2d_pool":
+            program.kernels[choice.text] = i.row.name
         nbytes = i.row.workspace_bytes(i.specs, i.params)
         i.workspace = Value(f"work{n}", Spec((nbytes,), "uint8")) if nbytes else None

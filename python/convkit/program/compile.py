@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convkit.ops.choosing.policy import AS_USUAL, Policy
 from convkit.ops.registry import Spec
 from convkit.program.absorb import absorb
 from convkit.program.allocate import allocate
@@ -100,6 +101,7 @@ def compile_program(
     optimizer: Optimizer | None = None,
     share: float = 1.0,
     keep_grads: bool = True,
+    policy: Policy = AS_USUAL,
 ) -> Program:
     """Make the program of a model for one batch size and one mode.
 
@@ -133,6 +135,8 @@ def compile_program(
     keep_grads : bool
         Whether all gradients can be read after a step. If not, those that only an update would
         read are used up as they are made; the bits are the same.
+    policy : Policy
+        How kernels are chosen.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def compile_program(
     ValueError
         If a shape does not fit; the message names the layer.
     """
-    program = Program(model.name, mode, batch, dtype)
+    program = Program(model.name, mode, batch, dtype, policy=policy)
     builder = Builder(program, training=mode == "train", share=share)
     program.output = lower(model, builder, inputs, indexed=indexed)
     if mode == "predict":

@@ -121,9 +121,16 @@ def pooling_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     """conv2d, then the maximum over windows: what is not the maximum never goes to memory."""
     if (i.op, i.pass_name) != ("pool2d", "max_forward"):
         return False
-    maker, training = uses.made_for(i, "conv2d"), program.mode == "train"
-    params = None if maker is None else pooled_params(maker, i, differentiated=training)
-    if maker is None or params is None:
+    maker = uses.made_for(i, "conv2d")
+    if maker is None:
+        return False
+    source = uses.maker(maker.inputs[0])
+    params = pooled_params(
+        maker, i, program.policy,
+        differentiated=program.mode == "train",
+        of_data=source is None or source.op == "gather_rows",
+    )  # fmt: skip
+    if params is None:
         return False
     maker.op, maker.params, maker.outputs = "conv2d_pool", params, i.outputs
     program.instructions.remove(i)

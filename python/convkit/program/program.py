@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convkit.ops import cost, registry
+from convkit.ops.choosing.policy import AS_USUAL, Policy
 from convkit.ops.dense_update import limit_of
+from convkit.ops.listing import listed
 from convkit.ops.registry import Array, Params, Row, Spec
-from convkit.program.listing import listed
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -189,6 +190,10 @@ class Program:
         Those whose gradients cannot be read after a step, as their update uses them up.
     constants : dict of Value to ndarray
     arena_bytes : int
+    policy : Policy
+        How kernels are chosen.
+    kernels : dict of str to str
+        Names of the rows where there was a choice, by call: see `convkit.ops.choosing.Policy`.
     """
 
     name: str
@@ -206,6 +211,8 @@ class Program:
     unkept: tuple[Parameter, ...] = ()
     constants: dict[Value, Array] = field(default_factory=dict)
     arena_bytes: int = 0
+    policy: Policy = AS_USUAL
+    kernels: dict[str, str] = field(default_factory=dict)
 
     @property
     def guards(self) -> list[Guard]:

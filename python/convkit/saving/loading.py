@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.ops.choosing.policy import known_names
 from convkit.saving.classes import Pieces
 from convkit.saving.estimators import estimator_from_members
 from convkit.saving.files import StrPath, member_names, read_archive
@@ -112,6 +113,7 @@ def _from_members(members: Mapping[str, Mapping[str, Any]], pieces: Pieces, comp
     _set_weights(model, _object(config, "weights"), members.get(WEIGHTS, {}))
     if compile and "compiled" in config:
         told = unpack(_object(config, "compiled"), pieces, constants, layers)
+        told["kernels"] = known_names(f"model {model.name!r}", told.get("kernels"))
         try:
             model.compile(**told)
         except (TypeError, ValueError) as error:

@@ -159,7 +159,10 @@ def _compiled(model: Model, layers: Layers) -> dict[str, Any]:
     """What compile was given."""
     assert model._compiled is not None
     told: dict[str, Any] = {"run_eagerly": model.run_eagerly}
+    told |= {**model._compiled.policy.arguments(), "kernels": model._compiled.all_kernels()}
     for field in dataclasses.fields(model._compiled):
+        if field.name in ("policy", "kernels"):
+            continue
         value, title = getattr(model._compiled, field.name), f"compile: {field.name}"
         try:
             told[field.name] = pack(value, title, layers.arrays, layers)

@@ -100,6 +100,7 @@ def probe(
         regularizer=compiled.regularizer,
         optimizer=optimizer if update else None,
         keep_grads=compiled.keep_grads,
+        policy=compiled.policy,
     )
     store = model.store.copy_as(dtype)
     if update and len(store.slots) != optimizer.slots:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from convkit.ops.registry import Params
 
-__all__ = ["listed"]
+__all__ = ["listed", "words"]
 
 # Parameters that go without saying where they have these values.
 _USUAL = {
-    "activation": "linear", "alpha": 0.0, "groups": 1, "scale": 1.0, "offset": 0.0,
+    "activation": "linear", "alpha": 0.0, "through_alpha": 0.0, "groups": 1, "scale": 1.0,
+    "offset": 0.0,
     "label_smoothing": 0.0, "divisor": 0.0, "gamma": 0.0, "balanced": 0, "delta": 1.0,
     "count_include_pad": 0, "stream": 0, "threshold": 0.5,
     "stride": "1", "padding": "0", "pool_padding": "0", "dilation": "1", "window": "",
@@ -30,22 +31,31 @@ _GROUPS = {
 }
 
 
-def listed(op: str, pass_name: str, params: Params) -> str:
+def words(params: Params) -> dict[str, object]:
     """The parameters that say something, the sides of a window in one word."""
     left = dict(params)
-    words: dict[str, object] = {}
+    found: dict[str, object] = {}
     for word, names in _GROUPS.items():
         if all(name in left for name in names):
             sides = [str(left.pop(name)) for name in names]
-            words[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
-    words |= left
-    words.pop("through", None)  # stands beside the row's name, as what follows
-    words.pop("through_alpha", None)
+            found[word] = sides[0] if len(set(sides)) == 1 else "x".join(sides)
+    found |= left
+    if found.get("through") == "linear":
+        del found["through"]
+        found.pop("through_alpha", None)
+    return {k: v for k, v in found.items() if _USUAL.get(k) != v}
+
+
+def listed(op: str, pass_name: str, params: Params) -> str:
+    """The `words` of a listing, where the activation stands beside the row's name."""
+    told = words(params)
+    told.pop("through", None)
+    told.pop("through_alpha", None)
     if op != "activation":  # backward passes ignore it
-        words.pop("activation", None)
-        if op != "loss" or words.get("alpha") == 1.0:
-            words.pop("alpha", None)
-    return ", ".join(f"{k}={_short(v)}" for k, v in words.items() if _USUAL.get(k) != v)
+        told.pop("activation", None)
+        if op != "loss" or params.get("alpha") == 1.0:
+            told.pop("alpha", None)
+    return ", ".join(f"{k}={_short(v)}" for k, v in told.items())
 
 
 def _short(value: object) -> str:

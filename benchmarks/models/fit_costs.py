@@ -1,0 +1,218 @@
+"""Fits the cost model that chooses kernels, to measurements of every fast row.
+
+Run as ``python benchmarks/models/fit_costs.py measure [--seconds S] [--isa NAME] [--again TEXT]``
+until nothing is left, which adds to ``benchmarks/results/costs.json``; then as ``... fit``, which
+writes the coefficients (``python/convkit/ops/choosing/costs.json``) and ``results/costs.md``: how
+much longer the predicted row takes than the fastest one, on each named layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convkit import _core
+from convkit.bench.machine import measure as measure_machine
+from convkit.bench.machine import without_blas_limits
+from convkit.ops import registry
+from convkit.ops.choosing import call_text
+from convkit.ops.choosing.choice import PLAIN
+from convkit.ops.choosing.costs import features
+from convkit.ops.choosing.tuning import measure_rows
+from convkit.ops.registry import Row
+from convkit.testing.calls import Call
+from convkit.testing.named_calls import calls_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "benchmarks" / "results" / "costs.json"
+REPORT = ROOT / "benchmarks" / "results" / "costs.md"
+TABLE = ROOT / "python" / "convkit" / "ops" / "choosing" / "costs.json"
+OPS = ("conv2d", "conv2d_pool", "pool2d", "dense")
+THREADS = (1, 2)  # the model is of one; two tell whether it chooses well there
+# What takes time in a row, see `convkit.ops.choosing.costs`.
+FEATURES = {
+    "conv2d": ("call", "bytes", "products", "weights", "rows", "taps"),
+    "conv2d cpu_im2col": ("call", "bytes", "products", "weights", "columns"),
+    "conv2d cpu_winograd": ("call", "bytes", "products", "inputs", "outputs", "weights"),
+    "conv2d_pool": ("call", "bytes", "products", "weights", "rows", "taps", "flops"),
+    "conv2d_pool cpu_winograd": ("call", "bytes", "products", "inputs", "outputs", "weights"),
+    "pool2d": ("call", "bytes", "flops"),
+    "dense": ("call", "bytes", "products", "rows"),
+}
+NOTES = """\
+Each line is a pass of a named layer; times are medians of seven samples, the rows by turns, on one
+and on two threads. "chosen" is the row that the cost model predicts to be the fastest, for one
+thread; the last columns are how many times as long as the fastest row it takes.
+"""
+
+
+def cases() -> Iterator[Call]:
+    """The named layers at the batches of training, and scaled down."""
+    for op in OPS:
+        for small in (False, True):
+            yield from calls_of(op, small=small)
+
+
+def fast_rows(call: Call) -> list[Row]:
+    """What the model has to tell apart."""
+    specs = [*call.specs, *call.outputs()]
+    table = registry.kernels(call.op, call.pass_name)
+    return [r for r in table if r.native and r.name not in PLAIN and r.supports(specs, call.params)]
+
+
+def text_of(call: Call) -> str:
+    return call_text(call.op, call.pass_name, [*call.specs, *call.outputs()], call.params)
+
+
+def measure(seconds: float, again: str) -> None:
+    """Measure what the record lacks, for so long."""
+    record = json.loads(SAMPLES.read_text()) if SAMPLES.exists() else {}
+    end, isa = time.monotonic() + seconds, _core.isa()
+    of_isa = record.setdefault(isa, {"machine": "", "seconds": {}})
+    of_isa["machine"] = str(measure_machine(0.05, 3))
+    left = 0
+    for call in cases():
+        rows, text = fast_rows(call), text_of(call)
+        known = of_isa["seconds"].get(text, {})
+        names = {r.name for r in rows}
+        if names <= set(known) and not (again and again in text):
+            continue
+        if time.monotonic() > end:
+            left += 1
+            continue
+        found: dict[str, list[float]] = {name: [] for name in names}
+        for threads in THREADS:
+            _core.set_num_threads(threads)
+            times = measure_rows(rows, [*call.specs, *call.outputs()], call.params)
+            assert times is not None
+            for name in names:
+                found[name].append(float(f"{times[name]:.4g}"))
+        of_isa["seconds"][text] = found
+    SAMPLES.write_text(json.dumps(record, indent=1, sort_keys=True))
+    print(f"{isa}: {len(of_isa['seconds'])} calls measured, {left} left")
+
+
+def not_negative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Least squares with coefficients that are not negative (Lawson and Hanson 1974, ch. 23)."""
+    n = a.shape[1]
+    x, free = np.zeros(n), np.zeros(n, bool)
+    for _ in range(10 * n):
+        slope = np.where(free, -np.inf, a.T @ (b - a @ x))
+        if slope.max() <= 1e-10:
+            break
+        free[slope.argmax()] = True
+        while True:
+            trial = np.zeros(n)
+            trial[free] = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
+            if (trial[free] > 0).all():
+                x = trial
+                break
+            wrong = free & (trial <= 0)
+            step = np.min(x[wrong] / (x[wrong] - trial[wrong]))
+            x = x + step * (trial - x)
+            free &= x > 1e-30
+            x[~free] = 0
+    return x
+
+
+def fitted(rows: list[tuple[dict[str, float], float]], names: tuple[str, ...]) -> dict[str, float]:
+    """Coefficients with the least relative errors; those of large ones count little."""
+    f = np.array([[features[name] for name in names] for features, _ in rows])
+    t = np.array([seconds for _, seconds in rows])
+    weights = np.ones(len(t))
+    for _ in range(20):  # least absolute errors, by weights (Schlossmacher 1973)
+        scale = np.sqrt(weights) / t
+        a = f * scale[:, None]
+        size = np.maximum(np.linalg.norm(a, axis=0), 1e-300)
+        x = not_negative(a / size, t * scale) / size
+        weights = 1 / np.maximum(np.abs(f @ x / t - 1), 0.02)
+    return {name: float(f"{c:.4g}") for name, c in zip(names, x, strict=True) if c > 0}
+
+
+def fit() -> None:
+    """Write the coefficients and what they are worth."""
+    record = json.loads(SAMPLES.read_text())
+    table: dict[str, Any] = {"machine": {}, "seconds": {}}
+    report = ["# The cost model of kernels", NOTES]
+    for isa, of_isa in sorted(record.items()):
+        _core.set_isa(isa)
+        table["machine"][isa] = of_isa["machine"]
+        seconds = table["seconds"][isa] = {}
+        known = [
+            (c, of_isa["seconds"][text_of(c)]) for c in cases() if text_of(c) in of_isa["seconds"]
+        ]
+        points: dict[tuple[str, str, str], list[tuple[dict[str, float], float]]] = {}
+        for call, times in known:
+            for row in fast_rows(call):
+                if row.name in times:
+                    found = features(row, [*call.specs, *call.outputs()], call.params)
+                    key = call.op, call.pass_name, row.name
+                    points.setdefault(key, []).append((found, times[row.name][0]))
+        for (op, pass_name, name), rows in points.items():
+            names = FEATURES.get(f"{op} {name}", FEATURES[op])
+            seconds.setdefault(f"{op}.{pass_name}", {})[name] = fitted(rows, names)
+        report += [f"## {isa}", f"```\n{of_isa['machine']}\n```", *judged(known, seconds)]
+    TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    REPORT.write_text("\n\n".join(report) + "\n")
+    print("\n\n".join(report))
+
+
+def judged(known: list[tuple[Call, dict[str, list[float]]]], seconds: Any) -> list[str]:
+    """A table of the cases where there is a choice, worst first."""
+    lines = []
+    for call, times in known:
+        rows = [r for r in fast_rows(call) if r.name in times]
+        if len(rows) < 2:
+            continue
+        said = {}
+        for row in rows:
+            found = features(row, [*call.specs, *call.outputs()], call.params)
+            coefficients = seconds[f"{call.op}.{call.pass_name}"][row.name]
+            said[row.name] = sum(c * found[n] for n, c in coefficients.items())
+        chosen = min(said, key=lambda name: said[name])
+        lost = [times[chosen][k] / min(t[k] for t in times.values()) for k in range(len(THREADS))]
+        told = ", ".join(
+            f"{n} {times[n][0] * 1e3:.3g} ms ({said[n] / times[n][0]:.2f})" for n in said
+        )
+        lines.append(
+            (
+                max(lost),
+                f"| {call.name} | {call.op}.{call.pass_name} | {told} | {chosen} | "
+                f"{lost[0]:.2f} | {lost[1]:.2f} |",
+            )
+        )
+    worst = sum(lost > 1.1 for lost, _ in lines)
+    head = (
+        "| case | pass | one thread (predicted / measured) | chosen | 1 thread | 2 threads |\n"
+        "|---|---|---|---|---|---|"
+    )
+    rows_told = [line for _, line in sorted(lines, reverse=True)]
+    return [
+        f"{worst} of {len(lines)} choices take over 10 % longer.",
+        "\n".join([head, *rows_told]),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("measure", "fit"))
+    parser.add_argument("--seconds", type=float, default=50.0, help="of measuring")
+    parser.add_argument("--isa", default=_core.isa())
+    parser.add_argument("--again", default="", metavar="TEXT", help="calls that contain TEXT")
+    options = parser.parse_args()
+    without_blas_limits()
+    _core.set_isa(options.isa)
+    if options.what == "measure":
+        measure(options.seconds, options.again)
+    else:
+        fit()
+
+
+if __name__ == "__main__":
+    main()

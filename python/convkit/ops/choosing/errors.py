@@ -1,0 +1,80 @@
+"""Error bounds of rows, in units of the bound of their pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convkit.ops import registry
+from convkit.ops.choosing.convolutions import convolution_of
+from convkit.ops.registry import Context, Params, Row, Spec
+
+__all__ = ["error_units"]
+
+_PIXELS = 20_000  # enough for the bounds of longer sums to have the same ratio
+
+
+def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float:
+    """How many times the error bound of its pass the bound of a row is.
+
+    Both are bounds of the rounding error, elementwise, of operands whose values have one
+    magnitude, in the midst of an image. Products of Winograd's convolution are of sums of values,
+    whose magnitudes the matrices enlarge.
+
+    Parameters
+    ----------
+    row : Row
+    specs : sequence of Spec or None
+        Of all operands.
+    params : mapping
+
+    Returns
+    -------
+    float
+        1 for a row that obeys the bound of the pass; of a row with a bound of its own that is
+        below it too.
+    """
+    if row.name not in _bounds(row.op, row.pass_name):
+        return 1.0
+    call = convolution_of(row.op, row.pass_name, specs, params)
+    if call is None:
+        return float("inf")  # nobody knows
+    images = max(1, min(call.n, _PIXELS // max(call.p * call.q, 1)))
+    size = (images, call.p, call.q) if row.pass_name == "backward_weight" else (1, 0, 0)
+    return _of_convolution(row.pass_name, row.name, call.kh, call.c, call.k, size)
+
+
+def _bounds(op: str, pass_name: str) -> Mapping[str, Any]:
+    """The bounds of rows that have one of their own."""
+    found: Mapping[str, Any] = getattr(registry.get(op)[pass_name], "bounds", {})
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _of_convolution(
+    pass_name: str, name: str, r: int, c: int, k: int, size: tuple[int, int, int]
+) -> float:
+    """The largest ratio of the bounds, of operands that are 1 and -1."""
+    from convkit.ops.conv2d import conv2d_params
+
+    rng = np.random.Generator(np.random.Philox(7))
+    n, p, q = size
+    m = 7 - r  # results of a tile in each direction
+    x, w, dy = (1, 6, 6, c), (r, r, c, 1), (1, m, m, 1)
+    pad = 0
+    if pass_name == "forward":
+        shapes, out = [x, w], dy
+    elif pass_name == "backward_input":
+        x, w, dy, pad = (1, m, m, 1), (r, r, 1, k), (1, 6, 6, k), r - 1
+        shapes, out = [dy, w], x
+    else:
+        x, w, dy = (n, p + r - 1, q + r - 1, 1), (r, r, 1, 1), (n, p, q, 1)
+        shapes, out = [dy, x], w
+    operands: list[Any] = [rng.choice([-1.0, 1.0], shape) for shape in shapes]
+    operands += [] if pass_name == "backward_weight" else [None]
+    context = Context(conv2d_params(x, w, padding=pad), [Spec(out), None])
+    own = _bounds("conv2d", pass_name)[name](context, *operands)[0]
+    return float(np.max(own / registry.get("conv2d")[pass_name].bound(context, *operands)[0]))

@@ -1,0 +1,183 @@
+"""What a user says about the choice of kernels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from convkit.checks import number
+from convkit.errors import did_you_mean
+from convkit.ops import registry
+from convkit.ops.listing import words
+from convkit.ops.registry import Params, Spec
+
+__all__ = ["AS_USUAL", "Policy", "call_text", "known_names"]
+
+
+def call_text(op: str, pass_name: str, specs: Sequence[Spec | None], params: Params) -> str:
+    """A call in words, the key of recorded choices: the same words, the same choice.
+
+    Parameters
+    ----------
+    op, pass_name : str
+    specs : sequence of Spec or None
+        Of all operands: inputs, updates, outputs.
+    params : mapping
+
+    Returns
+    -------
+    str
+        Such as ``"dense.forward(float32 32x784, 784x100, 100, 32x100; activation=relu)"``.
+    """
+    first = next((s.dtype for s in specs if s is not None), "")
+    parts = []
+    for s in specs:
+        shape = "-" if s is None else "x".join(map(str, s.shape)) or "()"
+        parts.append(shape if s is None or s.dtype == first else f"{s.dtype} {shape}")
+    told = ", ".join(f"{k}={v}" for k, v in words(params).items())
+    return f"{op}.{pass_name}({first} {', '.join(parts)}{'; ' + told if told else ''})"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Limits to the choice of kernels, and choices that have been made.
+
+    Attributes
+    ----------
+    exact : bool
+        Whether only rows may run whose results obey the error bound of their pass, the rounding
+        error of its sums as they are written. Winograd's convolution has a bound of its own.
+    max_error : float or None
+        The same, but rows may have a bound of their own that is at most so many times that of the
+        pass; 1 is `exact`.
+    max_workspace_mb : float or None
+        Scratch memory that a kernel may ask for, in 1e6 bytes for each instruction. The last rows,
+        ``cpu_naive`` and ``reference``, are left where nothing else is.
+    autotune : bool
+        Whether rows are measured where several could do, see `convkit.ops.choosing.tuning`.
+    kernels : dict of str to str
+        Names of rows: by call (`call_text`), as recorded; or by op or pass ("conv2d",
+        "conv2d.forward") for all calls that this row supports.
+    """
+
+    exact: bool = False
+    max_error: float | None = None
+    max_workspace_mb: float | None = None
+    autotune: bool = False
+    kernels: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        exact: Any = False,
+        max_error: Any = None,
+        max_workspace_mb: Any = None,
+        autotune: Any = False,
+        kernels: Any = None,
+    ) -> Policy:
+        """Check what `compile` was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is none, or `kernels` names what is not there; the message says what is.
+        """
+        for name, value in (("exact", exact), ("autotune", autotune)):
+            if not isinstance(value, bool):
+                raise TypeError(f"compile: {name} must be True or False, not {value!r}")
+        if max_error is not None:
+            max_error = number("compile", "max_error", max_error)
+            if max_error < 1:
+                raise ValueError(
+                    f"compile: max_error is {max_error:g}, expected at least 1: it counts in units "
+                    "of the error bound that a pass has by the length of its sums"
+                )
+        if max_workspace_mb is not None:
+            max_workspace_mb = number("compile", "max_workspace_mb", max_workspace_mb)
+        named = {} if kernels is None else kernels
+        if not isinstance(named, Mapping) or not all(
+            isinstance(word, str) for pair in named.items() for word in pair
+        ):
+            raise TypeError(
+                "compile: kernels must be a dict of names, such as {'conv2d': 'cpu_im2col'} or "
+                f"what model.kernels() gives, not {kernels!r}"
+            )
+        for key, name in named.items():
+            _check_name(key, name)
+        return cls(exact, max_error, max_workspace_mb, autotune, dict(named))
+
+    @property
+    def error_limit(self) -> float | None:
+        """Times the pass's own bound; None: any."""
+        return 1.0 if self.exact else self.max_error
+
+    def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
+        """The row that is named for a call, and whether it is for this call alone."""
+        if not self.kernels:
+            return None, False
+        if text in self.kernels:
+            return self.kernels[text], True
+        by_pass = self.kernels.get(f"{op}.{pass_name}")
+        return by_pass or self.kernels.get(op), False
+
+    def names_rows_of(self, op: str) -> bool:
+        """Whether rows are named for all calls of an op or of one of its passes."""
+        keys = (op, *(f"{op}.{p.name}" for p in registry.get(op).passes))
+        return any(key in self.kernels for key in keys)
+
+    def arguments(self) -> dict[str, Any]:
+        """What `compile` takes, by name."""
+        return {
+            "exact": self.exact,
+            "max_error": self.max_error,
+            "max_workspace_mb": self.max_workspace_mb,
+            "autotune": self.autotune,
+            "kernels": dict(self.kernels),
+        }
+
+
+AS_USUAL = Policy()
+
+
+def _check_name(key: str, name: str) -> None:
+    """Refuse a name that is in no table.
+
+    Raises
+    ------
+    ValueError
+    """
+    op, _, pass_name = key.partition("(")[0].partition(".")
+    known = registry.ops() + registry.ops(python_only=True)
+    if op not in known:
+        raise ValueError(f"compile: kernels has {key!r}: no op {op!r}{did_you_mean(op, known)}")
+    rows = [row.name for row in registry.kernels(op, pass_name or None)]
+    if name not in rows:
+        raise ValueError(
+            f"compile: kernels names {name!r} for {op}{pass_name and '.'}{pass_name}, and this "
+            f"convkit has no such row{did_you_mean(name, rows)}; leave {key!r} out, and one is "
+            "chosen anew"
+        )
+
+
+def known_names(title: str, kernels: Any) -> dict[str, str]:
+    """Of choices that were recorded elsewhere, those whose rows are here; warns of others."""
+    found: dict[str, str] = {}
+    missing = []
+    for key, name in (kernels or {}).items():
+        try:
+            _check_name(str(key), str(name))
+        except ValueError:
+            missing.append(f"{str(key).partition('(')[0]}: {name}")
+        else:
+            found[str(key)] = str(name)
+    if missing:
+        told = ", ".join(dict.fromkeys(missing))
+        warnings.warn(
+            f"{title} was made with kernels that this convkit does not have ({told}); others are "
+            "chosen, so that results may differ within the error bound",
+            UserWarning,
+            stacklevel=4,
+        )
+    return found
