@@ -134,19 +134,25 @@ void go_back(const Call& call, const Reverse<T, kCell>& p, const Take& take) {
       max_threads<T>(p.N * p.steps, p.GH, H));
 }
 
-// The transpose of rows, of which row(i) is the i-th, [width, count], with rows of it ld apart.
+// Terms that are transposed together.
+constexpr int64_t kTransposed = 128;
+
+// Rows [begin, end) of a matrix, of which row(i) is the i-th, as columns of its transpose [width, .],
+// whose rows are ld apart.
 template <class T, class Row>
 CK_INLINE void transpose_rows(const Row& row, int64_t begin, int64_t end, int64_t width, T* to,
                               int64_t ld) {
   constexpr int64_t lanes = Vec<T>::kLanes;
   alignas(kVecBytes) T block[lanes * lanes];
-  const T* rows[lanes];
-  for (int64_t i = begin; i < end; i += lanes) {
-    const int64_t count = end - i < lanes ? end - i : lanes;
-    for (int64_t k = 0; k < count; ++k) rows[k] = row(i + k);
-    for (int64_t j = 0; j < width; j += lanes) {
-      const int64_t columns = width - j < lanes ? width - j : lanes;
-      for (int64_t k = 0; k < count; ++k) copy_run(rows[k] + j, columns, block + k * lanes);
+  const T* rows[kTransposed];
+  for (int64_t i = begin; i < end; ++i) rows[i - begin] = row(i);
+  for (int64_t j = 0; j < width; j += lanes) {
+    const int64_t columns = width - j < lanes ? width - j : lanes;
+    for (int64_t i = begin; i < end; i += lanes) {
+      const int64_t count = end - i < lanes ? end - i : lanes;
+      for (int64_t k = 0; k < count; ++k) {
+        copy_run(rows[i - begin + k] + j, columns, block + k * lanes);
+      }
       transpose_block(block, lanes, count, columns, to + j * ld + i, ld);
     }
   }
@@ -157,7 +163,7 @@ template <Cell kCell, class T>
 void transpose_left(const Call& call, const Reverse<T, kCell>& p) {
   const int64_t H = p.H, C = p.C, ld = p.plan.terms;
   T *const states = p.work + p.plan.left, *const x = states + H * ld, *const rh = x + C * ld;
-  const Chunks terms{p.N * p.steps, 128};
+  const Chunks terms{p.N * p.steps, kTransposed};
   call.pool->parallel_for(
       terms.count(),
       [&](int64_t chunk, int) {
