@@ -45,8 +45,9 @@ def simple_rnn(
 
     Parameters
     ----------
-    x : array_like of float32 or float64, shape (N, T, C)
-        N sequences of T steps.
+    x : array_like of float32 or float64, shape (N, T, C) or (N, T)
+        N sequences of T steps; or whole numbers from 0 to C - 1, which stand for one-hot rows.
+        Where there is anything else, the output is NaN.
     w : array_like, shape (C, H)
     u : array_like, shape (H, H)
     b : array_like, shape (H,) or (2, H), optional
@@ -123,6 +124,7 @@ def simple_rnn_backward(
     Returns
     -------
     dx, dw, du : ndarray
+        dx is None where x holds numbers.
     db, dh0 : ndarray or None
         None where b or h0 is not given.
 
@@ -354,6 +356,7 @@ def gru_backward(
     Returns
     -------
     dx, dw, du : ndarray
+        dx is None where x holds numbers.
     db, dh0 : ndarray or None
         None where b or h0 is not given.
 
