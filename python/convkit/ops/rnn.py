@@ -27,8 +27,8 @@ def _run(
     x = operands["x"]
     if x is not None and x.ndim == 2 and not np.array_equal(x, np.floor(x)):
         raise ValueError(
-            f"[rnn] {cell}: x of shape {x.shape} must hold whole numbers, of one-hot rows; if it is "
-            "one sequence (T, C), add the batch axis with x[None]"
+            f"[rnn] {cell}: x of shape {x.shape} must hold whole numbers, of one-hot rows; if it "
+            "is one sequence (T, C), add the batch axis with x[None]"
         )
     operands["mask"] = None if mask is None else as_mask("rnn", mask)
     in_order = [operands[name] for name in given]
