@@ -136,8 +136,9 @@ class FullBatch(Optimizer):
     def held(self, size: int) -> int:
         """Bytes that an iteration holds at most, for so many weights.
 
-        Beside the model and what the loss takes: the points where it begins and where it tries, each
-        with its gradient, the direction, and what is remembered; in float64, whatever `dtype` is.
+        Beside the model and what the loss takes: the points where it begins and where it tries,
+        each with its gradient, the direction, and what is remembered; in float64, whatever `dtype`
+        is.
         """
         return 8 * size * self._vectors()
 
