@@ -124,16 +124,23 @@ void step_tile(const Start<T>* starts, const Terms<T>* terms, int count, int64_t
   tile.store(0, sums, wide, V::kLanes);
 }
 
+// Vectors of a tile, and its rows. Three gates in the 16 registers of AVX2 are one tile of 4 rows:
+// of two tiles, one would have more loads than sums.
+template <class T, int kVectors>
+constexpr int kStepVectors = CK_ISA_LEVEL == 1 && sizeof(T) == 4 && kVectors == 3 ? 3
+                             : kVectors < kTileVectors<T>                         ? kVectors
+                                                                                  : kTileVectors<T>;
 template <class T, int kVectors>
 constexpr int kStepRows =
-    product_tile_rows<T>(kVectors < kTileVectors<T> ? kVectors : kTileVectors<T>);
+    kStepVectors<T, kVectors> > kTileVectors<T> ? 4
+                                                : product_tile_rows<T>(kStepVectors<T, kVectors>);
 
 // All vectors of a panel for `size` rows from row m on, to sums [size, kVectors].
 template <class T, int kVectors>
 void step_sums(const Start<T>* starts, const Terms<T>* terms, int count, int64_t m, int size,
                T* sums, Fetch<T>& fetch) {
   constexpr int lanes = Vec<T>::kLanes;
-  constexpr int most = kVectors < kTileVectors<T> ? kVectors : kTileVectors<T>;
+  constexpr int most = kStepVectors<T, kVectors>;
   with_int<kStepRows<T, kVectors>>(size, [&]<int MR>(Int<MR>) {
     Terms<T> here[2];
 #pragma GCC unroll 4
