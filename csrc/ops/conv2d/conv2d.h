@@ -12,6 +12,9 @@
 // The backward passes take dy before the activation: they ignore it. With N = 0, dw and db are 0.
 // dx is multiplied by the derivative of the activation that gave x, from x
 // (ops/activation/activation_through.h); where `through` is linear that is 1, and x is absent.
+//
+// cpu_winograd does not add up the products of the definition: it has an error bound of its own,
+// and a NaN or an infinity makes NaN of all results of the tiles that read it.
 #pragma once
 
 #include "core/kernel.h"
@@ -51,5 +54,7 @@ CK_DECLARE_KERNEL(conv2d_im2col_backward_weight)
 CK_DECLARE_KERNEL(conv2d_implicit_gemm_forward)
 CK_DECLARE_KERNEL(conv2d_implicit_gemm_backward_input)
 CK_DECLARE_KERNEL(conv2d_implicit_gemm_backward_weight)
+CK_DECLARE_KERNEL(conv2d_winograd_forward)
+CK_DECLARE_KERNEL(conv2d_winograd_backward_input)
 
 }  // namespace convkit

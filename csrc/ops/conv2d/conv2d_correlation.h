@@ -14,6 +14,18 @@
 
 namespace convkit::CK_ISA {
 
+// Packs one panel of the filters of a group, flipped if the pass is transposed, from
+// w [KH,KW,C/groups,K] of the forward pass; `to` is where the group's first panel goes.
+template <class T, int kVectors>
+void pack_filters(const Correlation& c, const Panels<T, kVectors>& panels, const T* w, int64_t g,
+                  int64_t panel, T* to) {
+  const int64_t K = c.group_K(), C = c.group_C(), taps = c.s.KH * c.s.KW;
+  if (!c.transposed) return panels.pack(panel, w + g * K, c.s.K, to);
+  for (int64_t tap = 0; tap < taps; ++tap) {  // the last one first
+    panels.pack_transposed(panel, tap * C, C, w + (taps - 1 - tap) * K * c.s.C + g * C, c.s.C, to);
+  }
+}
+
 // What all tasks of a pass share.
 template <class T>
 struct CorrelationPass {
@@ -34,18 +46,9 @@ struct CorrelationPass {
   // Packs the filters of channels [k0, k1) of a group.
   void pack(int64_t g, int64_t k0, int64_t k1, T* to) const {
     const FilterPanels<T> all = panels();
-    const int64_t K = c.group_K(), C = c.group_C(), taps = c.s.KH * c.s.KW;
     const int64_t begin = k0 / all.kWidth, end = ceil_div(k1, all.kWidth);
     to -= all.offset(begin);
-    for (int64_t panel = begin; panel < end; ++panel) {
-      if (!c.transposed) {
-        all.pack(panel, w + g * K, c.s.K, to);
-        continue;
-      }
-      for (int64_t tap = 0; tap < taps; ++tap) {  // flipped: the last one first
-        all.pack_transposed(panel, tap * C, C, w + (taps - 1 - tap) * K * c.s.C + g * C, c.s.C, to);
-      }
-    }
+    for (int64_t panel = begin; panel < end; ++panel) pack_filters(c, all, w, g, panel, to);
   }
 };
 

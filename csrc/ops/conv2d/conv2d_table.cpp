@@ -3,6 +3,7 @@
 #include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_plan.h"
 #include "ops/conv2d/conv2d_weight_plan.h"
+#include "ops/conv2d/conv2d_winograd_plan.h"
 
 namespace convkit {
 namespace {
@@ -84,6 +85,16 @@ bool weight_gradient_supports(const Call& call) {
 }
 
 template <Conv2dPass pass>
+Workspace winograd_workspace(const Call& call) {
+  return winograd_plan(correlation_of<pass>(call)).workspace();
+}
+template <Conv2dPass pass>
+bool winograd_supports(const Call& call) {
+  return winograd_fits(correlation_of<pass>(call)) &&
+         winograd_workspace<pass>(call).bytes() <= kWinogradMaxWorkspace;
+}
+
+template <Conv2dPass pass>
 Workspace depthwise_workspace(const Call& call) {
   const DepthwisePlan plan = depthwise_plan(pass, shape_of(pass, call), call[0].dtype);
   return checked_product(plan.rows.count(), plan.part_bytes);
@@ -116,6 +127,10 @@ constexpr Kernel rows[] = {
     {"backward_weight", "cpu_depthwise", kFloats, CK_PER_ISA(conv2d_depthwise_backward_weight),
      depthwise_supports<Conv2dPass::backward_weight>,
      depthwise_workspace<Conv2dPass::backward_weight>},
+    {"forward", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_winograd_forward),
+     winograd_supports<Conv2dPass::forward>, winograd_workspace<Conv2dPass::forward>},
+    {"backward_input", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_winograd_backward_input),
+     winograd_supports<Conv2dPass::backward_input>, winograd_workspace<Conv2dPass::backward_input>},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_implicit_gemm_forward),
      implicit_gemm_supports<Conv2dPass::forward>, implicit_gemm_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_implicit_gemm", kFloats,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
 from convkit.bench.racing import FEWEST, paired_ratio
 from convkit.ops import registry
-from convkit.ops.registry import Array, Context, Row, Spec
+from convkit.ops.registry import Array, Bound, Context, Row, Spec
 from convkit.run.timing import aligned, timer
 from convkit.testing.calls import Call
 
@@ -97,37 +98,48 @@ def _placed(array: Array) -> Array:
     return copy
 
 
-def _expected(runner: Runner) -> tuple[list[Array | None], list[Array | None], float]:
-    """The reference's results, the tolerances in float32, and the reference's seconds."""
-    call = runner.call
-    p = registry.get(call.op)[call.pass_name]
-    context = Context(call.params, runner.specs, call.step)
-    wide = [
-        a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in runner.given
-    ]
-    start = time.perf_counter()
-    expected = p.reference(context, *wide)
-    seconds = time.perf_counter() - start
-    unit = float(np.finfo(np.float32).epsneg)
-    tolerances: list[Array | None] = []
-    with np.errstate(all="ignore"):
-        for r, bound in zip(expected, p.bound(context, *wide), strict=True):
-            if r is None:
-                tolerances.append(None)
-                continue
-            allowed = np.asarray(0.0 if bound is None else bound, np.float64)
-            # The reference rounds too; a few values may be flushed to zero.
-            floor = 8 * float(np.finfo(np.float32).tiny)
-            tolerances.append(np.where(allowed > 0, 1.001 * unit * allowed + floor, 0.0))
-    return list(expected), tolerances, seconds
+class _Expected:
+    """What the reference makes of a call, and how far a row may be off in float32."""
+
+    def __init__(self, runner: Runner) -> None:
+        call = runner.call
+        self.rule = registry.get(call.op)[call.pass_name]
+        self.context = Context(call.params, runner.specs, call.step)
+        self.wide = [
+            a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a
+            for a in runner.given
+        ]
+        start = time.perf_counter()
+        self.results: list[Array | None] = list(self.rule.reference(self.context, *self.wide))
+        self.seconds = time.perf_counter() - start
+        self._tolerances: dict[Bound, list[Array | None]] = {}
+
+    def tolerances(self, row: Row) -> list[Array | None]:
+        """Of each update and output of a row."""
+        bound_of = self.rule.bound_of(row.name)
+        if bound_of not in self._tolerances:
+            with np.errstate(all="ignore"):
+                bounds = bound_of(self.context, *self.wide)
+                self._tolerances[bound_of] = [
+                    None if r is None else _allowed(bound)
+                    for r, bound in zip(self.results, bounds, strict=True)
+                ]
+        return self._tolerances[bound_of]
 
 
-def _error(
-    runner: Runner, row: Row, expected: list[Array | None], tolerances: list[Array | None]
-) -> float:
+def _allowed(bound: Any) -> Array:
+    allowed = np.asarray(0.0 if bound is None else bound, np.float64)
+    # The reference rounds too; a few values may be flushed to zero.
+    unit, floor = float(np.finfo(np.float32).epsneg), 8 * float(np.finfo(np.float32).tiny)
+    return np.where(allowed > 0, 1.001 * unit * allowed + floor, 0.0)
+
+
+def _error(runner: Runner, row: Row, expected: _Expected) -> float:
     """Largest error of the results, in units of what is allowed; refuse a wrong row."""
     worst = 0.0
-    for y, r, allowed in zip(runner.results(), expected, tolerances, strict=True):
+    for y, r, allowed in zip(
+        runner.results(), expected.results, expected.tolerances(row), strict=True
+    ):
         if y is None or r is None or allowed is None:
             continue
         with np.errstate(all="ignore"):
@@ -189,9 +201,9 @@ def time_rows(
         If a row in Python raises an error.
     """
     runner = Runner(call)
-    expected, tolerances, reference_seconds = _expected(runner)
+    expected = _Expected(runner)
     rows = [row for row in runner.rows() if row.native or row.name != "reference"]
-    if reference_seconds < SLOW:
+    if expected.seconds < SLOW:
         rows.append(registry.kernels(call.op, call.pass_name)[-1])
     rows = chosen(rows, names) if names else rows
     timers, errors, once = [], [], []
@@ -205,8 +217,8 @@ def time_rows(
                 f"[{call.op}] {call.pass_name}: {row.name} failed on {call.name}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        errors.append(_error(runner, row, expected, tolerances))
-    del expected, tolerances
+        errors.append(_error(runner, row, expected))
+    del expected
     runner.restore()
     repeats = [0] * len(rows)
     for i, run in enumerate(timers):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.ops import winograd
 from convkit.ops.activation import activate, activation_gradient, activation_params, fused_bound
 from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.geometry import (
@@ -102,6 +103,32 @@ def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]
     terms = math.prod(dy.shape[:3]) + 2
     dw, db = _backward_weight(ctx, np.abs(dy), np.abs(x))
     return terms * dw, None if db is None else terms * db
+
+
+# cpu_winograd adds up other products: see `winograd.magnitude` and `winograd.correlation_terms`.
+def _forward_winograd_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any]:
+    largest = winograd.magnitude(x, w, ctx.params) + (0 if b is None else np.abs(b))
+    bound = winograd.correlation_terms(w.shape[0], w.shape[2]) * largest
+    return (fused_bound(ctx, _sum(ctx, x, w, b), bound),)
+
+
+def _backward_input_winograd_bound(
+    ctx: Context, dy: Array, w: Array, x: Array | None
+) -> tuple[Any]:
+    """Dx is a correlation of dy with w flipped, its channels and filters swapped in each group."""
+    r, groups, k = w.shape[0], ctx["groups"], w.shape[3] // ctx["groups"]
+    by_group = w[::-1, ::-1].reshape(r, r, w.shape[2], groups, k).transpose(0, 1, 4, 3, 2)
+    sides = {name: r - 1 - ctx[name] for name in ("pad_top", "pad_bottom", "pad_left", "pad_right")}
+    largest = winograd.magnitude(dy, by_group.reshape(r, r, k, -1), {**ctx.params, **sides})
+    bound = winograd.correlation_terms(r, k) * largest
+    return (through_bound(ctx, _sum_back(ctx, dy, w), bound, x),)
+
+
+def _winograd_pays(params: Params, image: Spec | None, w: Spec | None, result: Spec | None) -> bool:
+    """For the correlation that reads `image` and writes `result`."""
+    assert image is not None and w is not None and result is not None
+    groups, (n, rows, columns, k) = int(params["groups"]), result.shape
+    return winograd.pays(w.shape[0], image.shape[3] // groups, k // groups, n, rows, columns)
 
 
 def _check(x: Sequence[int], w: Sequence[int], groups: int) -> None:
@@ -241,9 +268,13 @@ OP = define(
         "conv2d",
         (
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
-                 infer=_infer, flops=_flops),
+                 infer=_infer, flops=_flops,
+                 bounds={"cpu_winograd": _forward_winograd_bound},
+                 chosen_where={"cpu_winograd": lambda p, s: _winograd_pays(p, s[0], s[1], s[3])}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
-                 _backward_input_bound, flops=_flops_input),
+                 _backward_input_bound, flops=_flops_input,
+                 bounds={"cpu_winograd": _backward_input_winograd_bound},
+                 chosen_where={"cpu_winograd": lambda p, s: _winograd_pays(p, s[0], s[1], s[3])}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
                  _backward_weight_bound, flops=_flops_weight),
         ),

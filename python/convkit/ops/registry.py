@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from convkit import _core
 from convkit.errors import did_you_mean
 from convkit.ops import cost
+from convkit.ops.returned import accept, read_only
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
 
@@ -80,6 +81,7 @@ class Context:
         return self.params[name]
 
 
+Bound = Callable[..., tuple[Any, ...]]
 SpecRule = Callable[[Params, Sequence[Spec | None]], Sequence[Spec | None]]
 
 
@@ -108,18 +110,36 @@ class Pass:
         ``flops(params, input specs, output specs) -> int``.
     inplace : tuple of (str, str)
         (output, input) pairs that may share memory, where ``inplace_where(params)``.
+    bounds : mapping of str to callable
+        The bounds of rows that have one of their own, by name: a row that does not add up the
+        products of the definition, and so is not exact on small integers either.
+    chosen_where : mapping of str to callable
+        ``rule(params, specs)``: where a row is chosen unless it is named, beside what it supports.
     """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     reference: Callable[..., tuple[Array | None, ...]]
-    bound: Callable[..., tuple[Any, ...]]
+    bound: Bound
     updates: tuple[str, ...] = ()
     infer: SpecRule | None = None
     flops: Callable[[Params, Sequence[Spec | None], Sequence[Spec | None]], int] | None = None
     inplace: tuple[tuple[str, str], ...] = ()
     inplace_where: Callable[[Params], bool] = lambda _: True
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    chosen_where: Mapping[str, Callable[[Params, Sequence[Spec | None]], bool]] = field(
+        default_factory=dict
+    )
+
+    def bound_of(self, row: str) -> Bound:
+        """The error bound that a row obeys."""
+        return self.bounds.get(row, self.bound)
+
+    def chooses(self, row: str, params: Params, specs: Sequence[Spec | None]) -> bool:
+        """Whether a row that supports the call is good for it."""
+        rule = self.chosen_where.get(row)
+        return rule is None or rule(params, specs)
 
 
 class Tape(Protocol):
@@ -176,6 +196,11 @@ class Row:
     @property
     def native(self) -> bool:
         return self.function is None
+
+    @property
+    def exact(self) -> bool:
+        """Whether it adds up the products of the definition, so that small integers stay exact."""
+        return self.name not in get(self.op)[self.pass_name].bounds
 
     def supports(self, specs: Sequence[Spec | None], params: Params) -> bool:
         """Whether the row can run this call, from dtypes, shapes and parameters alone."""
@@ -376,7 +401,7 @@ def run(
         )
         return
     assert row.function is not None
-    given = [None if x is None else _read_only(x) for x in inputs]
+    given = [None if x is None else read_only(x) for x in inputs]
     if row.name == "reference":
         given = [x.astype("f8") if x is not None and x.dtype.kind == "f" else x for x in given]
     try:
@@ -387,41 +412,4 @@ def run(
         raise
     updates = list(inputs)[len(inputs) - len(rule.updates) :]
     results = result if isinstance(result, tuple) else (result,)
-    _accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)
-
-
-def _read_only(x: Array) -> Array:
-    """A view that a kernel cannot write to."""
-    view = x.view()
-    view.flags.writeable = False
-    return view
-
-
-def _accept(
-    row: Row, names: Sequence[str], targets: Sequence[Array | None], results: Sequence[Any]
-) -> None:
-    """Copy what a Python kernel returned to where it belongs, if it is what the pass promises."""
-    title = f"[{row.op}] {row.pass_name} kernel {row.name!r}"
-    if names and names[-1].endswith("*"):
-        names = [names[0] for _ in targets]
-    if len(results) != len(targets):
-        raise ValueError(
-            f"{title} returned {len(results)} arrays, expected {len(targets)}: {', '.join(names)}"
-        )
-    for name, target, value in zip(names, targets, results, strict=True):
-        if target is None:
-            continue
-        if value is None:
-            raise ValueError(f"{title} returned None for {name}")
-        array = np.asarray(value)
-        if array.shape != target.shape:
-            raise ValueError(
-                f"{title} returned {name} of shape {array.shape}, expected {target.shape}"
-            )
-        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f") != (
-            target.dtype.kind == "f"
-        ):
-            raise TypeError(
-                f"{title} returned {name} of dtype {array.dtype}, expected {target.dtype}"
-            )
-        target[...] = array
+    accept(row, [*rule.updates, *rule.outputs], [*updates, *outputs], results)

@@ -10,6 +10,7 @@ import numpy as np
 from convkit.ops.differences import compare_entry
 from convkit.ops.function import UserFunction, writes_to_argument
 from convkit.ops.registry import Array
+from convkit.ops.returned import read_only
 
 __all__ = ["samples", "try_function"]
 
@@ -26,13 +27,6 @@ def samples(shape: tuple[int, ...]) -> Iterator[Array]:
     yield read_only(rng.standard_normal(shape))
     for low, high in ((0, 1), (1, 2), (-12, 12)):
         yield read_only(rng.uniform(low, high, shape))
-
-
-def read_only(x: Array) -> Array:
-    """A view as it is shown to the function when the model runs."""
-    view = x.view()
-    view.flags.writeable = False
-    return view
 
 
 def try_function(

@@ -11,7 +11,7 @@ import numpy as np
 
 from convkit.errors import did_you_mean
 from convkit.ops import registry
-from convkit.ops.registry import Array, Context, Row, Spec
+from convkit.ops.registry import Array, Bound, Context, Row, Spec
 from convkit.testing.awkward_calls import awkward_calls
 from convkit.testing.calls import Call
 from convkit.testing.named_calls import calls_of
@@ -130,7 +130,7 @@ class _Problem:
     """A call, solved by the reference."""
 
     def __init__(self, call: Call, exact: bool) -> None:
-        self.call = call
+        self.call, self.exact = call, exact
         rule = registry.get(call.op)[call.pass_name]
         self.inputs, self.out = call.arrays(), call.outputs()
         outputs = list(rule.outputs)
@@ -142,25 +142,36 @@ class _Problem:
             for a in self.inputs
         ]
         working = _working(self.inputs, self.out)
-        context = Context(call.params, self.out, call.step, working)
+        self.context, self.wide = Context(call.params, self.out, call.step, working), wide
         with np.errstate(all="ignore"):
-            self.expected = list(rule.reference(context, *wide))
-            bounds = list(rule.bound(context, *wide))
+            self.expected = list(rule.reference(self.context, *wide))
+        self.first_update = len(self.inputs) - len(rule.updates)
+        self._tolerances: dict[Bound, list[Array]] = {}
+
+    def tolerance(self, row: Row) -> list[Array]:
+        """How far each update and output of a row may be off."""
+        bound_of = registry.get(self.call.op)[self.call.pass_name].bound_of(row.name)
+        if bound_of not in self._tolerances:
+            with np.errstate(all="ignore"):
+                bounds = bound_of(self.context, *self.wide)
+            self._tolerances[bound_of] = self._allowed(bounds)
+        return self._tolerances[bound_of]
+
+    def _allowed(self, bounds: Sequence[Any]) -> list[Array]:
         # The kernel may be off by eps * bound, the reference by as much in float64; and what is
         # computed may pass through a few values that flush to zero.
-        info = np.finfo(working)
+        info = np.finfo(self.context.dtype)
         eps = (float(info.eps) + float(np.finfo(np.float64).eps)) / 2
-        self.tolerance: list[Array] = []
+        tolerance: list[Array] = []
         for r, bound in zip(self.expected, bounds, strict=True):
             allowed = np.zeros(() if r is None else r.shape)
-            if r is not None and bound is not None and not exact:
+            if r is not None and bound is not None and not self.exact:
                 allowed = np.broadcast_to(np.asarray(bound, np.float64), r.shape)
             floor = 8 * float(info.tiny)
-            self.tolerance.append(np.where(allowed == 0, 0.0, eps * allowed + floor))
-        self.first_update = len(self.inputs) - len(rule.updates)
-        self.telling = self._is_telling()
+            tolerance.append(np.where(allowed == 0, 0.0, eps * allowed + floor))
+        return tolerance
 
-    def _is_telling(self) -> bool:
+    def is_telling(self, tolerance: list[Array]) -> bool:
         """Whether writing zeros, or leaving the updates alone, would be seen."""
         zeros = [None if r is None else np.zeros_like(r) for r in self.expected]
         idle: list[list[Array | None]] = [list(zeros)]
@@ -170,7 +181,7 @@ class _Problem:
         return all(
             any(
                 bool((_units(y, r, t) > 1).any())
-                for y, r, t in zip(results, self.expected, self.tolerance, strict=True)
+                for y, r, t in zip(results, self.expected, tolerance, strict=True)
                 if y is not None and r is not None
             )
             for results in idle
@@ -201,7 +212,8 @@ def _units(y: Array, r: Array, tolerance: Array) -> Array:
 
 def _run(row: Row, problem: _Problem) -> CaseReport:
     """Run a row on fresh inputs and spoilt outputs, and compare."""
-    call = problem.call
+    call, tolerances = problem.call, problem.tolerance(row)
+    telling = problem.is_telling(tolerances)
     inputs = [None if a is None else a.copy() for a in problem.inputs]
     outputs = [None if s is None else np.empty(s.shape, s.dtype) for s in problem.out]
     for a in outputs:
@@ -209,7 +221,7 @@ def _run(row: Row, problem: _Problem) -> CaseReport:
             a[...] = np.nan if a.dtype.kind == "f" else 0x5B
 
     def stopped(text: str) -> CaseReport:
-        return CaseReport(call.name, math.inf, problem=text, telling=problem.telling)
+        return CaseReport(call.name, math.inf, problem=text, telling=telling)
 
     try:
         with np.errstate(all="ignore"):
@@ -225,12 +237,12 @@ def _run(row: Row, problem: _Problem) -> CaseReport:
         if a is not None and before is not None and a.tobytes() != before.tobytes():
             name = operands[min(i, len(operands) - 1)].rstrip("?*")
             return stopped(f"it changed its input {name} in place")
-    worst = CaseReport(call.name, 0.0, telling=problem.telling)
+    worst = CaseReport(call.name, 0.0, telling=telling)
     results = zip(
         problem.names,
         [*inputs[first:], *outputs],
         problem.expected,
-        problem.tolerance,
+        tolerances,
         strict=True,
     )
     for name, y, r, tolerance in results:
@@ -240,7 +252,7 @@ def _run(row: Row, problem: _Problem) -> CaseReport:
         at = tuple(int(i) for i in np.unravel_index(int(np.argmax(units)), units.shape))
         if units[at] > worst.worst or not worst.operand:
             found = float(units[at]), name, at, float(y[at]), float(r[at]), float(tolerance[at])
-            worst = CaseReport(call.name, *found, telling=problem.telling)
+            worst = CaseReport(call.name, *found, telling=telling)
     return worst
 
 
@@ -294,7 +306,7 @@ def check_rows(
             continue
         call = call.at(dtype)
         specs = [*call.specs, *call.outputs()]
-        able = [row.supports(specs, call.params) for row in rows]
+        able = [row.supports(specs, call.params) and not (exact and not row.exact) for row in rows]
         problem = _Problem(call, exact) if any(able) else None
         for i, row in enumerate(rows):
             if problem is None or not able[i]:
@@ -327,9 +339,9 @@ def check_kernel(
 
     It runs on the layers of real networks, scaled down where the reference would be slow; on
     awkward shapes: size 1, primes, empty batch, stride over window, groups, channels that are no
-    multiple of 16; and, where the op is a sum of products, on small integers, which must come out
-    exactly. Outputs start as NaN. A kernel that raises, returns None or a wrong shape, changes its
-    inputs, or runs on nothing that zeros would fail on, fails.
+    multiple of 16; and, where the op is a sum of products and the row adds those up, on small
+    integers, which must come out exactly. Outputs start as NaN. A kernel that raises, returns None
+    or a wrong shape, changes its inputs, or runs on nothing that zeros would fail on, fails.
 
     Parameters
     ----------

@@ -146,7 +146,9 @@ def _worst(
     """Largest difference in units of the bound, and where."""
     out = [None if v is None else v.spec for v in i.outputs]
     wide = [a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a for a in inputs]
-    bound = registry.get(i.op)[i.pass_name].bound(Context(i.params, out, step), *wide)[which]
+    assert i.row is not None
+    bound_of = registry.get(i.op)[i.pass_name].bound_of(i.row.name)
+    bound = bound_of(Context(i.params, out, step), *wide)[which]
     a, b = first.astype(np.float64), second.astype(np.float64)
     eps = float(np.finfo(np.float32).epsneg)  # the unit roundoff
     # Both sides may be off by the bound; the floor is for values that flush to zero.
