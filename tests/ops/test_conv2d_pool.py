@@ -333,9 +333,9 @@ def test_sizes_that_overflow_are_not_supported(pass_name: str) -> None:
         "backward_input": [one, one, one, at, None, one],
         "backward_weight": [one, one, one, at, one, k],
     }[pass_name]
-    row = ck.ops.kernels("conv2d_pool", pass_name)[0]
+    rows = ck.ops.kernels("conv2d_pool", pass_name)
+    row = next(row for row in rows if row.name == "cpu_implicit_gemm")
     params = {**conv2d_pool_params(one.shape, one.shape, 1), "stride_h": HUGE, "stride_w": HUGE}
-    assert row.name == "cpu_implicit_gemm"
     for before, after in ((1 << 30, (1 << 30) - 1), (HUGE, HUGE)):
         pads = dict.fromkeys(("pad_top", "pad_left"), before)
         pads |= dict.fromkeys(("pad_bottom", "pad_right"), after)

@@ -56,5 +56,6 @@ CK_DECLARE_KERNEL(conv2d_implicit_gemm_backward_input)
 CK_DECLARE_KERNEL(conv2d_implicit_gemm_backward_weight)
 CK_DECLARE_KERNEL(conv2d_winograd_forward)
 CK_DECLARE_KERNEL(conv2d_winograd_backward_input)
+CK_DECLARE_KERNEL(conv2d_winograd_backward_weight)
 
 }  // namespace convkit

@@ -4,6 +4,7 @@
 #include "ops/conv2d/conv2d_plan.h"
 #include "ops/conv2d/conv2d_weight_plan.h"
 #include "ops/conv2d/conv2d_winograd_plan.h"
+#include "ops/conv2d/conv2d_winograd_weight_plan.h"
 
 namespace convkit {
 namespace {
@@ -94,6 +95,16 @@ bool winograd_supports(const Call& call) {
          winograd_workspace<pass>(call).bytes() <= kWinogradMaxWorkspace;
 }
 
+Workspace winograd_weight_workspace(const Call& call) {
+  return winograd_weight_plan(shape_of(Conv2dPass::backward_weight, call), call.as<Conv2dParams>())
+      .workspace();
+}
+bool winograd_weight_supports(const Call& call) {
+  return winograd_weight_fits(shape_of(Conv2dPass::backward_weight, call),
+                              call.as<Conv2dParams>()) &&
+         winograd_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
+}
+
 template <Conv2dPass pass>
 Workspace depthwise_workspace(const Call& call) {
   const DepthwisePlan plan = depthwise_plan(pass, shape_of(pass, call), call[0].dtype);
@@ -131,6 +142,8 @@ constexpr Kernel rows[] = {
      winograd_supports<Conv2dPass::forward>, winograd_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_winograd_backward_input),
      winograd_supports<Conv2dPass::backward_input>, winograd_workspace<Conv2dPass::backward_input>},
+    {"backward_weight", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_winograd_backward_weight),
+     winograd_weight_supports, winograd_weight_workspace},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_implicit_gemm_forward),
      implicit_gemm_supports<Conv2dPass::forward>, implicit_gemm_workspace<Conv2dPass::forward>},
     {"backward_input", "cpu_implicit_gemm", kFloats,

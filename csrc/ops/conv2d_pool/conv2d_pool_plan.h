@@ -5,6 +5,7 @@
 
 #include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_weight_plan.h"
+#include "ops/conv2d/conv2d_winograd_weight_plan.h"
 #include "ops/conv2d_pool/conv2d_pool.h"
 
 namespace convkit {
@@ -92,6 +93,19 @@ CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const WeightGradientPlan
   const int64_t pixels = checked_product(plan.images.size, plan.rows.size, s.Q);
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
   return round_up(checked_product(pixels, smaller(plan.filters.size, plan.K), bytes), 64);
+}
+
+// The rows of dz of a row of tiles, of the filters of a block.
+CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const WinogradWeightPlan& plan) {
+  return round_up(
+      checked_product(7 - s.KH, s.Q, checked_product(plan.filters.size, int64_t{sizeof(float)})),
+      64);
+}
+CK_INLINE WinogradWeightPlan winograd_unpool_weight_plan(const Conv2dShape& s,
+                                                         const Conv2dParams& params) {
+  WinogradWeightPlan plan = winograd_weight_plan(s, params);
+  plan.slot_bytes = checked_sum(plan.slot_bytes, made_rows_bytes(s, plan));
+  return plan;
 }
 
 }  // namespace convkit

@@ -62,7 +62,21 @@ bool backward_weight_supports(const Call& call) {
          backward_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
+Workspace winograd_backward_weight_workspace(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
+  return winograd_unpool_weight_plan(s, conv2d_of(params)).workspace();
+}
+bool winograd_backward_weight_supports(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
+  return winograd_weight_fits(s, conv2d_of(params)) && positions_fit(params) &&
+         winograd_backward_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
+}
+
 constexpr Kernel rows[] = {
+    {"backward_weight", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_backward_weight),
+     winograd_backward_weight_supports, winograd_backward_weight_workspace},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_pool_implicit_gemm_forward),
      forward_supports, forward_workspace},
     {"backward_input", "cpu_implicit_gemm", kFloats,

@@ -28,6 +28,7 @@ from convkit.ops.geometry import (
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_bound, through_input, through_operand, through_params
+from convkit.ops.winograd_weight import winograd_weight_bound, winograd_weight_pays
 
 __all__ = ["OP", "conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 
@@ -276,7 +277,9 @@ OP = define(
                  bounds={"cpu_winograd": _backward_input_winograd_bound},
                  chosen_where={"cpu_winograd": lambda p, s: _winograd_pays(p, s[0], s[1], s[3])}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
-                 _backward_weight_bound, flops=_flops_weight),
+                 _backward_weight_bound, flops=_flops_weight,
+                 bounds={"cpu_winograd": winograd_weight_bound},
+                 chosen_where={"cpu_winograd": winograd_weight_pays}),
         ),
         _gradient,
     )

@@ -20,6 +20,7 @@ from convkit.ops.conv2d_pool_formulas import (
     backward_input_bound,
     backward_weight,
     backward_weight_bound,
+    backward_weight_winograd_bound,
     forward,
     forward_bound,
     fused_params,
@@ -32,6 +33,7 @@ from convkit.ops.pool2d import OP as POOL2D
 from convkit.ops.pool2d import check_winners, pool2d_params
 from convkit.ops.registry import Array, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_operand
+from convkit.ops.winograd_weight import winograd_weight_pays
 
 __all__ = [
     "OP", "conv2d_pool", "conv2d_pool_backward_input", "conv2d_pool_backward_weight",
@@ -73,6 +75,12 @@ def _flops_backward(
     return 2 * dy.size + 2 * image_spec(params, x, w).size * math.prod(w.shape[:3])
 
 
+def _backward_weight_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
+    x, dw = specs[1], specs[4]
+    assert x is not None and dw is not None
+    return winograd_weight_pays(params, [image_spec(params, x, dw), x, dw, None])
+
+
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
     (x, w, b), (y, winner), dy = instruction.inputs, instruction.outputs, gradients[0]
@@ -98,7 +106,9 @@ OP = define(
             Pass("backward_input", ("dy", "w", "y", "winner", "x?"), ("dx",), backward_input,
                  backward_input_bound, flops=_flops_backward),
             Pass("backward_weight", ("dy", "x", "y", "winner"), ("dw", "db?"), backward_weight,
-                 backward_weight_bound, flops=_flops_backward),
+                 backward_weight_bound, flops=_flops_backward,
+                 bounds={"cpu_winograd": backward_weight_winograd_bound},
+                 chosen_where={"cpu_winograd": _backward_weight_pays}),
         ),
         _gradient,
     )

@@ -21,8 +21,8 @@ from convkit.ops.through import through_bound, through_params
 
 __all__ = [
     "backward_input", "backward_input_bound", "backward_weight", "backward_weight_bound",
-    "convolution_params", "forward", "forward_bound", "fused_params", "image_spec", "named",
-    "pooling_params",
+    "backward_weight_winograd_bound", "convolution_params", "forward", "forward_bound",
+    "fused_params", "image_spec", "named", "pooling_params",
 ]  # fmt: skip
 
 _POOLED = ("stride_h", "stride_w", "pad_top", "pad_bottom", "pad_left", "pad_right")
@@ -177,3 +177,20 @@ def backward_weight_bound(
     error = terms * dz + _gradient_bound(ctx, dy, z, y, winner)
     dw_bound, db_bound = CONV2D["backward_weight"].reference(context, error, np.abs(x))
     return dw_bound, db_bound
+
+
+def backward_weight_winograd_bound(
+    ctx: Context, dy: Array, x: Array, y: Array, winner: Array
+) -> tuple[Any, Any]:
+    """That of conv2d for the exact dz, and what the errors of dz come to."""
+    dw = ctx.out[0]
+    assert dw is not None
+    z = image_spec(ctx.params, Spec(x.shape), dw)
+    context = Context(convolution_params(ctx.params), ctx.out)
+    dz = _gradient_of_image(ctx, dy, z, y, winner)
+    of_dw, of_db = CONV2D["backward_weight"].bound_of("cpu_winograd")(context, dz, x)
+    # A bias is a sum of all shares of all windows: so many terms more, where they overlap.
+    magnitude = _gradient_of_image(ctx, np.abs(dy), z, y, winner)
+    error = _gradient_bound(ctx, dy, z, y, winner) + _overlap(ctx.params) * np.abs(magnitude)
+    dw_error, db_error = CONV2D["backward_weight"].reference(context, error, np.abs(x))
+    return of_dw + dw_error, None if of_db is None else of_db + db_error
