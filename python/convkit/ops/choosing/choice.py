@@ -238,8 +238,7 @@ def _named(
 
 def _pays(c: Candidate) -> bool:
     """What the pass says of a row where nothing is predicted: whether the call is one for it."""
-    chooses = getattr(registry.get(c.row.op)[c.row.pass_name], "chooses", None)
-    return chooses is None or bool(chooses(c.name, c.params, c.specs))
+    return registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs)
 
 
 def _ruled_out(c: Candidate, policy: Policy) -> str:
@@ -248,10 +247,11 @@ def _ruled_out(c: Candidate, policy: Policy) -> str:
         return refusal(c.row, c.specs, c.params)
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
-    limit = policy.error_limit
+    if policy.exact and not c.row.exact:
+        return "exact: it has an error bound of its own"
+    limit = policy.max_error
     if limit is not None and c.error > limit:
-        told = "exact" if policy.exact else f"max_error={limit:g}"
-        return f"{told}: its error bound is {c.error:.3g} times that of the pass"
+        return f"max_error={limit:g}: its error bound is {c.error:.3g} times that of the pass"
     most = policy.max_workspace_mb
     if most is not None and c.workspace_bytes > most * 1e6:
         return f"workspace over {most:g} MB"
