@@ -1,9 +1,10 @@
 """Fits the cost model that chooses kernels, to measurements of every fast row.
 
-Run as ``python benchmarks/models/fit_costs.py measure [--seconds S] [--isa NAME] [--again TEXT]``
+Run as ``python benchmarks/models/fit_costs.py measure [--seconds S] [--isa NAME] [--threads N]``
 until nothing is left, which adds to ``benchmarks/results/costs.json``; then as ``... fit``, which
 writes the coefficients (``python/convkit/ops/choosing/costs.json``) and ``results/costs.md``: how
-much longer the predicted row takes than the fastest one, on each named layer.
+much longer the predicted row takes than the fastest one, on each named layer. ``--again TEXT``
+measures calls that contain TEXT once more; the shorter times stay.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from convkit.ops import registry
 from convkit.ops.choosing import call_text
 from convkit.ops.choosing.choice import PLAIN
 from convkit.ops.choosing.costs import features
-from convkit.ops.choosing.tuning import FAR, ROUNDS, random_operands
+from convkit.ops.choosing.tuning import FAR, random_operands
 from convkit.ops.registry import Row
 from convkit.run.timing import timer
 from convkit.testing import calls as calls_for
@@ -37,9 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "benchmarks" / "results" / "costs.json"
 REPORT = ROOT / "benchmarks" / "results" / "costs.md"
 TABLE = ROOT / "python" / "convkit" / "ops" / "choosing" / "costs.json"
-BATCHES = {
-    "lenet": (16, 128), "alexnet": (1, 16), "alexnet2012": (4,), "vgg16": (1, 4), "mobilenet": (4,),
-}  # fmt: skip
+BATCHES = {"lenet": (128,), "alexnet": (1, 16), "vgg16": (1, 4), "mobilenet": (4,)}
 # VGG16 on images of 32 x 32.
 CIFAR = tuple(
     Conv(f"cifar.{c}_{k}", n, n, c, k, 3, padding=1)
@@ -48,9 +47,9 @@ CIFAR = tuple(
         (4, 256, 512), (4, 512, 512), (2, 512, 512),
     )
 )  # fmt: skip
-THREADS = (1, 2)  # the model is of one; two tell whether it chooses well there
 LARGE = 2_000_000_000  # operations
-LONG = 0.05  # seconds of a call after which three samples are enough
+QUIET = 0.93  # share of the peak around a sample that counts
+ENOUGH, MOST = 3, 14  # quiet samples of each row, and rounds
 # What takes time in a row, see `convkit.ops.choosing.costs`.
 FEATURES = {
     "conv2d": ("call", "bytes", "products", "weights", "rows", "taps"),
@@ -62,10 +61,11 @@ FEATURES = {
     "dense": ("call", "bytes", "products", "rows"),
 }
 NOTES = """\
-Each line is a pass of a named layer; times are medians of seven samples, the rows by turns, on one
-and on two threads. "chosen" is the row that the cost model predicts to be the fastest, for one
-thread; the last columns are how many times as long as the fastest row it takes.
+Each line is a pass of a named layer with the shortest time of each row, in a quiet moment. "chosen"
+is the row that the cost model predicts to be the fastest, always for one thread; the last column is
+how many times as long as the fastest row it takes.
 """
+Known = list[tuple[Call, dict[str, float]]]
 
 
 def cases() -> Iterator[Call]:
@@ -79,18 +79,17 @@ def cases() -> Iterator[Call]:
 
 def _cases() -> Iterator[Call]:
     for layer in CONV_LAYERS:
-        for n in BATCHES[layer.name.partition(".")[0]]:
+        for n in BATCHES.get(layer.name.partition(".")[0], ()):
             yield from _conv2d(layer, n)
     for layer in CIFAR:
         yield from _conv2d(layer, 32)
-        yield from _conv2d_pool(layer, 32, 2, 2)
     for layer, size, stride in CONV_POOL_LAYERS:
-        for n in BATCHES[layer.name.partition(".")[0]]:
+        for n in BATCHES.get(layer.name.partition(".")[0], ()):
             yield from _conv2d_pool(layer, n, size, stride)
+    for layer in CIFAR[1::2]:
+        yield from _conv2d_pool(layer, 32, 2, 2)
     for op in ("pool2d", "dense"):
         yield from calls_of(op)
-    for op in ("conv2d", "pool2d", "dense"):
-        yield from calls_of(op, small=True)
 
 
 def _conv2d(layer: Conv, n: int) -> list[Call]:
@@ -122,11 +121,11 @@ def text_of(call: Call) -> str:
     return call_text(call.op, call.pass_name, [*call.specs, *call.outputs()], call.params)
 
 
-def timed(call: Call, rows: list[Row]) -> dict[str, float]:
-    """Median operations that the machine could have done in the time of a row.
+def timed(call: Call, rows: list[Row], peak: float) -> dict[str, float]:
+    """Shortest times of rows while nobody else is at work, as the machine's peak tells.
 
-    A row's time times the rate of multiply-adds between the samples: the rate falls while others
-    are at work, and a row with it.
+    The peak around a sample falls where others share the core. Rows without a quiet moment are left
+    out, so that the call is measured again.
     """
     operands = random_operands([*call.specs, *call.outputs()])
     inputs, outputs = operands[: len(call.specs)], operands[len(call.specs) :]
@@ -135,47 +134,46 @@ def timed(call: Call, rows: list[Row]) -> dict[str, float]:
     for name, run in timers.items():
         run(1)
         once[name] = max(run(1), 1e-9)
-    best = min(once.values())
-    found: dict[str, list[float]] = {name: [] for name in timers}
-    for n in range(ROUNDS):
+    near = {name for name in timers if once[name] <= 2 * FAR * min(once.values())}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in timers}
+    for n in range(MOST):
         for name, run in timers.items():
-            if once[name] > FAR * best and n >= 2:
-                continue
-            if once[name] > LONG and n >= 3:
-                continue
-            rate = _core.peak_flops(0.002)
-            t = run(max(1, round(0.003 / once[name])))
-            found[name].append(t * (rate + _core.peak_flops(0.002)) / 2)
-    return {name: float(np.median(values)) for name, values in found.items()}
+            if quiet_ones(found[name]) < (ENOUGH if name in near else 1):
+                before = _core.peak_flops(0.001)
+                t = run(max(1, round(0.002 / once[name])))
+                share = min(1.0, min(before, _core.peak_flops(0.001)) / peak)
+                found[name].append((share, t))
+    quiet = {name: [t for share, t in f if share > QUIET] for name, f in found.items()}
+    return {name: min(times) for name, times in quiet.items() if times}
 
 
-def measure(seconds: float, again: str) -> None:
+def quiet_ones(samples: list[tuple[float, float]]) -> int:
+    """How many samples were taken in a quiet moment."""
+    return sum(share > QUIET for share, _ in samples)
+
+
+def measure(seconds: float, threads: int, again: str) -> None:
     """Measure what the record lacks, for so long."""
     record = json.loads(SAMPLES.read_text()) if SAMPLES.exists() else {}
     end, isa = time.monotonic() + seconds, _core.isa()
-    of_isa = record.setdefault(isa, {"machine": "", "peak": 0.0, "operations": {}})
+    _core.set_num_threads(threads)
+    kind = f"{isa}, {threads} thread{'s' if threads > 1 else ''}"
+    here = record.setdefault(kind, {"machine": "", "peak": 0.0, "seconds": {}})
+    peak = max(here["peak"], *(_core.peak_flops(0.02) for _ in range(20)))
     left = 0
     for call in cases():
         rows, text = fast_rows(call), text_of(call)
-        known = of_isa["operations"].get(text, {})
+        known = here["seconds"].get(text, {})
         if {r.name for r in rows} <= set(known) and not (again and again in text):
             continue
         if time.monotonic() > end:
             left += 1
             continue
-        found: dict[str, list[float]] = {r.name: [] for r in rows}
-        for threads in THREADS:
-            _core.set_num_threads(threads)
-            for name, work in timed(call, rows).items():
-                found[name].append(float(f"{work:.4g}"))
-        of_isa["operations"][text] = found
-    machine = measure_machine(0.05, 3)
-    _core.set_num_threads(1)
-    peak = max(_core.peak_flops(0.05) for _ in range(5))
-    if peak > of_isa["peak"]:
-        of_isa |= {"machine": str(machine), "peak": float(f"{peak:.4g}")}
+        found = {name: float(f"{t:.4g}") for name, t in timed(call, rows, peak).items()}
+        here["seconds"][text] = {n: min(t, known.get(n, t)) for n, t in found.items()}
+    here |= {"machine": str(measure_machine(0.05, 3)), "peak": peak}
     SAMPLES.write_text(json.dumps(record, indent=1, sort_keys=True))
-    print(f"{isa}: {len(of_isa['operations'])} calls measured, {left} left")
+    print(f"{kind}: {len(here['seconds'])} calls measured, {left} left")
 
 
 def not_negative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -220,32 +218,37 @@ def fit() -> None:
     record = json.loads(SAMPLES.read_text())
     table: dict[str, Any] = {"machine": {}, "seconds": {}}
     report = ["# The cost model of kernels", NOTES]
-    for isa, of_isa in sorted(record.items()):
+    for kind, here in sorted(record.items()):
+        isa, _, threads = kind.partition(", ")
         _core.set_isa(isa)
-        table["machine"][isa] = of_isa["machine"]
-        seconds = table["seconds"][isa] = {}
-        known = [
-            (call, {name: [w / of_isa["peak"] for w in work] for name, work in found.items()})
-            for call in cases()
-            if (found := of_isa["operations"].get(text_of(call))) is not None
-        ]
-        points: dict[tuple[str, str, str], list[tuple[dict[str, float], float]]] = {}
-        for call, times in known:
-            for row in fast_rows(call):
-                if row.name in times:
-                    found = features(row, [*call.specs, *call.outputs()], call.params)
-                    key = call.op, call.pass_name, row.name
-                    points.setdefault(key, []).append((found, times[row.name][0]))
-        for (op, pass_name, name), rows in points.items():
-            names = FEATURES.get(f"{op} {name}", FEATURES[op])
-            seconds.setdefault(f"{op}.{pass_name}", {})[name] = fitted(rows, names)
-        report += [f"## {isa}", f"```\n{of_isa['machine']}\n```", *judged(known, seconds)]
+        known = [(call, times) for call in cases() if (times := here["seconds"].get(text_of(call)))]
+        if threads == "1 thread":
+            table["machine"][isa] = here["machine"]
+            table["seconds"][isa] = coefficients(known)
+        report += [f"## {kind}", f"```\n{here['machine']}\n```"]
+        report += judged(known, table["seconds"][isa])
     TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
     REPORT.write_text("\n\n".join(report) + "\n")
     print("\n\n".join(report))
 
 
-def judged(known: list[tuple[Call, dict[str, list[float]]]], seconds: Any) -> list[str]:
+def coefficients(known: Known) -> dict[str, dict[str, dict[str, float]]]:
+    """Those of each row, by pass."""
+    points: dict[tuple[str, str, str], list[tuple[dict[str, float], float]]] = {}
+    for call, times in known:
+        for row in fast_rows(call):
+            if row.name in times:
+                found = features(row, [*call.specs, *call.outputs()], call.params)
+                key = call.op, call.pass_name, row.name
+                points.setdefault(key, []).append((found, times[row.name]))
+    seconds: dict[str, dict[str, dict[str, float]]] = {}
+    for (op, pass_name, name), rows in points.items():
+        names = FEATURES.get(f"{op} {name}", FEATURES[op])
+        seconds.setdefault(f"{op}.{pass_name}", {})[name] = fitted(rows, names)
+    return seconds
+
+
+def judged(known: Known, seconds: Any) -> list[str]:
     """A table of the cases where there is a choice, worst first."""
     lines = []
     for call, times in known:
@@ -255,30 +258,17 @@ def judged(known: list[tuple[Call, dict[str, list[float]]]], seconds: Any) -> li
         said = {}
         for row in rows:
             found = features(row, [*call.specs, *call.outputs()], call.params)
-            coefficients = seconds[f"{call.op}.{call.pass_name}"][row.name]
-            said[row.name] = sum(c * found[n] for n, c in coefficients.items())
+            fitted_to = seconds[f"{call.op}.{call.pass_name}"][row.name]
+            said[row.name] = sum(c * found[n] for n, c in fitted_to.items())
         chosen = min(said, key=lambda name: said[name])
-        lost = [times[chosen][k] / min(t[k] for t in times.values()) for k in range(len(THREADS))]
-        told = ", ".join(
-            f"{n} {times[n][0] * 1e3:.3g} ms ({said[n] / times[n][0]:.2f})" for n in said
-        )
-        lines.append(
-            (
-                max(lost),
-                f"| {call.name} | {call.op}.{call.pass_name} | {told} | {chosen} | "
-                f"{lost[0]:.2f} | {lost[1]:.2f} |",
-            )
-        )
+        lost = times[chosen] / min(times.values())
+        told = ", ".join(f"{n} {times[n] * 1e3:.3g} ({said[n] * 1e3:.3g})" for n in said)
+        head = f"| {call.name} | {call.op}.{call.pass_name} "
+        lines.append((lost, f"{head}| {told} | {chosen} | {lost:.2f} |"))
     worst = sum(lost > 1.1 for lost, _ in lines)
-    head = (
-        "| case | pass | one thread (predicted / measured) | chosen | 1 thread | 2 threads |\n"
-        "|---|---|---|---|---|---|"
-    )
-    rows_told = [line for _, line in sorted(lines, reverse=True)]
-    return [
-        f"{worst} of {len(lines)} choices take over 10 % longer.",
-        "\n".join([head, *rows_told]),
-    ]
+    head = "| case | pass | ms (predicted on one thread) | chosen | times the fastest |\n"
+    table = [head + "|---|---|---|---|---|", *(line for _, line in sorted(lines, reverse=True))]
+    return [f"{worst} of {len(lines)} choices take over 10 % longer.", "\n".join(table)]
 
 
 def main() -> None:
@@ -286,12 +276,13 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "fit"))
     parser.add_argument("--seconds", type=float, default=50.0, help="of measuring")
     parser.add_argument("--isa", default=_core.isa())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--again", default="", metavar="TEXT", help="calls that contain TEXT")
     options = parser.parse_args()
     without_blas_limits()
     _core.set_isa(options.isa)
     if options.what == "measure":
-        measure(options.seconds, options.again)
+        measure(options.seconds, options.threads, options.again)
     else:
         fit()
 
