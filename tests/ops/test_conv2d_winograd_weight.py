@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import convkit as ck
 from convkit import _core
-from convkit.ops import registry
+from convkit.ops import choosing, registry
 from convkit.ops.registry import Array, Row
 from ops.harness import Case, check_row, check_threads, problem, run_row
 from ops.test_conv2d import conv_cases
@@ -32,7 +32,7 @@ def supported(case: Case, dtype: str = "float32") -> bool:
 
 def chosen(case: Case, dtype: str = "float32") -> str:
     specs = [*case.inputs_at(dtype), *case.out_at(dtype)]
-    return registry.choose("conv2d", case.pass_name, specs, case.params).name
+    return choosing.choose("conv2d", case.pass_name, specs, case.params).name
 
 
 SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], dict[str, Any]]] = {

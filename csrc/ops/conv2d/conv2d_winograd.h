@@ -166,64 +166,54 @@ inline void winograd_products(const WinogradPass& pass, int64_t tiles, int64_t c
   }
 }
 
-// Transforms the products of one tile and one vector of filters.
-template <int M>
-CK_INLINE void winograd_output_tile(const float* products, int64_t plane, Vec<float> (&y)[M][M]) {
+// The results of one tile and one vector of filters, the first of all being `first`, with bias and
+// relu.
+template <int M, class At>
+CK_INLINE void winograd_results(const WinogradPass& pass, const float* products, int64_t first,
+                                At at, Vec<float> (&y)[M][M]) {
   using V = Vec<float>;
+  const int64_t plane = pass.plan.product_plane();
+  const bool relu = pass.c.params.activation == static_cast<int64_t>(Activation::relu);
+  const V bias = pass.bias != nullptr ? at.load(pass.bias + first) : V::zero();
+  const V floor = V(relu ? 0.0f : -__builtin_inff());
   winograd_square<float, 6, M>(
-      WinogradOutput<M>{}, [&](int i, int j) { return V::loadu(products + (i * 6 + j) * plane); },
-      [&](int i, int j, V value) { y[i][j] = value; });
+      WinogradOutput<M>{},
+      [&](int i, int j) { return V::loadu(products + at.j + (i * 6 + j) * plane); },
+      [&](int i, int j, V value) { y[i][j] = max_or_second(floor, value + bias); });
 }
 
-// Where tiles go: to y [N,P,Q,K], with bias, activation and the derivative of an earlier one.
+// Where tiles go: to y [N,P,Q,K], with activation and the derivative of an earlier one.
 template <int M>
 struct WinogradResult {
   const WinogradPass& pass;
   float* y;
 
-  // `count` channels, from channel `first` on.
+  // `count` filters, from `first` on.
   void operator()(const WinogradTile& tile, int64_t first, int64_t count,
                   const float* products) const {
-    using V = Vec<float>;
     const Conv2dShape& s = pass.c.s;
-    const int64_t row = s.Q * s.K, plane = pass.plan.product_plane();
+    const int64_t row = s.Q * s.K, pixel = s.K;
     const int rows = static_cast<int>(smaller(s.P - tile.p, M));
     const int columns = static_cast<int>(smaller(s.Q - tile.q, M));
-    float* const to = y + (tile.n * s.P + tile.p) * row + tile.q * s.K + first;
-    const Activation kind = static_cast<Activation>(pass.c.params.activation);
-    const V floor = V(kind == Activation::relu ? 0.0f : -__builtin_inff());
-    for (int64_t k = 0; k < count; k += V::kLanes) {
-      V values[M][M];
-      winograd_output_tile<M>(products + k, plane, values);
-      const int lanes = static_cast<int>(smaller(count - k, V::kLanes));
-      const bool whole = lanes == V::kLanes;
-      const float* const b = pass.bias != nullptr ? pass.bias + first + k : nullptr;
-      const V bias = b == nullptr ? V::zero() : whole ? V::loadu(b) : V::load_partial(b, lanes);
-      if (rows == M && columns == M && whole) {
-#pragma GCC unroll 4
-        for (int i = 0; i < M; ++i) {
-#pragma GCC unroll 4
-          for (int j = 0; j < M; ++j) {
-            max_or_second(floor, values[i][j] + bias).storeu(to + i * row + j * s.K + k);
-          }
-        }
-        continue;
-      }
+    float* const to = y + (tile.n * s.P + tile.p) * row + tile.q * pixel + first;
+    each_vector<float>(count, [&](auto at) {
+      Vec<float> values[M][M];
+      winograd_results<M>(pass, products, first, at, values);
+      const bool whole = rows == M && columns == M;
 #pragma GCC unroll 4
       for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < M; ++j) {
-          if (i >= rows || j >= columns) continue;
-          max_or_second(floor, values[i][j] + bias)
-              .store_partial(to + i * row + j * s.K + k, lanes);
+          if (whole || (i < rows && j < columns)) at.store(to + i * row + j * pixel, values[i][j]);
         }
       }
-    }
+    });
+    const Activation kind = static_cast<Activation>(pass.c.params.activation);
     const bool done = kind == Activation::linear || kind == Activation::relu;
     if (done && !pass.through) return;
     for (int i = 0; i < rows; ++i) {
       for (int j = 0; j < columns; ++j) {
-        float* const at = to + i * row + j * s.K;
+        float* const at = to + i * row + j * pixel;
         if (!done) apply_activation(kind, pass.c.params.alpha, at, count);
         if (pass.through) pass.through(at - pass.through.dx, count);
       }

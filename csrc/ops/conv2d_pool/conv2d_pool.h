@@ -75,6 +75,8 @@ CK_DECLARE_KERNEL(conv2d_pool_naive_backward_weight)
 CK_DECLARE_KERNEL(conv2d_pool_implicit_gemm_forward)
 CK_DECLARE_KERNEL(conv2d_pool_implicit_gemm_backward_input)
 CK_DECLARE_KERNEL(conv2d_pool_implicit_gemm_backward_weight)
+CK_DECLARE_KERNEL(conv2d_pool_winograd_forward)
+CK_DECLARE_KERNEL(conv2d_pool_winograd_backward_input)
 CK_DECLARE_KERNEL(conv2d_pool_winograd_backward_weight)
 
 }  // namespace convkit

@@ -5,6 +5,7 @@
 
 #include "ops/conv2d/conv2d_correlation_plan.h"
 #include "ops/conv2d/conv2d_weight_plan.h"
+#include "ops/conv2d/conv2d_winograd_plan.h"
 #include "ops/conv2d/conv2d_winograd_weight_plan.h"
 #include "ops/conv2d_pool/conv2d_pool.h"
 
@@ -93,6 +94,23 @@ CK_INLINE int64_t made_rows_bytes(const Conv2dShape& s, const WeightGradientPlan
   const int64_t pixels = checked_product(plan.images.size, plan.rows.size, s.Q);
   const int64_t bytes = kDtypeBytes[static_cast<int>(dtype)];
   return round_up(checked_product(pixels, smaller(plan.filters.size, plan.K), bytes), 64);
+}
+
+// Winograd's method: windows of 2 x 2 that neither overlap nor reach over the image lie in tiles.
+CK_INLINE bool winograd_pools(const Conv2dPoolParams& p) {
+  return p.window_h == 2 && p.window_w == 2 && p.pool_stride_h == 2 && p.pool_stride_w == 2 &&
+         p.pool_pad_top == 0 && p.pool_pad_bottom == 0 && p.pool_pad_left == 0 &&
+         p.pool_pad_right == 0;
+}
+
+// The rows of dz that a row of tiles reads, which each slot of backward_input ends with.
+CK_INLINE int64_t winograd_unpool_bytes(const Correlation& c) {
+  return round_up(checked_product(6, c.s.W, c.s.C, int64_t{sizeof(float)}), 64);
+}
+CK_INLINE WinogradPlan winograd_unpool_plan(const Correlation& c) {
+  WinogradPlan plan = winograd_plan(c);
+  plan.slot_bytes = checked_sum(plan.slot_bytes, winograd_unpool_bytes(c));
+  return plan;
 }
 
 // The rows of dz of a row of tiles, of the filters of a block.

@@ -62,6 +62,31 @@ bool backward_weight_supports(const Call& call) {
          backward_weight_workspace(call).bytes() <= kConv2dMaxWorkspace;
 }
 
+Correlation winograd_forward(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  return forward_correlation(conv2d_pool_shape(call[0], call[1], params), conv2d_of(params));
+}
+Workspace winograd_forward_workspace(const Call& call) {
+  return winograd_plan(winograd_forward(call)).workspace();
+}
+bool winograd_forward_supports(const Call& call) {
+  return winograd_fits(winograd_forward(call)) && winograd_pools(call.as<Conv2dPoolParams>()) &&
+         winograd_forward_workspace(call).bytes() <= kWinogradMaxWorkspace;
+}
+
+Correlation winograd_backward_input(const Call& call) {
+  const auto& params = call.as<Conv2dPoolParams>();
+  return backward_input_correlation(conv2d_pool_shape(call[5], call[1], params), conv2d_of(params));
+}
+Workspace winograd_backward_input_workspace(const Call& call) {
+  return winograd_unpool_plan(winograd_backward_input(call)).workspace();
+}
+bool winograd_backward_input_supports(const Call& call) {
+  return winograd_fits(winograd_backward_input(call)) &&
+         positions_fit(call.as<Conv2dPoolParams>()) &&
+         winograd_backward_input_workspace(call).bytes() <= kWinogradMaxWorkspace;
+}
+
 Workspace winograd_backward_weight_workspace(const Call& call) {
   const auto& params = call.as<Conv2dPoolParams>();
   const Conv2dShape s = conv2d_pool_shape(call[1], call[4], params);
@@ -75,6 +100,10 @@ bool winograd_backward_weight_supports(const Call& call) {
 }
 
 constexpr Kernel rows[] = {
+    {"forward", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_forward),
+     winograd_forward_supports, winograd_forward_workspace},
+    {"backward_input", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_backward_input),
+     winograd_backward_input_supports, winograd_backward_input_workspace},
     {"backward_weight", "cpu_winograd", kFloat32, CK_PER_ISA(conv2d_pool_winograd_backward_weight),
      winograd_backward_weight_supports, winograd_backward_weight_workspace},
     {"forward", "cpu_implicit_gemm", kFloats, CK_PER_ISA(conv2d_pool_implicit_gemm_forward),

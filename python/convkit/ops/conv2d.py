@@ -125,8 +125,8 @@ def _backward_input_winograd_bound(
     return (through_bound(ctx, _sum_back(ctx, dy, w), bound, x),)
 
 
-def _winograd_pays(params: Params, image: Spec | None, w: Spec | None, result: Spec | None) -> bool:
-    """For the correlation that reads `image` and writes `result`."""
+def winograd_pays(params: Params, image: Spec | None, w: Spec | None, result: Spec | None) -> bool:
+    """Whether cpu_winograd is chosen for the correlation that reads `image`, writes `result`."""
     assert image is not None and w is not None and result is not None
     groups, (n, rows, columns, k) = int(params["groups"]), result.shape
     return winograd.pays(w.shape[0], image.shape[3] // groups, k // groups, n, rows, columns)
@@ -271,11 +271,11 @@ OP = define(
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
                  infer=_infer, flops=_flops,
                  bounds={"cpu_winograd": _forward_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: _winograd_pays(p, s[0], s[1], s[3])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd_pays(p, s[0], s[1], s[3])}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
                  _backward_input_bound, flops=_flops_input,
                  bounds={"cpu_winograd": _backward_input_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: _winograd_pays(p, s[0], s[1], s[3])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd_pays(p, s[0], s[1], s[3])}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
                  _backward_weight_bound, flops=_flops_weight,
                  bounds={"cpu_winograd": winograd_weight_bound},

@@ -14,15 +14,17 @@ from numpy.typing import ArrayLike
 
 from convkit.ops.activation import FROM_OUTPUT, refuse_without_derivative
 from convkit.ops.apply import apply, as_operand, same_dtype
-from convkit.ops.conv2d import conv2d_params
+from convkit.ops.conv2d import conv2d_params, winograd_pays
 from convkit.ops.conv2d_pool_formulas import (
     backward_input,
     backward_input_bound,
+    backward_input_winograd_bound,
     backward_weight,
     backward_weight_bound,
     backward_weight_winograd_bound,
     forward,
     forward_bound,
+    forward_winograd_bound,
     fused_params,
     image_spec,
     named,
@@ -75,6 +77,18 @@ def _flops_backward(
     return 2 * dy.size + 2 * image_spec(params, x, w).size * math.prod(w.shape[:3])
 
 
+def _forward_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
+    x, w = specs[:2]
+    assert x is not None and w is not None
+    return winograd_pays(params, x, w, image_spec(params, x, w))
+
+
+def _backward_input_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
+    w, x = specs[1], specs[5]
+    assert x is not None and w is not None
+    return winograd_pays(params, image_spec(params, x, w), w, x)
+
+
 def _backward_weight_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
     x, dw = specs[1], specs[4]
     assert x is not None and dw is not None
@@ -102,9 +116,12 @@ OP = define(
         "conv2d_pool",
         (
             Pass("forward", ("x", "w", "b?"), ("y", "winner?"), forward, forward_bound,
-                 infer=_infer, flops=_flops),
+                 infer=_infer, flops=_flops, bounds={"cpu_winograd": forward_winograd_bound},
+                 chosen_where={"cpu_winograd": _forward_pays}),
             Pass("backward_input", ("dy", "w", "y", "winner", "x?"), ("dx",), backward_input,
-                 backward_input_bound, flops=_flops_backward),
+                 backward_input_bound, flops=_flops_backward,
+                 bounds={"cpu_winograd": backward_input_winograd_bound},
+                 chosen_where={"cpu_winograd": _backward_input_pays}),
             Pass("backward_weight", ("dy", "x", "y", "winner"), ("dw", "db?"), backward_weight,
                  backward_weight_bound, flops=_flops_backward,
                  bounds={"cpu_winograd": backward_weight_winograd_bound},

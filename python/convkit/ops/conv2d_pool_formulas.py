@@ -20,9 +20,10 @@ from convkit.ops.registry import Array, Context, Params, Spec
 from convkit.ops.through import through_bound, through_params
 
 __all__ = [
-    "backward_input", "backward_input_bound", "backward_weight", "backward_weight_bound",
-    "backward_weight_winograd_bound", "convolution_params", "forward", "forward_bound",
-    "fused_params", "image_spec", "named", "pooling_params",
+    "backward_input", "backward_input_bound", "backward_input_winograd_bound", "backward_weight",
+    "backward_weight_bound", "backward_weight_winograd_bound", "convolution_params", "forward",
+    "forward_bound", "forward_winograd_bound", "fused_params", "image_spec", "named",
+    "pooling_params",
 ]  # fmt: skip
 
 _POOLED = ("stride_h", "stride_w", "pad_top", "pad_bottom", "pad_left", "pad_right")
@@ -103,8 +104,10 @@ def backward_weight(
     return dw_, db
 
 
-def forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any, Any]:
-    """Of y the largest bound in its window.
+def forward_bound(
+    ctx: Context, x: Array, w: Array, b: Array | None, row: str = ""
+) -> tuple[Any, Any]:
+    """Of y the largest bound in its window, that of conv2d's row.
 
     Of winner: 0 where it is certain, infinite where rounding may decide between the values.
     """
@@ -113,7 +116,8 @@ def forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[An
     params, pooling = convolution_params(ctx.params), pooling_params(ctx.params)
     (z,) = CONV2D["forward"].reference(Context(params, [None]), x, w, b)
     assert z is not None
-    (error,) = CONV2D["forward"].bound(Context(params, [Spec(z.shape, y.dtype)]), x, w, b)
+    bound_of = CONV2D["forward"].bound_of(row)
+    (error,) = bound_of(Context(params, [Spec(z.shape, y.dtype)]), x, w, b)
     reach = pad_image(float(np.finfo(y.dtype).eps) * error, pooling)
     padded = pad_image(z, pooling, -np.inf)
     largest, lowest = np.zeros(y.shape), np.full(y.shape, -np.inf)
@@ -129,6 +133,11 @@ def forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[An
         contenders += contends
         doubt = np.where(contends, np.maximum(doubt, reach[where]), doubt)
     return largest, np.where((contenders > 1) & (doubt > 0), np.inf, 0.0)
+
+
+def forward_winograd_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any, Any]:
+    """As `forward_bound`, with the bound of Winograd's method."""
+    return forward_bound(ctx, x, w, b, "cpu_winograd")
 
 
 def _gradient_bound(ctx: Context, dy: Array, z: Spec, y: Array, winner: Array) -> Array:
@@ -163,6 +172,23 @@ def backward_input_bound(
     bound, largest = back(context, error, np.abs(w), None)[0], back(context, dz, np.abs(w), None)[0]
     assert bound is not None and largest is not None
     return (through_bound(ctx, largest, bound, x),)
+
+
+def backward_input_winograd_bound(
+    ctx: Context, dy: Array, w: Array, y: Array, winner: Array, x: Array | None
+) -> tuple[Any]:
+    """That of conv2d for the exact dz, and what the errors of dz come to."""
+    dx = ctx.out[0]
+    assert dx is not None
+    z = image_spec(ctx.params, dx, Spec(w.shape))
+    context = Context({**convolution_params(ctx.params), **through_params()}, ctx.out)
+    dz = np.abs(_gradient_of_image(ctx, np.abs(dy), z, y, winner))
+    back = CONV2D["backward_input"].reference
+    largest = back(context, dz, np.abs(w), None)[0]
+    carried = back(context, _gradient_bound(ctx, dy, z, y, winner), np.abs(w), None)[0]
+    (bound,) = CONV2D["backward_input"].bound_of("cpu_winograd")(context, dz, w, None)
+    assert largest is not None
+    return (through_bound(ctx, largest, bound + carried, x),)
 
 
 def backward_weight_bound(
