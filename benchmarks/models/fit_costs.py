@@ -22,7 +22,7 @@ from convkit import _core
 from convkit.bench.machine import measure as measure_machine
 from convkit.bench.machine import without_blas_limits
 from convkit.ops import registry
-from convkit.ops.choosing import call_text
+from convkit.ops.choosing import call_text, consider
 from convkit.ops.choosing.choice import PLAIN
 from convkit.ops.choosing.costs import features
 from convkit.ops.choosing.tuning import FAR, random_operands
@@ -48,17 +48,20 @@ CIFAR = tuple(
     )
 )  # fmt: skip
 LARGE = 2_000_000_000  # operations
-QUIET = 0.93  # share of the peak around a sample that counts
+QUIET = 0.75  # share of the peak around a sample that counts: clocks fall under load, by less
 ENOUGH, MOST = 3, 14  # quiet samples of each row, and rounds
 # What takes time in a row, see `convkit.ops.choosing.costs`.
+WINOGRAD = (
+    "call", "bytes", "products", "inputs", "outputs", "weights", "far weights", "narrow taps"
+)  # fmt: skip
 FEATURES = {
-    "conv2d": ("call", "bytes", "products", "weights", "rows", "taps"),
-    "conv2d cpu_im2col": ("call", "bytes", "products", "weights", "columns"),
-    "conv2d cpu_winograd": ("call", "bytes", "products", "inputs", "outputs", "weights"),
-    "conv2d_pool": ("call", "bytes", "products", "weights", "rows", "taps", "flops"),
-    "conv2d_pool cpu_winograd": ("call", "bytes", "products", "inputs", "outputs", "weights"),
+    "conv2d": ("call", "bytes", "products", "terms", "weights", "rows", "taps", "narrow taps"),
+    "conv2d cpu_im2col": ("call", "bytes", "products", "weights", "columns", "narrow taps"),
+    "conv2d cpu_winograd": WINOGRAD,
+    "conv2d_pool": ("call", "bytes", "products", "terms", "weights", "rows", "taps", "flops"),
+    "conv2d_pool cpu_winograd": WINOGRAD,
     "pool2d": ("call", "bytes", "flops"),
-    "dense": ("call", "bytes", "products", "rows"),
+    "dense": ("call", "bytes", "far bytes", "products", "rows"),
 }
 NOTES = """\
 Each line is a pass of a named layer with the shortest time of each row, in a quiet moment. "chosen"
@@ -136,7 +139,7 @@ def timed(call: Call, rows: list[Row], peak: float) -> dict[str, float]:
         once[name] = max(run(1), 1e-9)
     near = {name for name in timers if once[name] <= 2 * FAR * min(once.values())}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in timers}
-    for n in range(MOST):
+    for _ in range(MOST):
         for name, run in timers.items():
             if quiet_ones(found[name]) < (ENOUGH if name in near else 1):
                 before = _core.peak_flops(0.001)
@@ -200,7 +203,7 @@ def not_negative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def fitted(rows: list[tuple[dict[str, float], float]], names: tuple[str, ...]) -> dict[str, float]:
-    """Coefficients with the least relative errors; those of large ones count little."""
+    """Coefficients with the least relative errors; large ones, of disturbed times, count less."""
     f = np.array([[features[name] for name in names] for features, _ in rows])
     t = np.array([seconds for _, seconds in rows])
     weights = np.ones(len(t))
@@ -209,7 +212,7 @@ def fitted(rows: list[tuple[dict[str, float], float]], names: tuple[str, ...]) -
         a = f * scale[:, None]
         size = np.maximum(np.linalg.norm(a, axis=0), 1e-300)
         x = not_negative(a / size, t * scale) / size
-        weights = 1 / np.maximum(np.abs(f @ x / t - 1), 0.02)
+        weights = 1 / np.maximum(np.abs(f @ x / t - 1), 0.1)
     return {name: float(f"{c:.4g}") for name, c in zip(names, x, strict=True) if c > 0}
 
 
@@ -217,17 +220,21 @@ def fit() -> None:
     """Write the coefficients and what they are worth."""
     record = json.loads(SAMPLES.read_text())
     table: dict[str, Any] = {"machine": {}, "seconds": {}}
-    report = ["# The cost model of kernels", NOTES]
+    measured = {}
     for kind, here in sorted(record.items()):
         isa, _, threads = kind.partition(", ")
         _core.set_isa(isa)
-        known = [(call, times) for call in cases() if (times := here["seconds"].get(text_of(call)))]
+        measured[kind] = [
+            (call, times) for call in cases() if (times := here["seconds"].get(text_of(call)))
+        ]
         if threads == "1 thread":
             table["machine"][isa] = here["machine"]
-            table["seconds"][isa] = coefficients(known)
-        report += [f"## {kind}", f"```\n{here['machine']}\n```"]
-        report += judged(known, table["seconds"][isa])
+            table["seconds"][isa] = coefficients(measured[kind])
     TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    report = ["# The cost model of kernels", NOTES]
+    for kind, known in measured.items():
+        _core.set_isa(kind.partition(",")[0])
+        report += [f"## {kind}", f"```\n{record[kind]['machine']}\n```", *judged(known)]
     REPORT.write_text("\n\n".join(report) + "\n")
     print("\n\n".join(report))
 
@@ -248,23 +255,18 @@ def coefficients(known: Known) -> dict[str, dict[str, dict[str, float]]]:
     return seconds
 
 
-def judged(known: Known, seconds: Any) -> list[str]:
+def judged(known: Known) -> list[str]:
     """A table of the cases where there is a choice, worst first."""
     lines = []
     for call, times in known:
-        rows = [r for r in fast_rows(call) if r.name in times]
-        if len(rows) < 2:
+        choice = consider(call.op, call.pass_name, [*call.specs, *call.outputs()], call.params)
+        if len(times) < 2 or choice.row.name not in times:
             continue
-        said = {}
-        for row in rows:
-            found = features(row, [*call.specs, *call.outputs()], call.params)
-            fitted_to = seconds[f"{call.op}.{call.pass_name}"][row.name]
-            said[row.name] = sum(c * found[n] for n, c in fitted_to.items())
-        chosen = min(said, key=lambda name: said[name])
-        lost = times[chosen] / min(times.values())
+        said = {c.name: c.predicted or 0.0 for c in choice.candidates if c.name in times}
+        lost = times[choice.row.name] / min(times.values())
         told = ", ".join(f"{n} {times[n] * 1e3:.3g} ({said[n] * 1e3:.3g})" for n in said)
         head = f"| {call.name} | {call.op}.{call.pass_name} "
-        lines.append((lost, f"{head}| {told} | {chosen} | {lost:.2f} |"))
+        lines.append((lost, f"{head}| {told} | {choice.row.name} | {lost:.2f} |"))
     worst = sum(lost > 1.1 for lost, _ in lines)
     head = "| case | pass | ms (predicted on one thread) | chosen | times the fastest |\n"
     table = [head + "|---|---|---|---|---|", *(line for _, line in sorted(lines, reverse=True))]

@@ -188,8 +188,7 @@ def consider(
         return made(fast[0], "registered by the user")
     if all(c.predicted is not None for c in fast):
         return made(min(fast, key=lambda c: c.predicted or 0.0), "predicted to be the fastest")
-    good = next((c for c in fast if _pays(c)), fast[-1])
-    return made(good, "first in the table")
+    return made(fast[0], "first in the table")
 
 
 def choose(
@@ -236,15 +235,12 @@ def _named(
     return found
 
 
-def _pays(c: Candidate) -> bool:
-    """What the pass says of a row where nothing is predicted: whether the call is one for it."""
-    return registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs)
-
-
 def _ruled_out(c: Candidate, policy: Policy) -> str:
     """What keeps a candidate from being chosen, in words."""
     if not c.supports:
         return refusal(c.row, c.specs, c.params)
+    if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
+        return "not for calls of so few channels or pixels, unless it is named"
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
     if policy.exact and not c.row.exact:
