@@ -195,12 +195,12 @@ def test_the_bound_is_of_the_size_of_the_error() -> None:
     assert 0.01 < (np.abs(y - p.expected[0]) / p.tolerance[0]).max() < 0.5
 
 
-def test_the_error_is_a_few_times_that_of_the_definition() -> None:
-    """In float32, root mean square over dw: 3 times that of cpu_implicit_gemm."""
+@pytest.mark.parametrize("images", [1, 16])
+def test_the_error_is_a_few_times_that_of_the_definition(images: int) -> None:
+    """In float32, root of the mean square over dw: whatever the length of the sums, 3 times."""
     rng = np.random.default_rng(3)
-    x = np.maximum(rng.standard_normal((4, 28, 28, 64)), 0).astype(np.float32)
-    dy = rng.standard_normal(x.shape).astype(np.float32)
-    w = (3, 3, 64, 64)
+    x = np.maximum(rng.standard_normal((images, 32, 32, 16)), 0).astype(np.float32)
+    dy, w = rng.standard_normal(x.shape).astype(np.float32), (3, 3, 16, 16)
     exact = ck.ops.conv2d_backward_weight(
         dy.astype(np.float64), x.astype(np.float64), w, padding=1, kernel="reference"
     )[0]
@@ -209,7 +209,7 @@ def test_the_error_is_a_few_times_that_of_the_definition() -> None:
         found = ck.ops.conv2d_backward_weight(dy, x, w, padding=1, kernel=kernel)[0]
         return float(np.sqrt(np.mean((found - exact) ** 2)))
 
-    assert error("cpu_winograd") < 6 * error("cpu_implicit_gemm") < 1e-4 * np.abs(exact).max()
+    assert error("cpu_winograd") < 5 * error("cpu_implicit_gemm")
 
 
 def test_nan_is_not_lost() -> None:

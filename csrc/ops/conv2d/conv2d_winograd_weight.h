@@ -124,7 +124,8 @@ class WinogradWeightTiles {
 };
 
 // A product over `depth` tiles: sums [C, width] = or += x^T dy, for x [depth, C] and dy [depth, K]
-// whose rows are x_step and width apart.
+// whose rows are x_step and width apart. It begins with zeros: sums of sums err less than one long
+// sum.
 struct WinogradWeightProduct {
   int64_t depth, x_step, width;
   bool add;
@@ -136,12 +137,9 @@ void winograd_weight_tile(const WinogradWeightProduct& p, const float* x, const 
   constexpr int lanes = Vec<float>::kLanes;
   const auto row = [](int m) { return int64_t{m}; };
   Tile<float, MR, NV> tile;
-  if (p.add) {
-    tile.load(0, sums, p.width, lanes);
-  } else {
-    tile.clear();
-  }
+  tile.clear();
   tile.multiply(x, row, p.x_step, dy, p.width, p.depth);
+  if (p.add) tile.template load<MR, true>(0, sums, p.width, lanes);
   tile.store(0, sums, p.width, lanes);
 }
 
