@@ -341,13 +341,13 @@ void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
       max_threads<T>(p.M, p.N, p.depth));
 }
 
-// The product of a few rows, by row, with B in panels, on the calling thread.
+// The product of a few rows, by row, with B in panels, on the calling thread, which fetches what is
+// wanted next.
 template <class T>
-void packed_product_here(const Product<T>& p, const T* packed) {
+void packed_product_here(const Product<T>& p, const T* packed, Fetch<T> fetch = {}) {
   const Panels<T> panels{p.depth, p.N};
-  Fetch<T> nothing;
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
-    packed_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel), nothing);
+    packed_rows<T, true>(p, panels, panel, 0, p.M, packed + panels.offset(panel), fetch);
   }
 }
 

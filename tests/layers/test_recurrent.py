@@ -200,7 +200,9 @@ def test_it_learns_to_remember():
     x = sequences(256, 10, 1, seed=1)
     y = (x[:, 0, 0] > 0).astype(int)
     model = ck.Sequential([ck.Input((10, 1)), layers.LSTM(8), layers.Dense(2, "softmax")])
-    model.compile(ck.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # Without the clipping one seed in ten meets a leap of the loss that 60 epochs do not outlast.
+    optimizer = ck.optimizers.Adam(0.02, clipnorm=1.0)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, epochs=60, verbose=0)
     assert model.evaluate(x, y, verbose=0)[1] > 0.95
 

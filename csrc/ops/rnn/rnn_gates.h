@@ -1,5 +1,5 @@
-// The gates of the tiled kernels of rnn: what one step does to one sequence beside its products.
-// For kernel sources only (core/isa.h).
+// The gates of the tiled kernels of rnn: what one step does to a vector of units of one sequence
+// beside its products. For kernel sources only (core/isa.h).
 #pragma once
 
 #include "gemm/runs.h"
@@ -8,57 +8,83 @@
 
 namespace convkit::CK_ISA {
 
+// A sequence at a step, for its H units.
 template <class T>
-CK_INLINE void simple_forward_row(Activation kind, const T* sums, int64_t H, T* h) {
-  copy_run(sums, H, h);
-  apply_activation(kind, 0.0, h, H);
+struct StepRow {
+  int64_t H;
+  bool real;   // else the state and the output stay as they are
+  const T* h;  // the state before
+  T *h_after, *y;
+  const T* y_before;  // null: none yet
+  T* saved;
+};
+
+// What a step that is masked leaves, for gates whose saved values are blocks of H.
+template <int kSaved, class T, class At>
+CK_INLINE void pass_over(const StepRow<T>& row, At at) {
+  at.store(row.h_after, at.load(row.h));
+  at.store(row.y, row.y_before != nullptr ? at.load(row.y_before) : Vec<T>::zero());
+  for (int k = 0; k < kSaved; ++k) at.store(row.saved + k * row.H, Vec<T>::zero());
+}
+
+template <class T, class At>
+CK_INLINE void step_out(const StepRow<T>& row, At at, Vec<T> h) {
+  at.store(row.h_after, h);
+  at.store(row.y, h);
+}
+
+// `sums` here and below: a vector for each gate.
+template <class T, class At>
+CK_INLINE void lstm_forward(const StepRow<T>& row, At at, const T* sums, T* c) {
+  constexpr int lanes = Vec<T>::kLanes;
+  const Vec<T> i = sigmoid(Vec<T>::loadu(sums)), f = sigmoid(Vec<T>::loadu(sums + lanes));
+  const Vec<T> g = tanh(Vec<T>::loadu(sums + 2 * lanes));
+  const Vec<T> o = sigmoid(Vec<T>::loadu(sums + 3 * lanes));
+  const Vec<T> after = fma(f, at.load(c), i * g);
+  T* const saved = row.saved;
+  at.store(saved, i);
+  at.store(saved + row.H, f);
+  at.store(saved + 2 * row.H, g);
+  at.store(saved + 3 * row.H, o);
+  at.store(saved + 4 * row.H, after);
+  at.store(c, after);
+  step_out(row, at, o * tanh(after));
+}
+
+// With reset_after, from the sums of z, r and q and, apart, of n.
+template <class T, class At>
+CK_INLINE void gru_forward(const StepRow<T>& row, At at, const T* sums, Vec<T> n) {
+  constexpr int lanes = Vec<T>::kLanes;
+  const Vec<T> z = sigmoid(Vec<T>::loadu(sums)), r = sigmoid(Vec<T>::loadu(sums + lanes));
+  const Vec<T> q = Vec<T>::loadu(sums + 2 * lanes);
+  n = tanh(fma(r, q, n));
+  T* const saved = row.saved;
+  at.store(saved, z);
+  at.store(saved + row.H, r);
+  at.store(saved + 2 * row.H, n);
+  at.store(saved + 3 * row.H, q);
+  step_out(row, at, fma(z, at.load(row.h), (T(1) - z) * n));
+}
+
+// Without reset_after: z, r and r h; then n and the state.
+template <class T, class At>
+CK_INLINE void gru_forward_gates(const StepRow<T>& row, At at, Vec<T> z, Vec<T> r, T* rh) {
+  z = sigmoid(z), r = sigmoid(r);
+  at.store(row.saved, z);
+  at.store(row.saved + row.H, r);
+  at.store(rh, r * at.load(row.h));
+}
+
+template <class T, class At>
+CK_INLINE void gru_forward_state(const StepRow<T>& row, At at, Vec<T> n) {
+  n = tanh(n);
+  const Vec<T> z = at.load(row.saved);
+  at.store(row.saved + 2 * row.H, n);
+  step_out(row, at, fma(z, at.load(row.h), (T(1) - z) * n));
 }
 
 template <class T>
-CK_INLINE void lstm_forward_row(int64_t H, T* saved, T* h, T* c) {
-  T* const i = saved;
-  T *const f = i + H, *const g = f + H, *const o = g + H, *const c_saved = o + H;
-  each_vector<T>(H, [=](auto at) {
-    const Vec<T> iv = sigmoid(at.load(i)), fv = sigmoid(at.load(f));
-    const Vec<T> gv = tanh(at.load(g)), ov = sigmoid(at.load(o));
-    const Vec<T> cv = fma(fv, at.load(c), iv * gv);
-    at.store(i, iv);
-    at.store(f, fv);
-    at.store(g, gv);
-    at.store(o, ov);
-    at.store(c_saved, cv);
-    at.store(c, cv);
-    at.store(h, ov * tanh(cv));
-  });
-}
-
-// z and r from their sums; without reset_after also r h.
-template <class T>
-CK_INLINE void gru_forward_gates(int64_t H, T* saved, const T* h, T* rh) {
-  T *const z = saved, *const r = z + H;
-  each_vector<T>(H, [=](auto at) {
-    const Vec<T> rv = sigmoid(at.load(r));
-    at.store(z, sigmoid(at.load(z)));
-    at.store(r, rv);
-    if (rh != nullptr) at.store(rh, rv * at.load(h));
-  });
-}
-
-// n from its sum and, if there is one, r q; then the new state.
-template <class T>
-CK_INLINE void gru_forward_state(int64_t H, T* saved, const T* q, T* h) {
-  T *const z = saved, *const r = z + H, *const n = r + H;
-  each_vector<T>(H, [=](auto at) {
-    Vec<T> sum = at.load(n);
-    if (q != nullptr) sum = fma(at.load(r), at.load(q), sum);
-    const Vec<T> nv = tanh(sum), zv = at.load(z);
-    at.store(n, nv);
-    at.store(h, fma(zv, at.load(h), (T(1) - zv) * nv));
-  });
-}
-
-template <class T>
-CK_INLINE void simple_backward_row(Activation kind, int64_t H, const T* y, const T* dh, T* da) {
+CK_INLINE void simple_backward_row(Activation kind, int64_t H, const T* y, T* dh, T* da) {
   each_vector<T>(H, [=](auto at) {
     const Vec<T> yv = at.load(y), zero = T(0);
     Vec<T> d = at.load(dh);
@@ -66,6 +92,7 @@ CK_INLINE void simple_backward_row(Activation kind, int64_t H, const T* y, const
     if (kind == Activation::sigmoid) d *= yv * (T(1) - yv);
     if (kind == Activation::relu) d *= select(yv > zero, Vec<T>(T(1)), zero);
     at.store(da, d);
+    at.store(dh, zero);
   });
 }
 
@@ -86,7 +113,8 @@ CK_INLINE void lstm_backward_row(int64_t H, const T* saved, const T* c_before, T
   });
 }
 
-// dz and dn, with reset_after also dr and dq; of dh what goes past the gates.
+// da is z r n; with reset_after z r q n, so that what u is multiplied with stands together. Without
+// it, dr is missing. Of dh, what goes past the gates.
 template <bool kResetAfter, class T>
 CK_INLINE void gru_backward_gates(int64_t H, const T* saved, const T* h, T* dh, T* da) {
   each_vector<T>(H, [=](auto at) {
@@ -94,11 +122,11 @@ CK_INLINE void gru_backward_gates(int64_t H, const T* saved, const T* h, T* dh, 
     const Vec<T> dhv = at.load(dh), one = T(1);
     const Vec<T> dn = dhv * (one - z) * (one - n * n);
     at.store(da, dhv * (at.load(h) - n) * z * (one - z));
-    at.store(da + 2 * H, dn);
+    at.store(da + (kResetAfter ? 3 : 2) * H, dn);
     at.store(dh, dhv * z);
     if constexpr (kResetAfter) {
       at.store(da + H, dn * at.load(saved + 3 * H) * r * (one - r));
-      at.store(da + 3 * H, dn * r);
+      at.store(da + 2 * H, dn * r);
     }
   });
 }

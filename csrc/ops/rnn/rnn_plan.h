@@ -17,33 +17,47 @@ struct RnnLayout {
   }
 };
 
-// The sums with x w are made where the gates are saved, those of the simple cell in `sums`.
+// Of a gate, in panels of up to four vectors: at most so many columns.
+CK_INLINE int64_t rnn_padded(int64_t H) { return round_up(H, 64); }
+
+// A narrow w stays in the cache beside u, and x w is a part of each step. Otherwise it is made for
+// all steps at once, where the gates are saved; that of the simple cell in `sums`.
 struct RnnForwardPlan {
-  int64_t w, u, un;  // packed; un is the last block of u in a GRU, which is a product of its own
-  int64_t bias;      // both rows in one
-  int64_t sums;      // [N*T,H]
-  int64_t rh;        // [N,H] r h, without reset_after
+  bool fused;
+  int64_t w, u, un;     // packed; un is the last block of u in a GRU without reset_after
+  int64_t bias, bias1;  // beside x w, both rows in one; beside q
+  int64_t state;        // [2,N,H] before and after a step
+  int64_t sums;         // [N*T,H]
+  int64_t rh;           // [N,H] r h, without reset_after
   int64_t total;
 
   CK_INLINE RnnForwardPlan(Cell cell, const RnnParams& params, int64_t N, int64_t T, int64_t C,
                            int64_t H) {
-    const bool gru = cell == Cell::gru;
-    const int64_t GH = gates(cell) * H;
+    const bool rh_first = cell == Cell::gru && params.reset_after == 0;
+    const int64_t GH = gates(cell) * H, padded = gates(cell) * rnn_padded(H);
+    fused = !rh_first && C <= H && checked_product(C, GH) <= kFusedWeights;
     RnnLayout layout;
-    w = layout.take(C, GH);
-    u = layout.take(H, gru ? 2 * H : GH);
-    un = layout.take(gru ? H : 0, H);
+    w = layout.take(C, fused ? padded : GH);
+    u = layout.take(H, padded);
+    un = layout.take(rh_first ? H : 0, rnn_padded(H));
     bias = layout.take(1, GH);
-    sums = layout.take(cell == Cell::simple ? 1 : 0, checked_product(N, T, H));
-    rh = layout.take(gru && params.reset_after == 0 ? 1 : 0, N * H);
+    bias1 = layout.take(1, H);
+    state = layout.take(2, N * H);
+    sums = layout.take(cell == Cell::simple && !fused ? 1 : 0, checked_product(N, T, H));
+    rh = layout.take(rh_first ? 1 : 0, N * H);
     total = layout.total;
   }
+
+  static constexpr int64_t kFusedWeights = 80000;
 };
 
 struct RnnBackwardPlan {
   int64_t w, u, un;      // packed transposes
   int64_t da_width, da;  // [N*T,da_width] gradients of the gates' sums; a GRU's also of q
-  int64_t before, rh;    // [N*T,H] the state before each step; r times it, without reset_after
+  // Transposes, `terms` apart: [H,N*T] the states before the steps, [C,N*T] x, and, without
+  // reset_after, r times those states.
+  int64_t left, terms;
+  int64_t rh;            // [N*T,H] without reset_after
   int64_t dh, dc, d_rh;  // [N,H]
   int64_t zeros;         // [H]
   int64_t total;
@@ -51,21 +65,25 @@ struct RnnBackwardPlan {
   CK_INLINE RnnBackwardPlan(Cell cell, const RnnParams& params, int64_t N, int64_t T, int64_t C,
                             int64_t H) {
     const bool gru = cell == Cell::gru, q = gru && params.reset_after != 0;
-    const int64_t GH = gates(cell) * H, NTH = checked_product(N, T, H);
+    const int64_t GH = gates(cell) * H, NT = checked_product(N, T);
     RnnLayout layout;
     w = layout.take(GH, C);
     u = layout.take(gru ? 2 * H : GH, H);
     un = layout.take(gru ? H : 0, H);
     da_width = q ? 4 * H : GH;
-    da = layout.take(1, checked_product(N, T, da_width));
-    before = layout.take(1, NTH);
-    rh = layout.take(gru && !q ? 1 : 0, NTH);
+    da = layout.take(1, checked_product(NT, da_width));
+    terms = round_up(checked_sum(NT, 16), 16);
+    left = layout.take(checked_sum(C, gru && !q ? 2 * H : H), terms);
+    rh = layout.take(gru && !q ? 1 : 0, checked_product(NT, H));
     dh = layout.take(1, N * H);
     dc = layout.take(cell == Cell::lstm ? 1 : 0, N * H);
     d_rh = layout.take(gru && !q ? 1 : 0, N * H);
     zeros = layout.take(1, H);
     total = layout.total;
   }
+
+  // Threads that have scratch memory for the weights' gradients, behind all this.
+  static constexpr int kSlots = 64;
 };
 
 }  // namespace convkit

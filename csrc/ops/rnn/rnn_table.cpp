@@ -1,5 +1,6 @@
 // The kernels of rnn, best first.
 #include "core/checked.h"
+#include "gemm/shared_scratch.h"
 #include "ops/rnn/rnn.h"
 #include "ops/rnn/rnn_plan.h"
 
@@ -21,6 +22,14 @@ Workspace tiled_workspace(const Call& call) {
   const Plan plan(kCell, call.as<RnnParams>(), x.shape[0], x.shape[1], x.shape[2], u.shape[0]);
   return checked_product(plan.total, kDtypeBytes[static_cast<int>(u.dtype)]);
 }
+template <Cell kCell, int kU>
+Workspace backward_workspace(const Call& call) {
+  const Tensor &x = call[kU - 2], &u = call[kU];
+  const int64_t bytes = kDtypeBytes[static_cast<int>(u.dtype)];
+  const int64_t scratch = shared_scratch(checked_sum(x.shape[2], u.shape[0]));
+  return {tiled_workspace<RnnBackwardPlan, kCell, kU>(call).shared, RnnBackwardPlan::kSlots,
+          checked_product(scratch, bytes)};
+}
 
 constexpr Kernel rows[] = {
     {"simple_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_simple_forward), nullptr,
@@ -28,7 +37,7 @@ constexpr Kernel rows[] = {
     {"simple_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_simple_forward), nullptr,
      naive_workspace<kForwardU>},
     {"simple_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_simple_backward), nullptr,
-     tiled_workspace<RnnBackwardPlan, Cell::simple, kBackwardU>},
+     backward_workspace<Cell::simple, kBackwardU>},
     {"simple_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_simple_backward), nullptr,
      naive_workspace<kBackwardU>},
     {"lstm_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_lstm_forward), nullptr,
@@ -36,7 +45,7 @@ constexpr Kernel rows[] = {
     {"lstm_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_lstm_forward), nullptr,
      naive_workspace<kForwardU>},
     {"lstm_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_lstm_backward), nullptr,
-     tiled_workspace<RnnBackwardPlan, Cell::lstm, kLstmBackwardU>},
+     backward_workspace<Cell::lstm, kLstmBackwardU>},
     {"lstm_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_lstm_backward), nullptr,
      naive_workspace<kLstmBackwardU>},
     {"gru_forward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_gru_forward), nullptr,
@@ -44,7 +53,7 @@ constexpr Kernel rows[] = {
     {"gru_forward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_gru_forward), nullptr,
      naive_workspace<kForwardU>},
     {"gru_backward", "cpu_tiled", kFloats, CK_PER_ISA(rnn_tiled_gru_backward), nullptr,
-     tiled_workspace<RnnBackwardPlan, Cell::gru, kBackwardU>},
+     backward_workspace<Cell::gru, kBackwardU>},
     {"gru_backward", "cpu_naive", kFloats, CK_PER_ISA(rnn_naive_gru_backward), nullptr,
      naive_workspace<kBackwardU>},
 };

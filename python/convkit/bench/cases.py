@@ -207,16 +207,19 @@ def rnn(quick: bool) -> list[Case]:
             f"{title}(128) on rows, batch 64", peers, target, network="rnn_classifier", batch=64,
             options={"cell": cell, "units": 128}, samples=256, **adam,
         )
-        for title, cell, target in (("SimpleRNN", "simple", 3.0), ("LSTM", "lstm", 1.3),
-                                    ("GRU", "gru", 3.0))
+        for title, cell, target in (("SimpleRNN", "simple", 3.0), ("LSTM", "lstm", 2.5),
+                                    ("GRU", "gru", 4.0))
     ]  # fmt: skip
-    options = {"cell": "lstm", "units": 256, "layers": 2, "steps": 100}
-    batch = 10 if quick else 50
-    text = _case(
-        f"LSTM 2x256 on characters, T 100, batch {batch}", peers, 1.3, network="char_rnn",
-        batch=batch, options=options, compared=2, samples=100, **adam,
-    )  # fmt: skip
-    return [*found, text]
+    for title, options, batch, target in (
+        ("LSTM 2x256", {"cell": "lstm", "units": 256, "layers": 2}, 10 if quick else 50, 1.6),
+        ("SimpleRNN(512)", {"cell": "simple", "units": 512}, 16 if quick else 64, 2.0),
+    ):
+        text = _case(
+            f"{title} on characters, T 100, batch {batch}", peers, target, network="char_rnn",
+            batch=batch, options={**options, "steps": 100}, compared=2, samples=2 * batch, **adam,
+        )  # fmt: skip
+        found.append(text)
+    return found
 
 
 def small(quick: bool) -> list[Case]:
