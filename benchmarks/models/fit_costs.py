@@ -32,7 +32,12 @@ from convkit.testing import calls as calls_for
 from convkit.testing.calls import Call
 from convkit.testing.conv2d_pool_calls import conv2d_pool
 from convkit.testing.named_calls import calls_of
-from convkit.testing.named_layers import CONV_LAYERS, CONV_POOL_LAYERS, Conv
+from convkit.testing.named_layers import (
+    CONV_LAYERS,
+    CONV_POOL_LAYERS,
+    LENET_CAFFE_CONV,
+    Conv,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "benchmarks" / "results" / "costs.json"
@@ -47,6 +52,8 @@ CIFAR = tuple(
         (4, 256, 512), (4, 512, 512), (2, 512, 512),
     )
 )  # fmt: skip
+# Images, pixels of a side, channels and filters: what runs in microseconds.
+SMALL = ((2, 8, 16, 40), (16, 8, 32, 32), (8, 16, 16, 32), (32, 12, 8, 16), (1, 16, 64, 64))
 LARGE = 2_000_000_000  # operations
 QUIET = 0.75  # share of the peak around a sample that counts: clocks fall under load, by less
 ENOUGH, MOST = 3, 14  # quiet samples of each row, and rounds
@@ -56,7 +63,7 @@ WINOGRAD = (
 )  # fmt: skip
 FEATURES = {
     "conv2d": ("call", "bytes", "products", "terms", "weights", "rows", "taps", "narrow taps"),
-    "conv2d cpu_im2col": ("call", "bytes", "products", "weights", "columns", "narrow taps"),
+    "conv2d cpu_im2col": ("call", "terms", "weights", "pixels", "columns", "narrow taps"),
     "conv2d cpu_winograd": WINOGRAD,
     "conv2d_pool": ("call", "bytes", "products", "terms", "weights", "rows", "taps", "flops"),
     "conv2d_pool cpu_winograd": WINOGRAD,
@@ -81,7 +88,7 @@ def cases() -> Iterator[Call]:
 
 
 def _cases() -> Iterator[Call]:
-    for layer in CONV_LAYERS:
+    for layer in (*CONV_LAYERS, *LENET_CAFFE_CONV):
         for n in BATCHES.get(layer.name.partition(".")[0], ()):
             yield from _conv2d(layer, n)
     for layer in CIFAR:
@@ -91,8 +98,15 @@ def _cases() -> Iterator[Call]:
             yield from _conv2d_pool(layer, n, size, stride)
     for layer in CIFAR[1::2]:
         yield from _conv2d_pool(layer, 32, 2, 2)
+    for layer, size, _ in CONV_POOL_LAYERS[:2]:
+        side = layer.h - layer.size + 1
+        yield from calls_for.pool2d(layer.name, "max", (128, side, side, layer.k), size=size)
     for op in ("pool2d", "dense"):
         yield from calls_of(op)
+    for n, size, c, k in SMALL:
+        yield from _conv2d(Conv(f"{c} to {k}", size, size, c, k, 3, padding=1), n)
+        yield from _conv2d_pool(Conv(f"{c} to {k}", size, size, c, k, 3, padding=1), n, 2, 2)
+        yield from calls_for.pool2d(f"{k}", "max", (n, size, size, k), size=2)
 
 
 def _conv2d(layer: Conv, n: int) -> list[Call]:
@@ -203,16 +217,16 @@ def not_negative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def fitted(rows: list[tuple[dict[str, float], float]], names: tuple[str, ...]) -> dict[str, float]:
-    """Coefficients with the least relative errors; large ones, of disturbed times, count less."""
+    """Coefficients with the least relative errors; times that are much shorter count less."""
     f = np.array([[features[name] for name in names] for features, _ in rows])
     t = np.array([seconds for _, seconds in rows])
     weights = np.ones(len(t))
-    for _ in range(20):  # least absolute errors, by weights (Schlossmacher 1973)
+    for _ in range(20):  # absolute errors count, by weights (Schlossmacher 1973)
         scale = np.sqrt(weights) / t
         a = f * scale[:, None]
         size = np.maximum(np.linalg.norm(a, axis=0), 1e-300)
         x = not_negative(a / size, t * scale) / size
-        weights = 1 / np.maximum(np.abs(f @ x / t - 1), 0.1)
+        weights = 1 / np.maximum(f @ x / t - 1, 0.1)
     return {name: float(f"{c:.4g}") for name, c in zip(names, x, strict=True) if c > 0}
 
 

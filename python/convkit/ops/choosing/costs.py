@@ -122,6 +122,7 @@ def _direct(call: Convolution, pass_name: str, lanes: int) -> Features:
         "terms": float(call.products),
         "weights": float(weights),
         "rows": float(call.n * call.p * call.groups),
+        "pixels": float(call.n * call.p * call.q * call.groups),
         "taps": taps,
         "narrow taps": taps if call.groups > 1 and columns < lanes else 0.0,
     }
