@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 
 class Sleeper:
     """Gives `value` and takes `seconds` per step."""
@@ -63,6 +65,55 @@ class Nothing(Sleeper):
 
     def outputs(self) -> dict[str, list[float]]:
         return {"loss": []}
+
+
+class NoOutputs(Sleeper):
+    """Gives no outputs at all."""
+
+    def outputs(self) -> dict[str, list[float]]:
+        return {}
+
+
+class NotADict(Sleeper):
+    """Forgets to return its outputs."""
+
+    def outputs(self) -> Any:
+        return None
+
+
+class Unordered(Sleeper):
+    """Gives what JSON has not."""
+
+    def outputs(self) -> Any:
+        return {"loss": {1.0, 2.0}}
+
+
+class Words(Sleeper):
+    """Gives texts."""
+
+    def outputs(self) -> Any:
+        return {"loss": ["a", "b"]}
+
+
+class NotANumber(Sleeper):
+    """Gives NaN."""
+
+    def outputs(self) -> dict[str, list[float]]:
+        return {"loss": [1.0, float("nan")]}
+
+
+class Arrays(Sleeper):
+    """Gives arrays."""
+
+    def outputs(self) -> Any:
+        return {"loss": np.asarray([self.value, 2.0], np.float32)}
+
+
+class WrongFacts(Sleeper):
+    """Says something else of its steps."""
+
+    def facts(self) -> Any:
+        return 3
 
 
 class Environment(Sleeper):

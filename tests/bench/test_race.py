@@ -140,8 +140,6 @@ def test_contenders_that_disagree_are_not_timed(crew, tmp_path):
     with pytest.raises(ArithmeticError, match=message):
         run(crew, fake("one", value=2.0, log=str(log)), fake("other", value=1.5, log=str(log)))
     assert not log.exists()
-    with pytest.raises(ArithmeticError, match="differs"):
-        run(crew, fake("one"), fake("other", value=float("nan")))
     with pytest.raises(ArithmeticError, match=r"different outputs: 'loss.*' is of one of them"):
         run(crew, fake("one"), fake("other", "OtherNames"))
     with pytest.raises(ArithmeticError, match="different outputs: loss has 1 values, not 2"):
@@ -160,7 +158,15 @@ def test_contenders_that_disagree_are_not_timed(crew, tmp_path):
     ("factory", "message"),
     [
         ("broken", "contender 'bad': OSError: no such library"),
-        ("missing", "contender 'bad': AttributeError: .*'missing'"),
+        ("missing", "contender 'bad': AttributeError: fakes has no 'missing'"),
+        (
+            "NotADict",
+            r"contender 'bad': outputs\(\) must give lists of numbers .*, not None",
+        ),
+        ("Unordered", "contender 'bad': TypeError: a contender gives lists .*, not set"),
+        ("Words", r"contender 'bad': outputs\(\) must give .*; 'loss' is \['a', 'b'\]"),
+        ("NoOutputs", r"contender 'bad': outputs\(\) is empty: give what can be compared"),
+        ("NotANumber", "contender 'bad': its output 'loss' holds NaN or infinity"),
         ("FailsInStep", "contender 'bad': ValueError: the step is broken"),
         ("Dies", "contender 'bad': the process ended with exit code 3: about to die"),
         ("Killed", r"contender 'bad': the process ended by SIGKILL \(out of memory\?\)"),
@@ -172,8 +178,9 @@ def test_a_failing_contender_is_named_or_left_out(crew, factory, message):
     result = run(crew, fake("good"), fake("bad", factory, True), fake("last"), rounds=1)
     assert result.names == ("good", "last")
     assert list(result.left_out) == ["bad"]
-    with pytest.raises(RuntimeError):
-        run(crew, fake("bad", factory), fake("good", "Sleeper", True), rounds=1)
+    for optional in (False, True):  # without the first there is nothing to compare with
+        with pytest.raises(RuntimeError, match=message):
+            run(crew, fake("bad", factory, optional), fake("good", "Sleeper", True), rounds=1)
 
 
 def test_one_that_disagrees_is_left_out_if_it_is_optional(crew):
@@ -217,8 +224,21 @@ def test_bad_arguments_are_refused_before_a_process_starts():
     for threads in (0, 10_000):
         with pytest.raises(ValueError, match=f"threads must be from 1 to .*got {threads}"):
             race("a case", [fake("a")], threads=threads)
-    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="race 'a case': rounds is 0, expected at least 1"):
         race("a case", [fake("a")], rounds=0)
+    for value in ("3", 5.5):
+        with pytest.raises(TypeError, match=f"rounds must be a whole number, not {value!r}"):
+            race("a case", [fake("a")], rounds=value)
+    for name in ("sample_seconds", "timeout"):
+        for value in (0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match=f"{name} is {value}, expected a number above 0"):
+                race("a case", [fake("a")], **{name: value})
+    with pytest.raises(ValueError, match="tolerance is nan"):
+        race("a case", [fake("a")], tolerance=float("nan"))
+    for factory in ("race.py", "race.py:", ":Q", "fakes:a b"):
+        message = f"contender 'a': factory is {factory!r}, expected \"module:function\" or"
+        with pytest.raises(ValueError, match=message):
+            race("a case", [Contender("a", factory)])
     with pytest.raises(ValueError, match="contenders with different names, got \\['a', 'a'\\]"):
         race("a case", [fake("a"), fake("a")])
     with pytest.raises(ValueError, match="different names"):
@@ -251,3 +271,50 @@ def test_a_contender_may_be_in_a_file(crew, tmp_path):
     path.write_text("from fakes import Sleeper\nclass Mine(Sleeper): pass\n")
     result = run(crew, Contender("mine", f"{path}:Mine"), fake("other"), rounds=1)
     assert result.names == ("mine", "other")
+    with pytest.raises(
+        RuntimeError, match=r"contender 'mine': AttributeError: .*mine\.py has no 'Q'"
+    ):
+        run(crew, Contender("mine", f"{path}:Q"), rounds=1)
+
+
+def test_arrays_are_outputs_too(crew):
+    result = run(crew, fake("arrays", "Arrays"), fake("lists"), rounds=1)
+    assert result.disagreement == 0.0
+
+
+def test_facts_are_a_dict_and_are_asked_before_anything_is_timed(crew):
+    with pytest.raises(RuntimeError, match=r"contender 'a': facts\(\) must give a dict, .*not 3"):
+        run(crew, fake("a", "WrongFacts"))
+
+
+def test_who_was_not_there_is_named(crew):
+    result = run(crew, fake("a"), fake("gone", "broken", True), rounds=1)
+    with pytest.raises(ValueError, match=r"race 'a case': gone was left out: .*no such library"):
+        result.median("gone")
+    for method in (result.median, result.spread, result.ratio, result.verdict):
+        with pytest.raises(ValueError, match="race 'a case' has no contender 'x'; known: a"):
+            method("x")
+
+
+def test_a_deadline_leaves_one_round_and_no_verdict(crew):
+    result = run(crew, fake("a"), fake("b"), rounds=50, deadline=time.monotonic())
+    assert result.rounds == 1
+    assert result.verdict("b") == "no verdict: 1 rounds, fewer than 5"
+
+
+def test_a_busy_machine_is_marked_and_a_very_busy_one_gives_no_verdict(crew, others, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    contenders = [fake("a", seconds=0.001), fake("b", seconds=0.03)]
+    results = {}
+    for others.found in (3.0, 3.3, 3.5, None):  # one thread of four processors leaves three
+        results[others.found] = run(crew, *contenders, rounds=5)
+    assert results[3.0].load.shared == 0 and results[None].load is None
+    assert not results[3.0].mark and not results[None].mark
+    assert results[3.0].verdict("b").endswith("x faster")
+    mark = "machine busy: other work on 3.3 of 4 processors"
+    assert results[3.3].verdict("b").endswith(f"x faster ({mark})")
+    assert results[3.3].faster("b") is True
+    assert results[3.5].verdict("b") == "no verdict: " + mark.replace("3.3", "3.5")
+    assert results[3.5].faster("b") is None
+    again = Race.from_dict(json.loads(json.dumps(results[3.5].as_dict())))
+    assert again.load == results[3.5].load and again.undecided == results[3.5].undecided

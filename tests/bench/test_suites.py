@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import convkit as ck
 from convkit import _core
-from convkit.bench import cases, machine, memory, suites
-from convkit.bench.cases import PEERS, Case, Peer
+from convkit.bench import cases, machine, memory
+from convkit.bench.cases import Case
+from convkit.bench.load import Load
 from convkit.bench.machine import Machine, Rates
+from convkit.bench.outputs import disagreement
 from convkit.bench.peers.layer_pass import LayerPass
 from convkit.bench.peers.workload import Workload, without_dropout
-from convkit.bench.racing import Race, disagreement
+from convkit.bench.racing import Race
 from convkit.bench.report import Report
 from convkit.bench.suites import SUITES, Options, run_suite, select
 from convkit.ops import registry
@@ -109,7 +112,10 @@ def test_dropout_is_off_in_what_is_compared():
             {"peers": "torch.compile", "quick": True},
             "with quick=True none of these peers",
         ),
-        ("models", {"rounds": 0}, "rounds must be at least 1, got 0"),
+        ("models", {"rounds": 0}, "suite 'models': rounds is 0, expected at least 1"),
+        ("models", {"timeout": 0.0}, r"timeout is 0\.0, expected a number above 0"),
+        ("models", {"timeout": float("nan")}, "timeout is nan, expected a number above 0"),
+        ("memory", {"plot": "x.svg"}, r"\[memory\] there is no race to draw"),
         ("models", {"batch": 4}, "batch is for the suite layers"),
         ("layers", {"batch": 0}, "at least 1"),
         ("models", {"threads": 1000}, "threads must be from 1 to .* got 1000"),
@@ -129,8 +135,10 @@ def test_a_missing_library_names_its_extra(monkeypatch, tmp_path):
         run_suite("models")
     select("small", Options(peers=("numpy",)))  # which needs neither
     absent = "sklearn"
-    with pytest.raises(ImportError, match=r"against scikit-learn needs scikit-learn"):
+    with pytest.raises(ImportError, match=r"against scikit-learn needs scikit-learn.*\[bench\]\"$"):
         run_suite("small", peers="scikit")
+    with pytest.raises(ImportError, match=r"or race against others: --peers torch$"):
+        run_suite("small")
     monkeypatch.setattr("convkit.bench.report.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"plot of a suite needs matplotlib.*convkit\[plot\]"):
         run_suite("small", peers="numpy", plot=tmp_path / "x.svg")
@@ -138,7 +146,7 @@ def test_a_missing_library_names_its_extra(monkeypatch, tmp_path):
 
 def test_files_that_cannot_be_written_are_refused_first(tmp_path):
     folder = tmp_path / "not there"
-    with pytest.raises(OSError, match=f"no folder {folder} to write a.json to"):
+    with pytest.raises(OSError, match=f"cannot write .*a.json: there is no folder {folder}"):
         run_suite("small", peers="numpy", json=folder / "a.json")
     with pytest.raises(OSError, match="is a folder"):
         run_suite("small", peers="numpy", markdown=tmp_path)
@@ -192,7 +200,7 @@ def test_tables_and_markdown_are_made_of_the_stored_json(name, tmp_path):
     text = (tmp_path / "a.md").read_text()
     assert again.markdown() == report.markdown() == text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.md"]
-    assert text.startswith(f"# {SUITES[name].title}\n\n```\na cpu, 4 cpus, 2 threads, avx2, load")
+    assert text.startswith(f"# {SUITES[name].title}\n\n```\na cpu, 4 cpus, 2 threads, avx2, 0.5 ot")
     assert "peak 90 (80-100) GFLOP/s, copy 20.0 (20.0-20.0) GB/s, clock about 3.5" in text
     assert "Unset in every contender: A=b" in text
     assert "- a case failed: it disagrees" in text
@@ -223,6 +231,12 @@ def test_the_summary_says_what_was_reached():
     noisy.seconds["numpy"] = np.asarray([0.0041, 0.0055, 0.003, 0.0042, 0.0038])
     report.add("noisy", noisy, 4.0, {})
     assert cells(report, row=-1)["target"] == "4 within the noise"
+    few = race_of(Case("few", {}, ()), convkit=1.0, numpy=9.0)
+    few.seconds.update({name: found[:1] for name, found in few.seconds.items()})
+    report.add("few", few, 4.0, {})
+    found = cells(report, row=-1)
+    assert found["target"] == "4: no verdict"
+    assert found["verdict"] == "no verdict: 1 rounds, fewer than 5"
     report.add("b", race_of(Case("b", {}, ()), convkit=1.0, numpy=5.0), 4.0, {})
     assert cells(report, row=-1)["target"] == "4 reached"
     alone = Race("c", ("convkit",), {"convkit": np.ones(5)}, 0.0, 2, RATES, {"numpy": "it died"})
@@ -231,6 +245,30 @@ def test_the_summary_says_what_was_reached():
     assert (found["target"], found["verdict"], found["of peak"]) == ("-", "no peer was left", "-")
     assert "c: left out numpy: it died" in report.text()
     assert cells(report, 1, -1)["median ms"] == "failed"
+
+
+def test_a_share_of_the_peak_that_cannot_be_is_marked():
+    report = report_of("models")
+    for seconds, cell in ((2e7 / 90e9 / 1.49, "149%"), (2e7 / 90e9 / 1.6, "160% (implausible)")):
+        report.add("a", race_of(Case("a", {}, ()), convkit=seconds, numpy=1.0), None, {})
+        assert cells(report, row=-1)["of peak"] == cell
+        assert cells(report, 1, -2)["of peak"] == cell
+
+
+def test_races_on_a_busy_machine_are_marked():
+    report = report_of("small")
+    assert "Machine busy" not in report.text() and "busy with other work" not in report.text()
+    busy = replace(race_of(Case("busy", {}, ())), load=Load(2.7, 4, 2))
+    report.add("busy", busy, 1.5, {})
+    assert cells(report, row=-1)["ratio to the best peer (95 %)"].endswith("), machine busy")
+    found = cells(report, 1, -1)
+    assert found["verdict"] == "no verdict: machine busy: other work on 2.7 of 4 processors"
+    assert found["target"] == "1.5: no verdict"
+    count = len(report.races)
+    assert f"Machine busy: in 1 of {count} races" in report.text()
+    assert "from 0.5 on, as in 1, there is no verdict" in report.text()
+    report.machine = replace(report.machine, load=2.7)
+    assert "was busy with other work, on 2.7 of its 4 processors at most" in report.text()
 
 
 def test_layers_have_the_bound_of_the_roofline():
@@ -290,26 +328,6 @@ def test_a_record_of_another_format_is_refused():
 
 
 # ---- runs
-
-
-@pytest.fixture
-def fake_suite(monkeypatch, fakes_on_the_path):
-    """A suite of three cases, the second of which fails."""
-    monkeypatch.setitem(PEERS, "convkit", Peer("fakes:Counts"))
-    monkeypatch.setitem(PEERS, "slow", Peer("fakes:Sleeper", {"seconds": 0.03}))
-    monkeypatch.setitem(PEERS, "dies", Peer("fakes:Dies"))
-    monkeypatch.setattr(cases, "_FACTORIES", "")
-
-    def make(options):
-        common = {"seconds": 0.001}
-        return [
-            Case("first", common, ("convkit", "slow", "dies"), 2.0),
-            Case("second", {**common, "nonsense": 1}, ("convkit", "slow")),
-            Case("third, one thread", common, ("convkit", "slow"), threads=1),
-        ]
-
-    suite = suites.Suite("Fakes", make, 0.01, 5.0, "Some notes.")
-    monkeypatch.setitem(suites.SUITES, "models", suite)
 
 
 def test_a_record_has_the_name_of_a_wheel_and_not_its_place(tmp_path):

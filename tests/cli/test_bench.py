@@ -59,7 +59,7 @@ def test_prints_each_case_and_the_tables(asked, capsys, tmp_path):
     out = capsys.readouterr().out
     first, *rest = out.splitlines()
     assert first == "a case: 1.000 ms, 3.00x faster (peer); left out: gone (2 s)"
-    assert "a cpu, 4 cpus, 2 threads, avx2, load 0.50" in rest
+    assert "a cpu, 4 cpus, 2 threads, avx2, 0.5 other busy processors" in rest
     assert "3.00 (3.00-3.00)" in out and "2 reached" in out
     assert "a case: left out gone: it died" in rest
     assert json.loads(path.read_text())["machine"]["cpu"] == "a cpu"
@@ -169,7 +169,7 @@ def test_a_row_of_ones_own_against_one_of_ours(monkeypatch, capsys, mine):
         ("models --cases lenet6", "[models] no case contains 'lenet6'"),
         ("models --threads 0", "threads must be from 1 to"),
         ("models --isa avx3", "unknown ISA 'avx3' on this processor"),
-        ("models --json nowhere/x.json", "there is no folder nowhere to write x.json to"),
+        ("models --json nowhere/x.json", "cannot write nowhere/x.json: there is no folder"),
         ("models --json /proc/self/x.json", "x.json"),  # nobody may write there, root neither
         ("models --op add", "--op is for `convkit bench kernels`"),
         ("models --pass forward", "--pass is for `convkit bench kernels`"),

@@ -87,7 +87,7 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet5", "--variant", "modrn"], "did you mean 'modern'"),
         (["summary", "lenet5", "--batch-size", "7"], "add --program"),
         (["summary", "lenet5", "--program", "--batch-size", "0"], "--batch-size is 0"),
-        (["train", "lenet5", "--save", "nowhere/w.npz"], "no folder nowhere"),
+        (["train", "lenet5", "--save", "nowhere/w.npz"], "there is no folder "),
         (["train", "lenet5", "--save", "/"], "is a folder"),
         (["train", "lenet5", "--save", "."], "is a folder"),
         (["train", "lenet5", "--save", ""], "is a folder"),

@@ -134,7 +134,10 @@ def contenders(case: Case, *, quick: bool, only: Sequence[str] = ()) -> list[Con
         if peer.requires and find_spec(peer.requires) is None:
             library = {"torch": "PyTorch", "sklearn": "scikit-learn"}[peer.requires]
             package = {"sklearn": "scikit-learn"}.get(peer.requires, peer.requires)
-            raise missing_extra(package, "bench", f"racing against {library}")
+            error = missing_extra(package, "bench", f"racing against {library}")
+            able = [o for o in chosen if not (r := PEERS[o].requires) or find_spec(r) is not None]
+            way = f", or race against others: --peers {able[0].split()[0]}" if able else ""
+            raise ImportError(f"{error}{way}")
         arguments = {**case.arguments, **peer.arguments}
         factory = _FACTORIES + peer.factory
         title = name.replace(" layer", "")

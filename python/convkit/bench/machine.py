@@ -6,16 +6,15 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convkit import _core
+from convkit.bench.load import busy_processors
 from convkit.errors import did_you_mean
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Machine",
     "Rates",
     "Yardstick",
-    "busy_processors",
     "child_environment",
     "measure",
     "without_blas_limits",
@@ -123,12 +121,11 @@ class Yardstick:
             _core.set_num_threads(threads)
         self._samples: dict[str, list[float]] = {}
         self._copies: Any = None
-        self._loads: list[float] = []
+        self._load = busy_processors()
         self.restart()
 
     def restart(self) -> None:
-        """Forget the samples of the rates, and see how busy others keep the machine."""
-        self._loads.append(busy_processors())
+        """Forget the samples of the rates."""
         self._samples = {"peak_gflops": [], "copy_gbs": [], "clock_ghz": []}
 
     def sample(self, seconds: float = 0.02, copy: bool = True) -> None:
@@ -164,7 +161,7 @@ class Yardstick:
             "blas": _core.blas_info(),
             "threads": _core.num_threads(),
             "cpus": _core.usable_cpus(),
-            "load": max(self._loads),
+            "load": self._load,
             "versions": versions(),
         }
 
@@ -180,7 +177,8 @@ class Machine:
     threads, cpus : int
         Threads of the pool, and processors that this process may use.
     load : float
-        Processors that were busy with other work: the most before any case, see `busy_processors`.
+        Processors that were busy with other work: before anything was measured or, if that was
+        more, in the rounds of a case; nan where the system does not say.
     versions : dict
     rates : Rates
     """
@@ -207,7 +205,7 @@ class Machine:
         packages = ", ".join(f"{k} {v}" for k, v in self.versions.items())
         return (
             f"{self.cpu}, {self.cpus} cpus, {self.threads} threads, {self.isa}, "
-            f"load {self.load:.2f}\n"
+            f"{self.load:.1f} other busy processors\n"
             f"{self.rates}: median and range, measured in this run\n"
             f"BLAS: {self.blas}\n{packages}"
         )
@@ -216,25 +214,6 @@ class Machine:
 def to_digits(measured: float) -> float:
     """As many digits of a measurement as are kept, so that a report that is read again is equal."""
     return float(f"{measured:.5g}")
-
-
-def busy_processors(seconds: float = 0.3) -> float:
-    """How many processors are at work while this process sleeps; nan where nobody counts."""
-    time.sleep(0.1)  # what ran before is still being counted
-    before = _jiffies()
-    time.sleep(seconds)
-    idle, total = (now - then for now, then in zip(_jiffies(), before, strict=True))
-    cpus = os.cpu_count() or 1
-    return cpus * (1 - idle / total) if total > 0 else float("nan")
-
-
-def _jiffies() -> tuple[int, int]:
-    """Time since the machine began, of all processors together: idle, and in all."""
-    try:
-        counts = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    except OSError:
-        return 0, 0
-    return counts[3] + counts[4], sum(counts)
 
 
 def versions() -> dict[str, str]:

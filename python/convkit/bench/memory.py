@@ -16,8 +16,8 @@ from typing import Any
 
 from convkit.bench.cases import Case, contenders
 from convkit.bench.footprint import check_wheel, import_times, wheel_parts
+from convkit.bench.outputs import TOLERANCE, Outputs, disagreement, outputs_of
 from convkit.bench.process import ContenderError, Crew
-from convkit.bench.racing import disagreement
 
 __all__ = ["NOTES", "allocation_counter", "run_memory", "steps_in_this_process"]
 
@@ -114,15 +114,15 @@ def _measured(case: Case, options: Any, library: str | None) -> dict[str, Any]:
     racing = contenders(case, quick=options.quick, only=options.peers)
     found: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    ours: dict[str, list[float]] = {}
+    ours: Outputs = {}
     worst = 0.0
     for contender in racing:
         try:
             with Crew(options.most_threads, options.isa, options.timeout, library) as crew:
                 memory = crew.load(contender).memory()
-                outputs, _ = crew.load(contender).call("outputs")  # of one made anew
+                outputs = outputs_of(crew.load(contender), contender)  # of one made anew
             ours = ours or outputs
-            difference, wrong = disagreement(ours, outputs, 1e-3)
+            difference, wrong = disagreement(ours, outputs, TOLERANCE)
             if wrong:
                 raise ArithmeticError(f"{contender.name} disagrees with {racing[0].name}: {wrong}")
             worst = max(worst, difference)
@@ -135,9 +135,16 @@ def _measured(case: Case, options: Any, library: str | None) -> dict[str, Any]:
 
 
 def run_memory(
-    report: Any, chosen: Sequence[Case], options: Any, over: Callable[[str], None]
+    report: Any,
+    chosen: Sequence[Case],
+    options: Any,
+    over: Callable[[str], None],
+    is_up: Callable[[], bool],
 ) -> None:
-    """Measure the cases of the suite "memory" into a report, then what importing costs."""
+    """Measure the cases of the suite "memory" into a report, then what importing costs.
+
+    No case begins once `is_up` says that the time of the suite is.
+    """
     if options.wheel is not None:
         check_wheel(options.wheel)
     with (
@@ -149,6 +156,8 @@ def run_memory(
             yardstick.call("sample")
         report.machine = crew.machine(crew.rates())
         for case in chosen:
+            if is_up():
+                break
             start = time.perf_counter()
             try:
                 memory = _measured(case, options, library)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convkit.bench.racing import FEWEST, Race
+from convkit.bench.racing import Race
+from convkit.saving.files import replace_file
 
 __all__ = ["draw"]
 
-_COLOURS = {"faster": "#2a7f62", "slower": "#b4432f", "none": "#7a7a7a"}
+_COLOURS = {True: "#2a7f62", False: "#b4432f", None: "#7a7a7a"}  # faster, slower, no verdict
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
@@ -42,8 +43,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
         axes = figure.add_subplot()
         for y, (case, r, peer) in enumerate(lines):
             ratio, low, high = r.ratio(peer)
-            clear = r.rounds >= FEWEST and not low <= 1 <= high
-            colour = _COLOURS["none" if not clear else "faster" if ratio > 1 else "slower"]
+            colour = _COLOURS[r.faster(peer)]
             axes.plot([low, high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot([ratio], [y], "o", color=colour, markersize=5)
             at = axes.get_yaxis_transform()  # at the right edge, at this case's height
@@ -67,7 +67,8 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
         )
         axes.set_title(f"{record['title']}: {where}", fontsize=9, loc="left")
         metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, dpi=150, metadata=metadata)
+        form = path.suffix.removeprefix(".")
+        replace_file(path, lambda f: figure.savefig(f, format=form, dpi=150, metadata=metadata))
 
 
 def _within(tick: float, lines: list[tuple[Any, Race, str]]) -> bool:

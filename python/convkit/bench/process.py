@@ -28,8 +28,9 @@ class Contender:
     name : str
     factory : str
         "module:function" or "file.py:function"; called with `arguments` and ``threads`` in a
-        process of its own. What it returns has ``outputs()``, a dict of name to list of float, and
-        ``run(steps)``. It may have ``facts()``, a dict for the record, such as "flops" of a step.
+        process of its own. What it returns has ``outputs()``, a dict of name to list of float or
+        array, and ``run(steps)``. It may have ``facts()``, a dict for the record, such as "flops"
+        of a step.
     arguments : dict
         What JSON can hold.
     optional : bool
@@ -40,6 +41,20 @@ class Contender:
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
     optional: bool = False
+
+    def check(self) -> None:
+        """Refuse what names no function, before a process is started for it.
+
+        Raises
+        ------
+        ValueError
+        """
+        module, _, name = self.factory.rpartition(":")
+        if not module or not name.isidentifier():
+            raise ValueError(
+                f"contender {self.name!r}: factory is {self.factory!r}, expected "
+                '"module:function" or "file.py:function"'
+            )
 
 
 class ContenderError(RuntimeError):
@@ -87,7 +102,13 @@ class Worker:
 
     def facts(self) -> dict[str, Any]:
         """What the contender says of its steps."""
-        return dict(self._ask({"do": "facts"})["value"])
+        found = self._ask({"do": "facts"})["value"]
+        if not isinstance(found, dict):
+            raise ContenderError(
+                f"contender {self.name!r}: facts() must give a dict, such as {{'flops': 1e9}}, not "
+                f"{found!r}"
+            )
+        return found
 
     def memory(self) -> dict[str, Any]:
         """What the first steps take and allocate, see `convkit.bench.memory`."""
@@ -226,7 +247,7 @@ class Crew:
         samples, _ = self.yardstick().call("samples")
         return Rates(**{name: tuple(values) for name, values in samples.items()})
 
-    def machine(self, rates: Rates) -> Machine:
-        """The machine with such rates."""
+    def machine(self, rates: Rates, load: float = 0.0) -> Machine:
+        """The machine with such rates, and so many processors busy with other work at least."""
         facts, _ = self.yardstick().call("facts")
-        return Machine(**facts, rates=rates)
+        return Machine(**{**facts, "load": max(load, facts["load"])}, rates=rates)

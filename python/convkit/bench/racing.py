@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from convkit.bench.load import Load, OtherWork
 from convkit.bench.machine import Rates, to_digits
+from convkit.bench.outputs import TOLERANCE, Outputs, disagreement, outputs_of
 from convkit.bench.process import Contender, ContenderError, Crew, Worker
+from convkit.checks import number, whole
+from convkit.errors import did_you_mean
 from convkit.ops.registry import Array
 
-__all__ = ["FEWEST", "Race", "disagreement", "paired_ratio", "race"]
+__all__ = ["FEWEST", "IMPLAUSIBLE", "Race", "paired_ratio", "race"]
 
 FEWEST = 5  # rounds; with fewer, one of two equals wins all of them once in eight races
+IMPLAUSIBLE = 1.5  # of the peak: more than clocks that rise explain
 _WARM_SECONDS = 0.02  # of steps before a sample, in which caches, pages and clock warm up
 
 
@@ -63,6 +69,8 @@ class Race:
         Optional contenders that failed, and why.
     facts : dict
         What the first contender says of a step: "flops", "bytes", "samples" where it knows them.
+    load : Load, optional
+        What others did in the rounds, where the system says so.
     """
 
     case: str
@@ -73,6 +81,15 @@ class Race:
     rates: Rates | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    load: Load | None = None
+
+    def _samples(self, name: str) -> Array:
+        if name in self.left_out:
+            raise ValueError(f"race {self.case!r}: {name} was left out: {self.left_out[name]}")
+        if name not in self.seconds:
+            near = did_you_mean(name, self.seconds)
+            raise ValueError(f"race {self.case!r} has no contender {name!r}{near}")
+        return self.seconds[name]
 
     @property
     def rounds(self) -> int:
@@ -81,33 +98,57 @@ class Race:
 
     def median(self, name: str) -> float:
         """Median seconds per step."""
-        return float(np.median(self.seconds[name]))
+        return float(np.median(self._samples(name)))
 
     def spread(self, name: str) -> tuple[float, float]:
         """Quartiles of the seconds per step."""
-        low, high = np.percentile(self.seconds[name], [25, 75])
+        low, high = np.percentile(self._samples(name), [25, 75])
         return float(low), float(high)
 
     def ratio(self, other: str) -> tuple[float, float, float]:
         """How many times faster the first contender is than another, see `paired_ratio`."""
-        return paired_ratio(self.seconds[self.names[0]], self.seconds[other])
+        return paired_ratio(self._samples(self.names[0]), self._samples(other))
 
     def best_peer(self, prefix: str = "") -> str | None:
         """Name of the fastest other contender whose name begins with `prefix`, if there is one."""
         peers = [n for n in self.names[1:] if n.startswith(prefix)]
         return min(peers, key=self.median) if peers else None
 
-    def verdict(self, other: str) -> str:
-        """In words; none where the noise exceeds the effect."""
-        ratio, low, high = self.ratio(other)
+    @property
+    def undecided(self) -> str:
+        """Why nothing follows from any ratio of this race; empty where something may."""
         if self.rounds < FEWEST:
-            return f"no verdict: {self.rounds} rounds, fewer than {FEWEST}"
-        if low <= 1 <= high:
-            return "no verdict: the noise exceeds the difference"
-        return f"{ratio:.2f}x faster" if ratio > 1 else f"{1 / ratio:.2f}x slower"
+            return f"{self.rounds} rounds, fewer than {FEWEST}"
+        return self.mark if self.load is not None and self.load.too_busy else ""
+
+    @property
+    def mark(self) -> str:
+        """What is said beside its results where others kept the machine busy, else empty."""
+        return "" if self.load is None else self.load.mark
+
+    def faster(self, other: str) -> bool | None:
+        """Whether the first contender is; None where nobody can say so."""
+        _, low, high = self.ratio(other)
+        return None if self.undecided or low <= 1 <= high else low > 1
+
+    def verdict(self, other: str) -> str:
+        """In words; none where the noise exceeds the effect, or the machine was too busy."""
+        ratio = self.ratio(other)[0]
+        faster = self.faster(other)
+        if self.undecided:
+            return f"no verdict: {self.undecided}"
+        if faster is None:
+            words = "no verdict: the noise exceeds the difference"
+        else:
+            words = f"{ratio:.2f}x faster" if faster else f"{1 / ratio:.2f}x slower"
+        return f"{words} ({self.mark})" if self.mark else words
 
     def share_of_peak(self, name: str) -> float | None:
-        """Operations of a step per second, of the peak measured in the same seconds."""
+        """Operations of a step per second, of the peak measured in the same seconds.
+
+        More than `IMPLAUSIBLE` says that the operations are not what was stated, or that the peak
+        was measured while others held the machine.
+        """
         flops = self.facts.get("flops")
         if not flops or self.rates is None:
             return None
@@ -131,6 +172,7 @@ class Race:
             "left_out": self.left_out,
             "rates": None if self.rates is None else self.rates.as_dict(),
             "facts": self.facts,
+            "load": None if self.load is None else self.load.as_dict(),
         }
 
     @classmethod
@@ -146,50 +188,28 @@ class Race:
             rates=Rates.from_dict(record["rates"]) if record["rates"] else None,
             left_out=dict(record["left_out"]),
             facts=dict(record["facts"]),
+            load=Load(**record["load"]) if record.get("load") else None,
         )
-
-
-_Outputs = dict[str, list[float]]
-
-
-def disagreement(ours: _Outputs, theirs: _Outputs, tolerance: float) -> tuple[float, str]:
-    """Largest difference of any output, relative to its largest value, and what is wrong if so.
-
-    How weights change may differ by ten times the tolerance: where a rounding turns a ReLU or the
-    winner of a pooling, gradients jump.
-    """
-    if ours.keys() != theirs.keys():
-        name = next(iter(ours.keys() ^ theirs.keys()))
-        return float("nan"), f"different outputs: {name!r} is of one of them only"
-    worst = 0.0
-    for name, values in ours.items():
-        a, b = np.asarray(values, float), np.asarray(theirs[name], float)
-        if a.shape != b.shape:
-            return float("nan"), f"different outputs: {name} has {b.size} values, not {a.size}"
-        if not a.size:
-            return float("nan"), f"{name} is empty"
-        difference = float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(a))), 1e-30))
-        allowed = tolerance * (10 if name.startswith("change") else 1)
-        if not difference <= allowed:
-            return difference, f"{name} differs by {difference:.2e}, tolerance {allowed:.0e}"
-        worst = max(worst, difference)
-    return worst, ""
 
 
 class _Field:
     """Those who are still in a race, and why the others are not."""
 
     def __init__(self, contenders: Sequence[Contender]) -> None:
+        self.first = contenders[0].name
         self.contenders = {c.name: c for c in contenders}
         self.workers: dict[str, Worker] = {}
         self.left_out: dict[str, str] = {}
 
     def attempt(self, name: str, action: Callable[..., Any], *arguments: Any) -> Any:
-        """Result of an action for a contender; None where it fails and is optional."""
+        """Result of an action for a contender; None where it fails and is optional.
+
+        The first is never optional: without it there is nothing to compare with.
+        """
         try:
             return action(*arguments)
         except (ContenderError, ArithmeticError) as error:
-            if not self.contenders[name].optional:
+            if name == self.first or not self.contenders[name].optional:
                 raise
             self.workers.pop(name, None)
             self.left_out[name] = str(error)
@@ -215,8 +235,9 @@ def race(
     sample_seconds: float = 0.05,
     threads: int | None = None,
     isa: str | None = None,
-    tolerance: float = 1e-3,
+    tolerance: float = TOLERANCE,
     time_limit: float | None = None,
+    deadline: float | None = None,
     timeout: float = 600.0,
     crew: Crew | None = None,
 ) -> Race:
@@ -234,8 +255,8 @@ def race(
     case : str
         What is raced, for reports.
     contenders : sequence of Contender
-        The first is the one that ratios are about. One of the others that is optional may fail or
-        disagree: it is left out then, and the result says why.
+        The first is the one that ratios are about, and has to finish. One of the others that is
+        optional may fail or disagree: it is left out then, and the result says why.
     rounds : int
         At least 1; there is no verdict from fewer than five.
     sample_seconds : float
@@ -245,10 +266,12 @@ def race(
     isa : str, optional
         Instruction set that everybody is held to, see `convkit.bench.machine`.
     tolerance : float
-        On the difference of the outputs, relative to the largest value of each; for outputs whose
-        name begins with "change" ten times that.
+        On the difference of the outputs, relative to the largest value of each (1e-3); for outputs
+        whose name begins with "change" ten times that.
     time_limit : float, optional
         Seconds after which no further round begins, once there are five.
+    deadline : float, optional
+        Of `time.monotonic`, after which no further round begins, however few there are.
     timeout : float
         Seconds that one answer of a contender may take.
     crew : Crew, optional
@@ -265,17 +288,43 @@ def race(
     RuntimeError
         If a contender fails, ends or hangs; the message has its name and the reason.
     ValueError
-        If there is no contender, two have one name, or a number is out of range.
+        If there is no contender, two have one name, a factory is not named as `Contender` says, or
+        a number is out of range.
     """
     names = [c.name for c in contenders]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"race {case!r} needs contenders with different names, got {names}")
-    if rounds < 1:
-        raise ValueError(f"race {case!r}: rounds must be at least 1, got {rounds}")
+    for contender in contenders:
+        contender.check()
+    owner = f"race {case!r}"
+    whole(owner, "rounds", rounds, 1)
+    number(owner, "sample_seconds", sample_seconds, above=0)
+    number(owner, "tolerance", tolerance)
+    if time_limit is not None:
+        number(owner, "time_limit", time_limit)
+    number(owner, "timeout", timeout, above=0)
+    ends = _Ends(time_limit, deadline)
     if crew is None:
         with Crew(threads, isa, timeout) as own:
-            return _race(case, contenders, rounds, sample_seconds, tolerance, time_limit, own)
-    return _race(case, contenders, rounds, sample_seconds, tolerance, time_limit, crew)
+            return _race(case, contenders, rounds, sample_seconds, tolerance, ends, own)
+    return _race(case, contenders, rounds, sample_seconds, tolerance, ends, crew)
+
+
+@dataclass
+class _Ends:
+    """When a race begins no further round."""
+
+    time_limit: float | None
+    deadline: float | None
+    start: float = field(default_factory=time.monotonic)
+
+    def after(self, rounds: int) -> bool:
+        """Whether so many rounds are all."""
+        now = time.monotonic()
+        if rounds and self.deadline is not None and now > self.deadline:
+            return True
+        limit = self.time_limit
+        return limit is not None and rounds >= FEWEST and now - self.start > limit
 
 
 def _race(
@@ -284,20 +333,20 @@ def _race(
     rounds: int,
     sample_seconds: float,
     tolerance: float,
-    time_limit: float | None,
+    ends: _Ends,
     crew: Crew,
 ) -> Race:
-    first = contenders[0].name
     field_ = _Field(contenders)
+    first = field_.first
     crew.rest({c.name for c in contenders})
-    outputs: dict[str, _Outputs] = {}
+    outputs: dict[str, Outputs] = {}
     worst, steps = 0.0, {}
 
     def begin(contender: Contender) -> None:
         nonlocal worst
         name = contender.name
         worker = crew.load(contender)
-        found = worker.call("outputs")[0]
+        found = outputs_of(worker, contender)
         if name != first:
             difference, wrong = disagreement(outputs[first], found, tolerance)
             if wrong:
@@ -310,13 +359,16 @@ def _race(
     for name, worker in list(field_.workers.items()):
         steps[name] = field_.attempt(name, _steps_per_sample, worker, sample_seconds)
         worker.stop()
+    facts = field_.workers[first].facts()
+    field_.workers[first].stop()
     yardstick = crew.yardstick()
     yardstick.call("restart")
     rng = np.random.Generator(np.random.Philox(1))
     seconds: dict[str, list[float]] = {name: [] for name in field_.workers}
-    start = time.perf_counter()
+    ends.start = time.monotonic()
+    others = OtherWork([w.process.pid for w in (yardstick, *field_.workers.values())])
     for n in range(rounds):
-        if time_limit is not None and n >= FEWEST and time.perf_counter() - start > time_limit:
+        if ends.after(n):
             break
         # Copying takes longest; a third of the rounds give samples enough.
         yardstick.call("sample", copy=n % 3 == 0)
@@ -325,6 +377,7 @@ def _race(
         for name in (names[i] for i in rng.permutation(len(names))):
             worker = field_.workers[name]
             seconds[name].append(field_.attempt(name, _sample, worker, steps[name], sample_seconds))
+    busy = others.processors()
     timed = [name for name in seconds if name in field_.workers]
     return Race(
         case,
@@ -334,7 +387,8 @@ def _race(
         crew.threads,
         crew.rates(),
         field_.left_out,
-        field_.workers[first].facts(),
+        facts,
+        None if busy is None else Load(busy, os.cpu_count() or 1, crew.threads),
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from convkit.bench.load import BUSY, TOO_BUSY, Load
 from convkit.bench.machine import Machine
 from convkit.bench.racing import Race
 from convkit.bench.tables import Table, tables
 from convkit.errors import missing_extra
+from convkit.saving.files import replace_file, writable_place
 
 __all__ = ["PLOT_FORMATS", "Report", "check_outputs"]
 
@@ -32,6 +33,10 @@ class Report:
         Variables that this process has and that its contenders did not get.
     machine : Machine, optional
         None until a case is over.
+    planned : list of str
+        Names of the cases that were to run.
+    ended : str
+        Why not all of them did, if the suite itself ended before.
     cases : list of dict
         Of each case ``"race"``, as `Race.as_dict` gives it, or ``"memory"``; ``"target"`` and
         ``"labels"``.
@@ -41,6 +46,8 @@ class Report:
         How long each case took, its preparations included.
     extra : dict
         What else a suite measured: what importing costs, the parts of a wheel.
+    unwritten : dict of str to str
+        Files that could not be written when they last should have been, and why; not in the record.
     """
 
     def __init__(self, suite: str, title: str, notes: str, options: Mapping[str, Any]) -> None:
@@ -50,10 +57,13 @@ class Report:
         self.options = dict(options)
         self.unset: list[str] = []
         self.machine: Machine | None = None
+        self.planned: list[str] = []
+        self.ended = ""
         self.cases: list[dict[str, Any]] = []
         self.failed: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self.extra: dict[str, Any] = {}
+        self.unwritten: dict[str, str] = {}
 
     @classmethod
     def begin(
@@ -85,6 +95,8 @@ class Report:
             "title": self.title,
             "options": self.options,
             "unset": self.unset,
+            "planned": self.planned,
+            "ended": self.ended,
             "machine": None if self.machine is None else self.machine.as_dict(),
             "cases": self.cases,
             "failed": self.failed,
@@ -109,14 +121,30 @@ class Report:
             )
         report = cls(record["suite"], record["title"], record["notes"], record["options"])
         report.machine = Machine.from_dict(record["machine"]) if record["machine"] else None
+        report.planned = record.get("planned", [])  # which older records do not have
+        report.ended = record.get("ended", "")
         for name in ("unset", "cases", "failed", "seconds", "extra"):
             setattr(report, name, record[name])
         return report
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
-        """Read a JSON file that `run_suite` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text()))
+        """Read a JSON file that `run_suite` wrote.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If it is none, or was cut off.
+        """
+        try:
+            record = json.loads(Path(path).read_text())
+            if not isinstance(record, dict):
+                raise TypeError(f"it holds {type(record).__name__}, not an object")
+            return cls.from_dict(record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{path} is no whole record of `convkit bench`: {error}") from None
 
     def tables(self) -> list[Table]:
         """The suite's tables; the first is the summary."""
@@ -125,11 +153,8 @@ class Report:
     def _lines(self) -> list[str]:
         """What is to be said beside the tables."""
         lines = []
-        if self.machine is not None and self.machine.load > self.machine.cpus / 2:
-            lines.append(
-                f"The machine was busy with other work (load {self.machine.load:.1f} on "
-                f"{self.machine.cpus} cpus): threads that wait for each other suffer most."
-            )
+        lines += self._completeness()
+        lines += self._business()
         if self.options.get("quick"):
             lines.append("--quick: short samples, smaller large cases, no torch.compile.")
         if self.unset:
@@ -147,6 +172,38 @@ class Report:
         for case in self.cases:
             left = case.get("race", case.get("memory", {})).get("left_out", {})
             lines += [f"{case['name']}: left out {who}: {why}" for who, why in left.items()]
+        return lines
+
+    def _completeness(self) -> list[str]:
+        """What was planned and is not there."""
+        over = {case["name"] for case in self.cases} | set(self.failed)
+        left = [name for name in self.planned if name not in over]
+        if not left:
+            return []
+        why = self.ended or "the run was ended, or is going on"
+        done, of = len(self.planned) - len(left), len(self.planned)
+        return [f"{done} of {of} cases, as {why}. Not run: {'; '.join(left)}."]
+
+    def _business(self) -> list[str]:
+        """What others did to the machine meanwhile."""
+        if self.machine is None:
+            return []
+        lines = []
+        load = Load(self.machine.load, self.machine.cpus, self.machine.threads)
+        if load.shared >= BUSY:
+            lines.append(
+                f"The machine was busy with other work, on {load.others:.1f} of its {load.cpus} "
+                "processors at most: threads that wait for each other suffer most."
+            )
+        races = self.races
+        marked, unclear = ([r for r in races if test(r)] for test in (_is_marked, _is_too_busy))
+        if marked:
+            lines.append(
+                f"Machine busy: in {len(marked)} of {len(races)} races other work and the threads "
+                f"of a contender were {BUSY:g} processors or more beyond those that there are, "
+                f"measured in the rounds; from {TOO_BUSY:g} on, as in {len(unclear)}, there is no "
+                "verdict."
+            )
         return lines
 
     def markdown(self) -> str:
@@ -172,11 +229,17 @@ class Report:
         markdown_file: str | Path | None = None,
         plot_file: str | Path | None = None,
     ) -> None:
-        """Write the files that are named; each is there whole or as it was before."""
+        """Write the files that are named; each is there whole or as it was before.
+
+        Raises
+        ------
+        OSError
+            If one cannot be written; see `convkit.saving.files.replace_file`.
+        """
         if json_file is not None:
-            _replace(Path(json_file), json.dumps(self.as_dict(), indent=1) + "\n")
+            _write(json_file, json.dumps(self.as_dict(), indent=1) + "\n")
         if markdown_file is not None:
-            _replace(Path(markdown_file), self.markdown())
+            _write(markdown_file, self.markdown())
         if plot_file is not None:
             self.plot(plot_file)
 
@@ -204,10 +267,19 @@ class Report:
         return f"<Report of {self.suite}: {len(self.cases)} cases, {len(self.failed)} failed>"
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+def _is_marked(r: Race) -> bool:
+    return bool(r.mark)
+
+
+def _is_too_busy(r: Race) -> bool:
+    return r.load is not None and r.load.too_busy
+
+
+def _write(path: str | Path, text: str) -> None:
+    def write(file: IO[bytes]) -> None:
+        file.write(text.encode())
+
+    replace_file(path, write)
 
 
 def check_outputs(
@@ -220,25 +292,18 @@ def check_outputs(
     ImportError
         If there is to be a plot and no matplotlib.
     OSError
-        If a folder does not exist or cannot be written to, or a name is a folder's.
+        If a folder does not exist or cannot be written to, or a name is that of a folder, a device
+        or a pipe.
     ValueError
         If a plot has a format that is not known, or two outputs are to be one file.
     """
     files = [Path(p) for p in (json_file, markdown_file, plot_file) if p is not None]
-    for i, path in enumerate(files):
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder; name a file in it")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-        writable = path.parent if not path.exists() else path
-        if not os.access(path.parent, os.W_OK) or not os.access(writable, os.W_OK):
-            raise PermissionError(f"no permission to write {path}")
-        existed = path.exists()
-        path.open("ab").close()  # who may write everywhere finds out only so
-        if not existed:
-            path.unlink()
-        if path.resolve() in [other.resolve() for other in files[:i]]:
+    targets: list[Path] = []
+    for path in files:
+        target = writable_place(path)
+        if target in targets:
             raise ValueError(f"{path} is to hold two outputs; name a file for each")
+        targets.append(target)
     if plot_file is not None:
         if Path(plot_file).suffix not in PLOT_FORMATS:
             raise ValueError(f"a plot is one of {', '.join(PLOT_FORMATS)}, got {plot_file}")

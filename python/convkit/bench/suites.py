@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,12 @@ from convkit.bench.memory import run_memory
 from convkit.bench.process import ContenderError, Crew
 from convkit.bench.racing import FEWEST, Race, race
 from convkit.bench.report import Report, check_outputs
+from convkit.checks import number, whole
 from convkit.errors import did_you_mean
 
-__all__ = ["SUITES", "Options", "Suite", "run_suite", "select"]
+__all__ = ["QUICK_SECONDS", "SUITES", "Options", "Suite", "run_suite", "select"]
+
+QUICK_SECONDS = 100.0  # after which `quick` begins nothing, so that it ends within two minutes
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,10 @@ _COMMON = """\
 Contenders run in processes of their own with the same number of threads. Their outputs were \
 compared before anything was timed; then they took turns, sample by sample, in an order drawn anew \
 for each round, those that waited being stopped. A ratio is that of the medians, with the 95 % \
-interval of a bootstrap over the rounds; there is no verdict where it includes 1 or has fewer than \
-five rounds. Peak, copy bandwidth and clock were measured between the rounds, on the same threads, \
-and shares of the peak are of the median in the same seconds."""
+interval of a bootstrap over the rounds; there is no verdict where it includes 1, has fewer than \
+five rounds, or other work kept half a processor or more from the contenders. Peak, copy bandwidth \
+and clock were measured between the rounds, on the same threads, and shares of the peak are of the \
+median in the same seconds."""
 _STEPS = """\
 A step is forward, loss, backward and update on float32 data. Everybody starts from the same \
 weights and walks through the same arrays; compared were the outputs, the losses of the first \
@@ -149,10 +155,14 @@ def select(name: str, options: Options) -> list[Case]:
         If the suite or a number is unknown, or no case is left.
     """
     child_environment(options.most_threads, options.isa)
-    if options.rounds is not None and options.rounds < 1:
-        raise ValueError(f"rounds must be at least 1, got {options.rounds}")
-    if options.batch is not None and (name != "layers" or options.batch < 1):
-        raise ValueError("batch is for the suite layers, and at least 1")
+    owner = f"suite {name!r}"
+    if options.rounds is not None:
+        whole(owner, "rounds", options.rounds, 1)
+    if options.batch is not None:
+        if name != "layers":
+            raise ValueError(f"{owner}: batch is for the suite layers")
+        whole(owner, "batch", options.batch, 1)
+    number(owner, "timeout", options.timeout, above=0)
     every = find(name).make(options)
     for text in options.cases:
         if not any(text.lower() in case.name.lower() for case in every):
@@ -206,7 +216,8 @@ def run_suite(
         Samples of each contender; by default 21, or 5 if `quick`. Where steps take long there are
         fewer, but five at least.
     quick : bool
-        Fewer, smaller and shorter: under two minutes. `torch.compile` does not take part.
+        Fewer, smaller and shorter: about two minutes at most, as no round or case begins after
+        100 seconds; the report says which were left. `torch.compile` does not take part.
     threads : int, optional
         Of every contender; by default all that this process may use. For the suite "threads" the
         largest number.
@@ -227,7 +238,13 @@ def run_suite(
     Returns
     -------
     Report
-        A case that failed is in its ``failed``, with the reason; the others go on.
+        A case that failed is in its ``failed``, with the reason; the others go on. A file that
+        could not be written in the end is in its ``unwritten``.
+
+    Warns
+    -----
+    RuntimeWarning
+        When a file can no longer be written; the run goes on.
 
     Raises
     ------
@@ -241,23 +258,62 @@ def run_suite(
     options = Options(
         _texts(cases), _texts(peers), rounds, quick, threads, isa, batch, timeout, wheel
     )
+    if name == "memory" and plot is not None:
+        raise ValueError("[memory] there is no race to draw; leave out the plot")
     chosen = select(name, options)
     check_outputs(json, markdown, plot)
     suite = SUITES[name]
     notes = suite.notes if name == "memory" else f"{suite.notes}\n\n{_COMMON}"
     report = Report.begin(name, suite.title, notes, options, unset_variables())
 
+    report.planned = [case.name for case in chosen]
+    files = {"json_file": json, "markdown_file": markdown}
+
     def over(case: str) -> None:
-        report.write(json, markdown)
+        _write(report, files)
         if progress is not None:
             progress(report, case)
 
+    budget = _Budget(report, quick)
     if name == "memory":
-        run_memory(report, chosen, options, over)
+        run_memory(report, chosen, options, over, budget.is_up)
     else:
-        _run_races(report, suite, chosen, options, over)
-    report.write(json, markdown, plot)
+        _run_races(report, suite, chosen, options, over, budget)
+    _write(report, {**files, "plot_file": plot})
     return report
+
+
+class _Budget:
+    """The time of a suite, from when it is made."""
+
+    def __init__(self, report: Report, quick: bool) -> None:
+        self._report = report
+        self.deadline = time.monotonic() + QUICK_SECONDS if quick else math.inf
+
+    def is_up(self) -> bool:
+        """Whether no case may begin; the report says so then."""
+        up = time.monotonic() > self.deadline
+        if up:
+            self._report.ended = f"the {QUICK_SECONDS:g} seconds of --quick were up"
+        return up
+
+
+def _write(report: Report, files: Mapping[str, str | Path | None]) -> None:
+    """Write what can be written: what was measured is worth more than the file."""
+    for kind, path in files.items():
+        if path is None:
+            continue
+        try:
+            report.write(**{kind: path})
+            report.unwritten.pop(str(path), None)
+        except (OSError, ValueError) as error:  # of a plot, if there is no race to draw
+            if str(path) not in report.unwritten:
+                warnings.warn(
+                    f"[{report.suite}] {path} was not written: {error}; the run goes on",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            report.unwritten[str(path)] = str(error)
 
 
 def _run_races(
@@ -266,26 +322,32 @@ def _run_races(
     chosen: Sequence[Case],
     options: Options,
     over: Callable[[str], None],
+    budget: _Budget,
 ) -> None:
     rates: list[Rates] = []
+    busiest = 0.0
     for threads in dict.fromkeys(case.threads or options.most_threads for case in chosen):
         group = [case for case in chosen if (case.threads or options.most_threads) == threads]
         with Crew(threads, options.isa, options.timeout) as crew:
             for case in group:
-                start = time.perf_counter()
+                if budget.is_up():
+                    return
+                start = time.monotonic()
                 try:
-                    result = _run_case(case, suite, options, crew)
+                    result = _run_case(case, suite, options, crew, budget.deadline)
                     assert result.rates is not None
                     rates.append(result.rates)
-                    report.machine = crew.machine(Rates.joined(rates))
+                    if result.load is not None:
+                        busiest = max(busiest, result.load.others)
+                    report.machine = crew.machine(Rates.joined(rates), busiest)
                     report.add(case.name, result, case.target, case.labels)
                 except (ArithmeticError, ContenderError) as error:
                     report.failed[case.name] = str(error)
-                report.seconds[case.name] = time.perf_counter() - start
+                report.seconds[case.name] = time.monotonic() - start
                 over(case.name)
 
 
-def _run_case(case: Case, suite: Suite, options: Options, crew: Crew) -> Race:
+def _run_case(case: Case, suite: Suite, options: Options, crew: Crew, deadline: float) -> Race:
     quick = options.quick
     return race(
         case.name,
@@ -293,5 +355,6 @@ def _run_case(case: Case, suite: Suite, options: Options, crew: Crew) -> Race:
         rounds=options.rounds or (FEWEST if quick else 21),
         sample_seconds=suite.sample_seconds / (5 if quick else 1),
         time_limit=min(suite.time_limit, 3.0) if quick else suite.time_limit,
+        deadline=deadline,
         crew=crew,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convkit.bench.racing import Race
+from convkit.bench.racing import IMPLAUSIBLE, Race
 
 __all__ = ["Table", "milliseconds", "tables"]
 
@@ -84,8 +84,19 @@ def _ratio(r: Race, peer: str | None) -> tuple[str, str]:
     return f"{ratio:.2f} ({low:.2f}-{high:.2f})", r.verdict(peer)
 
 
+def _ratio_alone(r: Race, peer: str | None) -> str:
+    """Ratio with its interval where no verdict stands beside it."""
+    return f"{_ratio(r, peer)[0]}{', machine busy' if r.mark else ''}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%}"
+
+
+def _of_peak(r: Race, name: str) -> str:
+    share = r.share_of_peak(name)
+    doubt = " (implausible)" if share is not None and share > IMPLAUSIBLE else ""
+    return f"{_percent(share)}{doubt}"
 
 
 def _peak(r: Race) -> str:
@@ -97,11 +108,13 @@ def _peak(r: Race) -> str:
 
 
 def _target(case: Mapping[str, Any], r: Race, peer: str | None) -> str:
-    """The ratio aimed at, and on which side of it the whole interval lies."""
+    """The ratio aimed at, and on which side of it the whole interval lies, if anything follows."""
     target = case["target"]
     if target is None or peer is None:
         return "-"
     _, low, high = r.ratio(peer)
+    if r.undecided:
+        return f"{target:g}: no verdict"
     outcome = "reached" if low >= target else "missed" if high < target else "within the noise"
     return f"{target:g} {outcome}"
 
@@ -122,7 +135,7 @@ def _summary(entries: Sequence[_Entry]) -> list[Table]:
         ratio, verdict = _ratio(r, peer)
         rows.append(
             (
-                r.case, _spread(r, ours), _percent(r.share_of_peak(ours)), *theirs, ratio,
+                r.case, _spread(r, ours), _of_peak(r, ours), *theirs, ratio,
                 _target(case, r, peer), verdict, _peak(r),
             )
         )  # fmt: skip
@@ -137,9 +150,9 @@ def _contenders(entries: Sequence[_Entry]) -> Table:
     rows: list[_Row] = []
     for _, r in entries:
         for name in r.names:
-            ratio = "1" if name == r.names[0] else _ratio(r, name)[0]
+            ratio = "1" if name == r.names[0] else _ratio_alone(r, name)
             common = (f"{r.disagreement:.1e}", str(r.rounds))
-            share = _percent(r.share_of_peak(name))
+            share = _of_peak(r, name)
             rows.append((r.case, name, milliseconds(r.median(name)), ratio, share, *common))
         rows += [(r.case, name, "failed", "-", "-", "-", "-") for name in r.left_out]
     return Table("Every contender", header, rows)
@@ -160,7 +173,7 @@ def _layers(entries: Sequence[_Entry]) -> list[Table]:
         rows.append(
             (
                 labels["layer"], labels["pass"], r.facts["kernel"], milliseconds(t),
-                f"{flops / t / 1e9:.1f}", _percent(r.share_of_peak(ours)),
+                f"{flops / t / 1e9:.1f}", _of_peak(r, ours),
                 f"{milliseconds(bound)} {which}", _percent(bound / t), peer or "-", rate, ratio,
                 verdict,
             )
@@ -186,7 +199,7 @@ def _small(entries: Sequence[_Entry]) -> list[Table]:
     rows: list[_Row] = []
     for _, r in entries:
         cells = (f"{r.median(n) * 1e6:.0f}" if n in r.names else "-" for n in names)
-        rows.append((r.case, *cells, _ratio(r, r.best_peer())[0]))
+        rows.append((r.case, *cells, _ratio_alone(r, r.best_peer())))
     return [Table("Cost of a step", header, rows), *_summary(entries)]
 
 
@@ -239,7 +252,7 @@ def _scaling(entries: Sequence[_Entry]) -> list[Table]:
             (
                 axis, str(value), milliseconds(r.median(ours)),
                 f"{r.median(ours) * 1e6 / samples:.1f}", grown(ours),
-                _percent(r.share_of_peak(ours)), *theirs, grown(peer), _ratio(r, peer)[0],
+                _of_peak(r, ours), *theirs, grown(peer), _ratio_alone(r, peer),
             )
         )  # fmt: skip
         last[axis] = value, r

@@ -23,8 +23,19 @@ def make(factory: str, arguments: dict[str, Any]) -> Any:
     """Call "module:function" or "file.py:function"."""
     module, _, name = factory.rpartition(":")
     if module.endswith(".py"):
-        return runpy.run_path(module)[name](**arguments)
-    return getattr(importlib.import_module(module), name)(**arguments)
+        made = runpy.run_path(module).get(name)
+    else:
+        made = getattr(importlib.import_module(module), name, None)
+    if made is None:
+        raise AttributeError(f"{module} has no {name!r}")
+    return made(**arguments)
+
+
+def _plain(value: Any) -> Any:
+    """An array or a number of NumPy, or of who calls it alike, as JSON has it."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"a contender gives lists of numbers by name, not {type(value).__name__}")
+    return value.tolist()
 
 
 def end_with_parent() -> None:
@@ -59,10 +70,11 @@ def main() -> None:
                 start = time.perf_counter()
                 value = method(**request["arguments"])
                 answer = {"seconds": time.perf_counter() - start, "value": value}
+            text = json.dumps(answer, default=_plain)
         except Exception as error:  # reported by the parent, with the contender's name
             lines = str(error).strip().splitlines() or [""]
-            answer = {"error": f"{type(error).__name__}: {' '.join(lines[:3])}"[:500]}
-        answers.write(json.dumps(answer) + "\n")
+            text = json.dumps({"error": f"{type(error).__name__}: {' '.join(lines[:3])}"[:500]})
+        answers.write(text + "\n")
         answers.flush()
 
 

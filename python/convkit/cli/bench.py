@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from convkit.cli.user_kernels import add_file, load_file
@@ -46,7 +47,7 @@ def add_parser(verbs: Any) -> None:
         help="cases whose name contains TEXT; repeatable",
     )
     add("--peers", action="append", metavar="TEXT", help="contenders whose name contains TEXT")
-    add("--quick", action="store_true", help="fewer, smaller and shorter: under two minutes")
+    add("--quick", action="store_true", help="fewer, smaller and shorter: two minutes or so")
     add("--rounds", type=int, metavar="N", help="samples of each contender")
     add("--threads", type=int, metavar="N", help="by default all that may be used")
     add("--isa", metavar="NAME", help="hold everybody to baseline, avx2 or avx512")
@@ -140,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     Returns
     -------
     int
-        1 if a case came to no result.
+        1 if a case came to no result, or a file could not be written.
 
     Raises
     ------
@@ -179,7 +180,9 @@ def run(options: argparse.Namespace) -> int:
         progress=progress,
     )
     print(f"\n{report.text()}", flush=True)
-    return 1 if report.failed else 0
+    for path, why in report.unwritten.items():
+        print(f"convkit bench: {path} was not written: {why}", file=sys.stderr)
+    return 1 if report.failed or report.unwritten else 0
 
 
 def progress(report: Report, case: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from convkit.saving.files import writable_place
 
 __all__ = ["check_target"]
 
@@ -17,10 +16,7 @@ def check_target(argument: str, path: str | None) -> None:
     """
     if path is None:
         return
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise ValueError(f"{argument}: there is no folder {folder}")
-    if not path or Path(path).is_dir() or path.endswith(os.sep):
-        raise ValueError(f"{argument}: {path!r} is a folder; give the name of a file in it")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{argument}: no file can be written in {folder}")
+    try:
+        writable_place(path)
+    except OSError as error:
+        raise ValueError(f"{argument}: {error}") from None

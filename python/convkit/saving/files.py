@@ -16,6 +16,7 @@ import re
 import secrets
 import stat
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from convkit.saving import safetensors
 
-__all__ = ["member_names", "read_archive", "replace_file", "write_archive"]
+__all__ = ["member_names", "read_archive", "replace_file", "writable_place", "write_archive"]
 
 StrPath = str | os.PathLike[str]
 Member = Mapping[str, Any]
@@ -77,6 +78,42 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _place(path: StrPath) -> Path:
+    """Where a path leads, links followed, if that is or can become a regular file."""
+    given = Path(path)
+    target = Path(os.path.realpath(given))
+    if target.is_dir() or os.fspath(path).endswith(os.sep):
+        raise IsADirectoryError(f"{given} is a folder; give the name of a file in it")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {given}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise OSError(f"cannot write {given}: it is not a regular file; give the name of one")
+    return target
+
+
+def writable_place(path: StrPath) -> Path:
+    """Refuse a path that `replace_file` could not write to, before the work that goes into it.
+
+    Returns
+    -------
+    Path
+        Where the path leads; nothing there is changed.
+
+    Raises
+    ------
+    OSError
+        If it is a folder, a device or a pipe, or its folder does not exist or cannot be written to.
+    """
+    target = _place(path)
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):  # who may do everything finds out only so
+            pass
+    except OSError as error:
+        why = os.strerror(error.errno or errno.EACCES)
+        raise type(error)(f"cannot write {path}: {target.parent}: {why}") from None
+    return target
+
+
 def replace_file(path: StrPath, write: Callable[[IO[bytes]], None], overwrite: bool = True) -> Path:
     """Write a file; whoever reads it meets the old one or the new one whole, even after a crash.
 
@@ -102,16 +139,9 @@ def replace_file(path: StrPath, write: Callable[[IO[bytes]], None], overwrite: b
         If it cannot be written; an old file is as it was.
     """
     given = Path(path)
-    target = Path(os.path.realpath(given))
-    if target.is_dir() or os.fspath(path).endswith(os.sep):
-        raise IsADirectoryError(f"{given} is a folder; give the name of a file in it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {given}: there is no folder {target.parent}")
-    if target.exists():
-        if not target.is_file():
-            raise OSError(f"cannot write {given}: it is not a regular file")
-        if not overwrite:
-            raise FileExistsError(f"there is a file {given}, and overwrite is False")
+    target = _place(path)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"there is a file {given}, and overwrite is False")
     _remove_stale(target)
     # In the same folder, so that the rename is one step of the file system.
     draft = target.with_name(f".{target.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
