@@ -68,7 +68,6 @@ FEATURES = {
     "conv2d_pool": ("call", "bytes", "products", "terms", "weights", "rows", "taps", "flops"),
     "conv2d_pool cpu_winograd": WINOGRAD,
     "pool2d": ("call", "bytes", "flops"),
-    "dense": ("call", "bytes", "far bytes", "products", "rows"),
 }
 NOTES = """\
 Each line is a pass of a named layer with the shortest time of each row, in a quiet moment. "chosen"
@@ -101,8 +100,7 @@ def _cases() -> Iterator[Call]:
     for layer, size, _ in CONV_POOL_LAYERS[:2]:
         side = layer.h - layer.size + 1
         yield from calls_for.pool2d(layer.name, "max", (128, side, side, layer.k), size=size)
-    for op in ("pool2d", "dense"):
-        yield from calls_of(op)
+    yield from calls_of("pool2d")
     for n, size, c, k in SMALL:
         yield from _conv2d(Conv(f"{c} to {k}", size, size, c, k, 3, padding=1), n)
         yield from _conv2d_pool(Conv(f"{c} to {k}", size, size, c, k, 3, padding=1), n, 2, 2)

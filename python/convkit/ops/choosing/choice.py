@@ -240,7 +240,7 @@ def _ruled_out(c: Candidate, policy: Policy) -> str:
     if not c.supports:
         return refusal(c.row, c.specs, c.params)
     if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
-        return "not for so few channels, unless it is named"
+        return "not chosen for such calls unless it is named"
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
     if policy.exact and not c.row.exact:

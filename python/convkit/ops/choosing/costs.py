@@ -96,8 +96,6 @@ def features(row: Row, specs: Sequence[Spec | None], params: Params) -> Features
     if call is not None:
         kind = _OF_CONVOLUTION.get(row.name, _direct)
         found |= {name: v * size for name, v in kind(call, row.pass_name, lanes).items()}
-    elif row.op == "dense":
-        found |= {name: v * size for name, v in _dense(specs, row.pass_name, lanes).items()}
     return found
 
 
@@ -151,14 +149,6 @@ def _winograd(call: Convolution, pass_name: str, lanes: int) -> Features:
         "far weights": max(weights - _NEAR, 0.0),
         "narrow taps": 36.0 * tiles if call.groups > 1 and columns < lanes else 0.0,
     }
-
-
-def _dense(specs: Sequence[Spec | None], pass_name: str, lanes: int) -> Features:
-    """The product of a matrix of samples by one of weights."""
-    shapes = [s.shape for s in specs if s is not None and len(s.shape) > 1]
-    rows = max((s[0] for s in shapes), default=1)
-    values = [float(np.prod(s)) for s in shapes]
-    return {"products": float(np.sqrt(np.prod(values[:3]))), "rows": float(rows)}
 
 
 _OF_CONVOLUTION: dict[str, Callable[[Convolution, str, int], Features]] = {
