@@ -10,8 +10,9 @@ void conv2d_winograd_backward_weight(const Call& call) {
   const WinogradWeightPlan plan = winograd_weight_plan(s, params);
   const float* const dy = call[0].as<float>();
   const auto rows = [&](const WinogradWeightBlock& block, int64_t n, int64_t, int64_t, int) {
-    const float* const image = dy + n * s.P * s.Q * s.K + block.g * plan.K + block.k0;
-    return WinogradImage{image, s.P, s.Q, s.Q * s.K, s.K};
+    const int64_t row = s.Q * s.K, size = s.P * row;
+    const float* const image = dy + n * size + block.g * plan.K + block.k0;
+    return WinogradImage{image, s.P, s.Q, row, s.K, size};
   };
   const auto gradient = s.KH == 3 ? winograd_weight_gradient<3, decltype(rows)>
                                   : winograd_weight_gradient<5, decltype(rows)>;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "gemm/panels.h"
+#include "gemm/product.h"
 #include "gemm/runs.h"
 #include "gemm/tree_sum.h"
 #include "ops/conv2d/conv2d_winograd_matrices.h"
@@ -31,10 +32,11 @@ struct WinogradWeightBlock {
   CK_INLINE int64_t K() const { return k1 - k0; }
 };
 
-// An image of H x W pixels, or some rows of it: pixel (h, w) is at data + h * row + w * pixel.
+// An image of H x W pixels, or some rows of it: pixel (h, w) is at data + h * row + w * pixel. The
+// next image is `image` values further on; 0: it is not there yet.
 struct WinogradImage {
   const float* data;
-  int64_t H, W, row, pixel;
+  int64_t H, W, row, pixel, image;
 };
 
 // Where the N x N pixels of a tile are; those outside the image are zeros.
@@ -88,6 +90,34 @@ class WinogradWeightTiles {
     row_ = first_tile / plan.columns;
   }
 
+  // Begins to fetch what the next `count` tiles are made of, a row of pixels with each fetch():
+  // while products keep the processor busy, since the hardware does not foresee where pixels are of
+  // which a block has only some channels. Pixels outside the image do no harm.
+  CK_INLINE void fetch_next(int64_t count) {
+    ahead_ = {row_ / plan_.rows,
+              row_ % plan_.rows,
+              column_,
+              0,
+              count,
+              dy_.data - known_ / plan_.rows * dy_.image};
+  }
+  CK_INLINE void fetch() {
+    if (ahead_.tiles == 0) return;
+    const int64_t n = ahead_.n, p = ahead_.p * N, q = ahead_.q * N, i = ahead_.pixels;
+    if (i < 6) {  // without the columns that the tile shares with the one before
+      const int64_t h = n * s_.H + p + i - params_.pad_top, w = q + (6 - N) - params_.pad_left;
+      fetch_row(x_ + (h * s_.W + w) * s_.C, s_.C, block_.C());
+    } else if (dy_.image > 0) {
+      fetch_row(ahead_.of_dy + n * dy_.image + (p + i - 6) * dy_.row + q * dy_.pixel, dy_.pixel,
+                block_.K());
+    }
+    if (++ahead_.pixels < 6 + N) return;
+    ahead_.pixels = 0;
+    --ahead_.tiles;
+    if (++ahead_.q == plan_.columns) ahead_.q = 0, ++ahead_.p;
+    if (ahead_.p == plan_.rows) ahead_.p = 0, ++ahead_.n;
+  }
+
   // Those of the next `count` tiles; adds their pixels of dy to db unless that is null.
   CK_INLINE void next(int64_t count, float* x, float* dy, float* db) {
     for (; count > 0; --count, x += plan_.depth, dy += plan_.width) {
@@ -96,7 +126,8 @@ class WinogradWeightTiles {
         known_ = row_;
         dy_ = rows_(block_, n, p, smaller(p + N, s_.P), thread_);
       }
-      const WinogradImage image = {x_ + n * s_.H * s_.W * s_.C, s_.H, s_.W, s_.W * s_.C, s_.C};
+      const int64_t row = s_.W * s_.C, size = s_.H * row;
+      const WinogradImage image = {x_ + n * size, s_.H, s_.W, row, s_.C, size};
       const WinogradPixels<6> of_x(image, p - params_.pad_top, q - params_.pad_left);
       each_vector<float>(block_.C(), [&](auto at) {
         transform_pixels<6>(WinogradInput{}, of_x, at, x + at.j, plan_.x_plane());
@@ -111,6 +142,14 @@ class WinogradWeightTiles {
   }
 
  private:
+  // N pixels, unless they are neighbours, which the hardware sees.
+  CK_INLINE static void fetch_row(const float* at, int64_t pixel, int64_t channels) {
+    if (pixel == channels) return;
+    for (int j = 0; j < N; ++j, at += pixel) {
+      for (int64_t c = 0; c < channels; c += 16) prefetch(at + c);
+    }
+  }
+
   const Conv2dShape& s_;
   const Conv2dParams& params_;
   const WinogradWeightPlan& plan_;
@@ -121,6 +160,12 @@ class WinogradWeightTiles {
   int64_t row_, column_;  // the next tile's; rows of all images are counted
   int64_t known_ = -1;    // the row of tiles that dy_ is of
   WinogradImage dy_ = {};
+  struct {
+    int64_t n, p, q;  // the tile: its image, its place among tiles
+    int64_t pixels;   // the row of x, then of dy
+    int64_t tiles;    // that are left
+    const float* of_dy;
+  } ahead_ = {};  // where fetch() is
 };
 
 // A product over `depth` tiles: sums [C, width] = or += x^T dy, for x [depth, C] and dy [depth, K]
@@ -143,13 +188,17 @@ void winograd_weight_tile(const WinogradWeightProduct& p, const float* x, const 
   tile.store(0, sums, p.width, lanes);
 }
 
+// Calls fetch() with each tile.
+template <class Fetch>
 CK_INLINE void winograd_weight_product(const WinogradWeightProduct& p, int64_t C, int64_t K,
-                                       const float* x, const float* dy, float* sums) {
+                                       const float* x, const float* dy, float* sums,
+                                       const Fetch& fetch) {
   const Panels<float> panels{p.depth, K};
   for (int64_t panel = 0; panel < panels.count(); ++panel) {
     const int64_t k = panels.first(panel);
     with_int<kTileVectors<float>>(panels.vectors(panel), [&]<int NV>(Int<NV>) {
       for_each_tile(C, tile_rows<float>(NV), [&](int64_t c, int size) {
+        fetch();
         with_int<tile_rows<float>(NV)>(size, [&]<int MR>(Int<MR>) {
           winograd_weight_tile<MR, NV>(p, x + c, dy + k, sums + c * p.width + k);
         });
@@ -207,9 +256,12 @@ void winograd_weight_gradient(const Conv2dShape& s, const Conv2dParams& params,
           const int64_t count = plan.tiles.end(step) - plan.tiles.begin(step);
           tiles.next(count, of_x, of_dy, bias);
           const WinogradWeightProduct p = {count, plan.depth, plan.width, step > first};
+          if (step + 1 < end)
+            tiles.fetch_next(plan.tiles.end(step + 1) - plan.tiles.begin(step + 1));
           for (int64_t i = 0; i < kWinogradProducts; ++i) {
             winograd_weight_product(p, block.C(), block.K(), of_x + i * plan.x_plane(),
-                                    of_dy + i * plan.dy_plane(), sums + i * plan.sums_plane());
+                                    of_dy + i * plan.dy_plane(), sums + i * plan.sums_plane(),
+                                    [&] { tiles.fetch(); });
           }
         }
         write_winograd_block<M>(plan, block, sums, s.K, to);

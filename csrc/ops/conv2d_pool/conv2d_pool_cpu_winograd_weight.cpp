@@ -21,7 +21,7 @@ void conv2d_pool_winograd_backward_weight(const Call& call) {
     for (int64_t p = p0; p < p1; ++p) {
       unpool(n, p, first + block.k0, first + block.k1, dz + (p - p0) * row, K);
     }
-    return WinogradImage{dz - p0 * row, s.P, s.Q, row, K};
+    return WinogradImage{dz - p0 * row, s.P, s.Q, row, K, 0};
   };
   const auto gradient = s.KH == 3 ? winograd_weight_gradient<3, decltype(rows)>
                                   : winograd_weight_gradient<5, decltype(rows)>;
