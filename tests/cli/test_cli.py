@@ -1,6 +1,7 @@
 """The command line, in this process."""
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from convkit import models
 from convkit import random as ck_random
 from convkit.cli import main
+from convkit.models import Model
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +171,28 @@ def test_as_a_module():
     )
     assert result.returncode == 2
     assert "Traceback" not in result.stderr and "unknown model" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("name", ["w.npz", "m.convkit"])
+def test_an_interrupted_training_saves_what_it_has(
+    number, code, name, tmp_path, monkeypatch, capsys
+):
+    def fit(self, x, y, **options):
+        real(self, x[:64], y[:64], batch_size=32, verbose=0)
+        signal.raise_signal(number)
+        raise AssertionError("the signal was lost")
+
+    real = Model.fit
+    monkeypatch.setattr(Model, "fit", fit)
+    before = signal.getsignal(signal.SIGTERM)
+    path = tmp_path / name
+    assert main(["train", "mlp", "--save", str(path)]) == code
+    said = capsys.readouterr().err
+    assert "interrupted after 2 whole steps; " in said and f"written to {path}" in said
+    assert path.stat().st_size > 100_000
+    assert signal.getsignal(signal.SIGTERM) == before
+    path.unlink()
+    monkeypatch.setattr(Model, "fit", lambda *_, **__: signal.raise_signal(number))
+    assert main(["train", "mlp", "--save", str(path)]) == code
+    assert "after 0 whole steps; nothing saved" in capsys.readouterr().err and not path.exists()

@@ -96,8 +96,8 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "long row": ((1, 3, 470, 2), (3, 3, 2, 3), {"padding": 1}),
     "several blocks": ((3, 33, 30, 20), (3, 3, 20, 24), {"padding": 1}),
     "several blocks, groups": ((2, 30, 30, 8), (3, 3, 4, 6), {"groups": 2}),
-    "several chunks of filters": ((2, 9, 9, 40), (3, 3, 40, 300), {"padding": 1}),
-    "chunks, groups and blocks": ((4, 21, 21, 300), (3, 3, 150, 280), {"groups": 2, "padding": 1}),
+    "several chunks of filters": ((2, 9, 9, 9), (3, 3, 9, 270), {"padding": 1}),
+    "chunks, groups and blocks": ((2, 21, 23, 48), (3, 3, 24, 288), {"groups": 2, "padding": 1}),
     "empty batch": ((0, 5, 5, 4), (3, 3, 4, 4), {"padding": 1}),
 }
 AWKWARD = [
@@ -148,8 +148,8 @@ def test_drawn_shapes(cases: list[Case]) -> None:
     [
         *cases_of("blocks", (4, 30, 30, 24), (3, 3, 24, 40), padding=1),
         *cases_of("blocks, 5 x 5", (4, 15, 16, 24), (5, 5, 24, 40), padding=2),
-        *cases_of("by filters", (5, 14, 14, 160), (3, 3, 160, 288), padding=1),
-        *cases_of("by filters, groups", (3, 9, 9, 300), (3, 3, 150, 300), padding=1, groups=2),
+        *cases_of("by filters", (5, 14, 14, 144), (3, 3, 144, 144), padding=1),
+        *cases_of("by filters, groups", (2, 21, 23, 48), (3, 3, 24, 288), padding=1, groups=2),
     ],
     ids=str,
 )
@@ -201,7 +201,7 @@ def wrong(case: Case, right: Array) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("size", [3, 5])
-@pytest.mark.parametrize("channels", [8, 64, 256])
+@pytest.mark.parametrize("channels", [8, 128])
 def test_the_bound_refuses_wrong_results(size: int, channels: int) -> None:
     w = (size, size, channels, channels)
     for case in cases_of("wrong", (1, 9, 11, channels), w, padding=size // 2, bias=False):

@@ -15,6 +15,7 @@ from convkit.ops.registry import Spec
 from convkit.ops.update import update_params
 from convkit.program import memory
 from convkit.program.memory import available_memory, estimate, require_memory
+from convkit.run.store import flat
 
 
 def perceptron(optimizer="sgd", **options):
@@ -126,17 +127,26 @@ def test_available_memory_is_some_of_the_machine():
 
 
 def test_a_program_without_room_is_refused(monkeypatch):
+    other = ck.models.lenet5()
+    other.build()
     monkeypatch.setattr(memory, "available_memory", lambda: 1 << 20)
     monkeypatch.setattr(memory, "SMALL", 0)
     model = ck.models.lenet5()
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = np.zeros((256, *model.input_shape[1:]), np.float32), np.zeros(256, int)
     before = model.get_weights()
-    with pytest.raises(MemoryError, match=r"(?s)'lenet.*batch_size=128.*activations.*total"):
+    with pytest.raises(
+        MemoryError, match=r"(?s)'lenet.*batch_size=\d+.*activations.*total"
+    ) as said:
         model.fit(x, y, batch_size=256, verbose=0)
+    advised = int(str(said.value).split("batch_size=")[1].split()[0])
+    assert 8 <= advised <= 64  # not half of what needs ten times as much as there is
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    model.fit(x, y, batch_size=2, verbose=0)  # which fits
+    model.fit(x, y, batch_size=advised, verbose=0)  # which fits
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 10)
+    with pytest.raises(MemoryError, match="not even batches of one sample fit: take a smaller"):
+        other.predict(x, batch_size=256, verbose=0)
 
 
 def test_what_is_there_already_counts(monkeypatch):
@@ -151,6 +161,90 @@ def test_what_is_there_already_counts(monkeypatch):
     require_memory(program)
 
 
+def huge():
+    return ck.Sequential(
+        [ck.Input((1 << 20,)), ck.layers.Dense(1 << 24, name="wide"), ck.layers.Dense(10)]
+    )
+
+
+def test_weights_without_room_are_refused_by_name():
+    model = huge()
+    model.compile("adam", "mse")
+    message = (
+        r"has weights of 70,\d{3},\d{3} MB, and the machine has [\d,]+ MB left; the largest are "
+        r"'wide.kernel' of shape \(1048576, 16777216\), 70,368,744 MB: make layer 'wide' smaller"
+    )
+    if available_memory() is None:
+        pytest.skip("needs /proc")
+    for use in (
+        model.build,
+        lambda: model.predict(np.zeros((1, 1 << 20), np.float32)),
+        lambda: model.fit(np.zeros((1, 1 << 20), np.float32), np.zeros((1, 10))),
+    ):
+        with pytest.raises(MemoryError, match=message):
+            use()
+    assert not model.built
+    weights = 4 * ((1 << 44) + (1 << 24) + 10 * (1 << 24) + 10)
+    found = model.memory_estimate(1)  # which needs no weights
+    assert found.parameters == pytest.approx(weights, rel=1e-3)
+    assert found.optimizer == pytest.approx(2 * weights, rel=1e-3)
+    assert not model.built
+
+
+def test_what_the_system_refuses_is_named():
+    with pytest.raises(MemoryError, match=r"gives no .* MB for the weights of a model; take a sm"):
+        flat(1 << 60, "float32", "the weights of a model")
+
+
+def test_an_estimate_leaves_no_trace():
+    model = perceptron("adam")
+    before = model.memory_estimate(8)
+    assert not model.built
+    x, y = np.ones((16, 64), np.float32), np.ones((16, 16), np.float32)
+    ck.set_seed(3)
+    model.fit(x, y, batch_size=8, verbose=0)
+    assert model.memory_estimate(8) == before
+    ck.set_seed(3)
+    other = perceptron("adam")
+    other.fit(x, y, batch_size=8, verbose=0)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_modes_and_batch_sizes_are_checked():
+    model = perceptron()
+    with pytest.raises(ValueError, match=r"\[memory_estimate\] unknown mode 'foo'; known: eval"):
+        model.memory_estimate(3, "foo")
+    with pytest.raises(ValueError, match="batch_size is 0, expected at least 1"):
+        model.memory_estimate(0)
+    with pytest.raises(TypeError, match=r"batch_size must be a whole number, not 2\.5"):
+        model.memory_estimate(2.5)
+
+
+N = 64 * 32 + 32 + 32 * 16 + 16
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "vectors", "matrices"),
+    [
+        ("lbfgs", 5 + 4 + 2 * 10, 0),
+        ("conjugate_gradient", 5 + 4 + 2, 0),
+        ("steepest_descent", 5, 0),
+        ("bfgs", 5 + 4, 4),
+        ("levenberg_marquardt", 5, 4),
+    ],
+)
+def test_optimizers_of_all_the_data_take_float64(optimizer, vectors, matrices):
+    found = perceptron(optimizer).memory_estimate(8)
+    assert found.parameters == (4 + 8) * N
+    assert found.gradients == (4 + 8 + 8) * N
+    assert found.optimizer == 8 * (vectors * N + matrices * N * N) + 2 * 4 * N
+    smallest = 8 * 8 * (64 + 32)  # of float64
+    assert smallest <= found.activations <= 4 * smallest
+    single = ck.optimizers.LBFGS(dtype="float32")
+    assert perceptron(single).memory_estimate(8).parameters == (4 + 4) * N
+
+
 SCRIPT = """
 import ctypes, gc, json, sys
 import numpy as np
@@ -163,18 +257,26 @@ def status(field):
 
 def trained(make, batch):
     model = make()
-    model.compile(ck.optimizers.SGD(1e-3, momentum=0.9), "sparse_categorical_crossentropy")
+    optimizer = ck.optimizers.SGD(1e-3, momentum=0.9)
+    squares = name == "levenberg_marquardt"
+    loss = "mean_squared_error" if squares else "sparse_categorical_crossentropy"
+    model.compile(name or optimizer, loss)
     found = model.memory_estimate(batch)
     x = np.random.default_rng(0).standard_normal((batch, *model.input_shape[1:]), dtype="f")
     y = np.arange(batch) % 10
+    y = np.eye(10, dtype="f")[y] if squares else y
     gc.collect(), ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
-    for _ in range(2):
-        model.train_on_batch(x, y)
+    if name:
+        model.fit(x, y, epochs=13, verbose=0)
+    else:
+        for _ in range(2):
+            model.train_on_batch(x, y)
     return found.total
 
-trained(ck.models.lenet5, 2)  # what the first step of any model loads
+name = sys.argv[3] if len(sys.argv) > 3 else ""
+trained(NETWORKS["tiny"] if name else ck.models.lenet5, 2)  # what the first step of any model loads
 gc.collect(), ctypes.CDLL(None).malloc_trim(0)
 before = status("VmRSS")
 total = trained(NETWORKS[sys.argv[1]], int(sys.argv[2]))
@@ -209,7 +311,16 @@ def perceptrons():
     )
 
 
+def chain(*sizes):
+    layers = ck.layers
+    hidden = [layers.Dense(n, "relu") for n in sizes[1:]]
+    return ck.Sequential([layers.Input(sizes[:1]), *hidden, layers.Dense(10, "softmax")])
+
+
 NETWORKS = {
+    "tiny": lambda: chain(4, 3),
+    "wide": lambda: chain(1000, 1000, 1000),
+    "narrow": lambda: chain(50, 50, 30),
     "convolutions": convolutions,
     "lenet": ck.models.lenet5,
     "perceptrons": perceptrons,
@@ -217,20 +328,45 @@ NETWORKS = {
 }
 
 
+def said_and_measured(*arguments):
+    """Bytes that a model said it would take, and that a process took in training it."""
+    tests = Path(__file__).resolve().parents[1]
+    path = os.pathsep.join([str(tests), *(p for p in sys.path if p)])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+needs_peaks = pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs /proc")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs /proc")
+@needs_peaks
 @pytest.mark.parametrize(
     ("network", "batch"),
     [("convolutions", 32), ("lenet", 512), ("perceptrons", 64), ("alexnet", 4)],
 )
 def test_a_training_step_takes_what_was_said(network, batch):
-    tests = Path(__file__).resolve().parents[1]
-    path = os.pathsep.join([str(tests), *(p for p in sys.path if p)])
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, network, str(batch)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    said, measured = json.loads(done.stdout)
+    said, measured = said_and_measured(network, batch)
     assert said == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.slow
+@needs_peaks
+@pytest.mark.parametrize(
+    ("network", "optimizer"),
+    [
+        ("wide", "lbfgs"),
+        ("wide", "conjugate_gradient"),
+        ("wide", "steepest_descent"),
+        ("narrow", "bfgs"),
+        ("narrow", "levenberg_marquardt"),
+    ],
+)
+def test_training_with_all_the_data_takes_what_was_said(network, optimizer):
+    said, measured = said_and_measured(network, 256, optimizer)
+    assert said == pytest.approx(measured, rel=0.2)

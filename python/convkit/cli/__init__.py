@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 0
-    except (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         if os.environ.get("CONVKIT_TRACEBACK"):
             raise
         text = " ".join(str(error).split()) or type(error).__name__

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from convkit.cli.common import add_data, add_model, load_data, make_model
 from convkit.cli.files import check_target
@@ -44,8 +48,38 @@ def _optimizer(name: str, rate: float | None) -> Any:
     return optimizer
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, test, and save if asked."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends training like Ctrl-C: after a whole step."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _save(model: Any, path: str) -> str:
+    """Write the model or its weights, and say so."""
+    if path.endswith(".convkit"):
+        return f"model written to {model.save(path)}"
+    return f"weights written to {model.save_weights(path)}"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, test, and save if asked; what an interrupt leaves is saved too.
+
+    Returns
+    -------
+    int
+        0, or 130 after Ctrl-C and 143 after SIGTERM.
+    """
     import convkit as ck
 
     check_target("--save", options.save)  # before an hour of training
@@ -54,10 +88,18 @@ def run(options: argparse.Namespace) -> None:
     ck.set_seed(options.seed)
     model = make_model(options.model, data.shape, data.classes, variant=options.variant)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(data.x_train, data.y_train, batch_size=options.batch_size, epochs=options.epochs)
+    try:
+        with _ending_in_order():
+            model.fit(
+                data.x_train, data.y_train, batch_size=options.batch_size, epochs=options.epochs
+            )
+    except KeyboardInterrupt as stop:
+        steps = optimizer.iterations
+        saved = _save(model, options.save) if options.save and steps else "nothing saved"
+        print(f"\nconvkit train: interrupted after {steps} whole steps; {saved}", file=sys.stderr)
+        return 143 if isinstance(stop, _Terminated) else 130
     scores = model.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
-    if options.save and options.save.endswith(".convkit"):
-        print(f"model written to {model.save(options.save)}")
-    elif options.save:
-        print(f"weights written to {model.save_weights(options.save)}")
+    if options.save:
+        print(_save(model, options.save))
     print(f"test accuracy {scores['accuracy']:.4f}")
+    return 0

@@ -19,7 +19,7 @@ from convkit.models.loop import Loop
 from convkit.ops.choosing import AS_USUAL, Policy
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
-from convkit.program.memory import MemoryEstimate, estimate
+from convkit.program.memory import MemoryEstimate
 from convkit.program.program import Program
 
 if TYPE_CHECKING:
@@ -334,8 +334,10 @@ class Compilable:
     def memory_estimate(self, batch_size: int = 32, mode: str = "train") -> MemoryEstimate:
         """How much memory running the model takes; print the result to read it.
 
-        The program is made, but nothing of it is run or allocated. Data and threads of one's own
-        come on top, and `fit` with validation has the larger of two arenas.
+        The program is made, but nothing of it is run or allocated, not even the weights. Data and
+        threads of one's own come on top, and `fit` with validation has the larger of two arenas.
+        Of an optimizer of all the data it is the most that an iteration takes, with `batch_size`
+        samples to a chunk.
 
         Parameters
         ----------
@@ -348,6 +350,11 @@ class Compilable:
         MemoryEstimate
             Bytes by purpose, and in total.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If the mode is unknown, or the batch size is no whole number of at least 1.
+
         Examples
         --------
         >>> import convkit as ck
@@ -355,4 +362,6 @@ class Compilable:
         >>> model.memory_estimate(1, "predict").parameters
         2048
         """
-        return estimate(self.program(mode, batch_size))
+        from convkit.models.memory import memory_of
+
+        return memory_of(self, mode, batch_size)

@@ -15,10 +15,12 @@ from convkit import random
 from convkit.models.compiled import Compiled, Totals
 from convkit.models.data import Samples
 from convkit.models.feeds import Feed, Segment
+from convkit.models.fixed_batch import fixed_batch
 from convkit.ops import registry
 from convkit.ops.registry import Array, Spec, Step
 from convkit.program import compile_program
 from convkit.program.memory import require_memory
+from convkit.program.program import Program
 from convkit.run import make_executor
 from convkit.run.executor import Executor, RunResult
 from convkit.run.store import Store
@@ -85,13 +87,16 @@ class Loop:
             raise RuntimeError("the layers of a model cannot change while it runs")
         with self._lock:
             if key not in self._executors:
-                program = self.model._noted(
-                    compile_program(
-                        self.model, mode, batch, inputs=samples.inputs, indexed=indexed,
+
+                def made(count: int) -> Program:
+                    return compile_program(
+                        self.model, mode, count, inputs=samples.inputs, indexed=indexed,
                         policy=self.model._policy, **options,
-                    )
-                )  # fmt: skip
-                require_memory(program, self.store.arena_bytes)
+                    )  # fmt: skip
+
+                program = self.model._noted(made(batch))
+                smaller = made if fixed_batch(self.model) is None else None
+                require_memory(program, self.store.arena_bytes, smaller)
                 self._executors[key] = make_executor(self.kind, program, self.store)
                 if len(self._executors) > CACHE:
                     self._executors.popitem(last=False)

@@ -126,10 +126,12 @@ class Model(Trainer):
                     break
             else:
                 return
+        from convkit.program.memory import require_weights
         from convkit.run.store import Store
 
         values = [None if p.store is None else p.numpy() for p in members]
         if self._store is None:
+            require_weights(self.name, members)
             self._store = Store(members)
             self._offsets = [p.offset for p in members]
         seed = current_seed()

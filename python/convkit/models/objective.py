@@ -7,6 +7,7 @@ memory limits the size of a chunk and not that of the data set.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -91,7 +92,8 @@ class DataObjective:
         self.count = len(sizes)
         self._samples = sum(sizes)
         self._executors: dict[Any, _Chunk] = {}
-        self._logs: list[tuple[Array, dict[str, float]]] = []
+        # By weights, which are kept no longer for it than whoever tried them keeps them.
+        self._logs: list[tuple[weakref.ref[Array], dict[str, float]]] = []
 
     @property
     def _is_mean(self) -> bool:
@@ -194,7 +196,8 @@ class DataObjective:
     def __call__(self, weights: Array) -> tuple[float, Array]:
         """Loss and gradient over all the data; see `convkit.optimizers.line_search.Objective`."""
         loss, flat, logs = self._sum(weights, True)
-        self._logs.append((weights, logs))
+        self._logs = [(of, known) for of, known in self._logs if of() is not None]
+        self._logs.append((weakref.ref(weights), logs))
         gradient = np.concatenate([flat[at : at + n] for at, n in self.places] or [flat[:0]])
         return loss, gradient
 
@@ -205,7 +208,7 @@ class DataObjective:
     def logs(self, point: Point) -> dict[str, float]:
         """Loss and metrics at a point of this iteration, by name."""
         for weights, logs in self._logs:
-            if weights is point.weights:
+            if weights() is point.weights:
                 return logs
         return self._sum(point.weights, False)[2]
 

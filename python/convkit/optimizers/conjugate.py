@@ -107,6 +107,9 @@ class ConjugateGradient(Descent):
             self.restart_every = whole("ConjugateGradient", "restart_every", restart_every, 1)
         self._seal(ConjugateGradient)
 
+    def _vectors(self) -> int:
+        return super()._vectors() + 2  # direction and gradient of the iteration before
+
     def direction(self, point: Point, memory: Memory) -> Array:
         g = point.gradient
         if not memory or memory["count"] >= (self.restart_every or g.size):

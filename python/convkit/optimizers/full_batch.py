@@ -133,6 +133,18 @@ class FullBatch(Optimizer):
     def check_size(self, size: int) -> None:
         """Refuse problems of more weights than there is memory for."""
 
+    def held(self, size: int) -> int:
+        """Bytes that an iteration holds at most, for so many weights.
+
+        Beside the model and what the loss takes: the points where it begins and where it tries,
+        each with its gradient, the direction, and what is remembered; in float64, whatever `dtype`
+        is.
+        """
+        return 8 * size * self._vectors()
+
+    def _vectors(self) -> int:
+        return 5  # two points and the direction between them
+
     def converged(self, point: Point) -> str:
         """Why no further iteration is needed at a point, or an empty string."""
         if point.norm <= self.tolerance:
@@ -241,6 +253,9 @@ class Descent(FullBatch):
     def direction(self, point: Point, memory: Memory) -> Array:
         """Where to go from a point; with an empty memory along the negative gradient."""
         raise NotImplementedError(f"{type(self).__name__} does not define direction()")
+
+    def _vectors(self) -> int:
+        return super()._vectors() + 4 * self.line_search.slopes  # the lowest point and the last
 
     def first_step(self, line: Line, memory: Memory) -> float:
         """The step to try first; with an empty memory no move longer than `learning_rate`."""

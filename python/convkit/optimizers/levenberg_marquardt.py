@@ -71,6 +71,10 @@ class LevenbergMarquardt(FullBatch):
     def check_size(self, size: int) -> None:
         check_matrix("LevenbergMarquardt", "matrix", size, self.max_bytes)
 
+    def held(self, size: int) -> int:
+        # The matrix, the damped one, its factor and what LAPACK factorises in place.
+        return super().held(size) + 4 * 8 * size * size
+
     def iterate(self, evaluations: Evaluations, point: Point, memory: Memory) -> Iteration:
         before = evaluations.count
         reason = self.converged(point)

@@ -34,9 +34,12 @@ class LineSearch(Configured):
     ----------
     growth : float
         How many times the last step the next one's first trial is, where nothing better is known.
+    slopes : bool
+        Whether it takes the gradient at each trial, and so keeps the one at the lowest.
     """
 
     growth = 1.0
+    slopes = False
 
     def __call__(self, line: Line, first: float) -> float:
         """Find a step that lowers the loss.
@@ -260,6 +263,8 @@ class StrongWolfe(LineSearch):
     max_evaluations : int
         When they are used up, the lowest step found is taken.
     """
+
+    slopes = True
 
     def __init__(
         self,

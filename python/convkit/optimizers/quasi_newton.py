@@ -61,6 +61,9 @@ class BFGS(Descent):
     def check_size(self, size: int) -> None:
         check_matrix("BFGS", "inverse Hessian", size, self.max_bytes)
 
+    def held(self, size: int) -> int:
+        return super().held(size) + 4 * 8 * size * size  # H, the next one, and two products
+
     def direction(self, point: Point, memory: Memory) -> Array:
         if not memory:
             return -point.gradient
@@ -121,6 +124,9 @@ class LBFGS(Descent):
         super().__init__(line_search, learning_rate, tolerance, dtype, name, options)
         self.memory_size = whole("LBFGS", "memory_size", memory_size, 1)
         self._seal(LBFGS)
+
+    def _vectors(self) -> int:
+        return super()._vectors() + 2 * self.memory_size
 
     def direction(self, point: Point, memory: Memory) -> Array:
         """The two-loop recursion (algorithm 7.4)."""

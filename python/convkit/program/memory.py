@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convkit import _core
 from convkit.ops import registry
@@ -21,7 +22,10 @@ from convkit.program.program import (
     Value,
 )
 
-__all__ = ["MemoryEstimate", "available_memory", "estimate", "require_memory"]
+if TYPE_CHECKING:
+    from convkit.layers.parameter import Parameter
+
+__all__ = ["MemoryEstimate", "available_memory", "estimate", "require_memory", "require_weights"]
 
 PAGE = 2 << 20  # bytes: what large buffers are made of, see csrc/exec/buffer.h
 SMALL = 64 << 20  # bytes: an arena that nobody asks the system about
@@ -168,7 +172,9 @@ def available_memory() -> int | None:
     return min(limits)
 
 
-def require_memory(program: Program, held: int = 0) -> None:
+def require_memory(
+    program: Program, held: int = 0, smaller: Callable[[int], Program] | None = None
+) -> None:
     """Refuse a program whose arena the machine has no memory for, before the system kills it.
 
     Parameters
@@ -176,6 +182,8 @@ def require_memory(program: Program, held: int = 0) -> None:
     program : Program
     held : int
         Bytes of the arena that are there already.
+    smaller : callable, optional
+        Makes the same program for fewer samples, so that a number can be named that has room.
 
     Raises
     ------
@@ -188,6 +196,39 @@ def require_memory(program: Program, held: int = 0) -> None:
     if free is not None and program.arena_bytes - held > free:
         raise MemoryError(
             f"model {program.name!r} needs {program.arena_bytes / 1e6:,.0f} MB for activations and "
-            f"workspace, and the machine has {free / 1e6:,.0f} MB left; take smaller batches, such "
-            f"as batch_size={max(program.batch // 2, 1)}\n{estimate(program)}"
+            f"workspace, and the machine has {free / 1e6:,.0f} MB left; "
+            f"{_way(program, held + free, smaller)}\n{estimate(program)}"
+        )
+
+
+def _way(program: Program, room: int, smaller: Callable[[int], Program] | None) -> str:
+    """What fits: a batch size that was tried, with a tenth of the room to spare."""
+    batch, needed = program.batch, program.arena_bytes
+    while smaller is not None and batch > 1:
+        batch = max(1, min(batch - 1, int(0.9 * batch * room / needed)))
+        needed = smaller(batch).arena_bytes
+        if needed <= 0.9 * room:
+            return f"take smaller batches: batch_size={batch} fits"
+    return "not even batches of one sample fit: take a smaller model, or smaller samples"
+
+
+def require_weights(name: str, parameters: Sequence[Parameter]) -> None:
+    """Refuse a model whose weights the machine has no memory for, before any is allocated.
+
+    Raises
+    ------
+    MemoryError
+        That names the largest of them and the way out.
+    """
+    needed = 4 * sum(p.size for p in parameters)
+    if needed <= SMALL:
+        return
+    free = available_memory()
+    if free is not None and needed > free:
+        largest = max(parameters, key=lambda p: p.size)
+        raise MemoryError(
+            f"model {name!r} has weights of {needed / 1e6:,.0f} MB, and the machine has "
+            f"{free / 1e6:,.0f} MB left; the largest are {largest.path!r} of shape "
+            f"{largest.shape}, {4 * largest.size / 1e6:,.0f} MB: make layer {largest.layer!r} "
+            "smaller, or what goes into it, such as by pooling before Flatten"
         )

@@ -19,9 +19,22 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def flat(count: int, dtype: str) -> Array:
-    """Zeroed, aligned array of `count` elements that owns its native memory."""
-    buffer = _core.Buffer(max(count, 1) * np.dtype(dtype).itemsize)
+def flat(count: int, dtype: str, purpose: str = "an array") -> Array:
+    """Zeroed, aligned array of `count` elements that owns its native memory.
+
+    Raises
+    ------
+    MemoryError
+        If the system has none; the message says how much was wanted, and what for.
+    """
+    nbytes = max(count, 1) * np.dtype(dtype).itemsize
+    try:
+        buffer = _core.Buffer(nbytes)
+    except MemoryError:
+        raise MemoryError(
+            f"the system gives no {nbytes / 1e6:,.0f} MB for {purpose}; take a smaller model, or "
+            "smaller batches: model.memory_estimate(batch_size) says what it takes"
+        ) from None
     array: Array = np.asarray(buffer).view(dtype)
     return array[:count]
 
@@ -97,12 +110,15 @@ class Store:
             p.offset = offset
             offset += -(-math.prod(p.shape) // step) * step
         self.count = offset
-        self.parameters = flat(offset, dtype)
-        self.gradient_buffer = flat(offset, dtype)
         self.unkept: tuple[Parameter, ...] = ()
-        self.slots = np.zeros((0, offset), dtype)
         self._arena = _Arena()
         self._turn = _Turn()
+        self._allocate()
+
+    def _allocate(self) -> None:
+        self.parameters = flat(self.count, self.dtype, "the weights of a model")
+        self.gradient_buffer = flat(self.count, self.dtype, "the gradients of a model")
+        self.slots = np.zeros((0, self.count), self.dtype)
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
@@ -204,7 +220,8 @@ class Store:
             Whether slots that are there stay as they are.
         """
         old = self.slots if keep else ()
-        self.slots = flat(count * self.count, self.dtype).reshape(count, self.count)
+        purpose = "the state of an optimizer"
+        self.slots = flat(count * self.count, self.dtype, purpose).reshape(count, self.count)
         for slot, value in zip(self.slots, initial):
             if value:
                 for p in self.members:
@@ -216,7 +233,7 @@ class Store:
         """Scratch memory for activations, kept between steps; one block for each thread."""
         if self._arena.memory.size < nbytes:
             self._arena.memory = np.empty(0, np.uint8)  # give the old block back first
-            self._arena.memory = flat(nbytes, "uint8")
+            self._arena.memory = flat(nbytes, "uint8", "activations")
         return self._arena.memory
 
     @property
@@ -272,3 +289,24 @@ class Store:
         other._arena = _Arena()
         other._turn = _Turn()
         return other
+
+
+class NoValues(RuntimeError):
+    """Someone asked for numbers of an `Outline`."""
+
+
+class Outline(Store):
+    """Where the parameters of a model would lie: a store without memory, to make programs with."""
+
+    def _allocate(self) -> None:
+        self.parameters = self.gradient_buffer = np.zeros(0, self.dtype)
+        self.slots = np.zeros((0, 0), self.dtype)
+
+    @staticmethod
+    def _cut(flat: Array, parameter: Parameter) -> Array:
+        raise NoValues(f"parameter {parameter.path!r} has no values yet")
+
+    def reserve_slots(
+        self, count: int, initial: Sequence[float] = (), *, keep: bool = False
+    ) -> None:
+        self.slots = np.zeros((count, 0), self.dtype)
