@@ -329,14 +329,17 @@ CK_INLINE int max_threads(int64_t M, int64_t N, int64_t depth) {
 // The whole product, by row, with B in panels.
 template <class T>
 void packed_product(ThreadPool* pool, const Product<T>& p, const T* packed) {
-  const ProductBlocks<T> blocks(p.M, p.N, p.depth, {128, 1, p.depth});
+  // Rows of A stay in the second-level cache while all panels pass by.
+  const ProductBlocks<T> blocks(p.M, p.N, p.depth, {128, 16, p.depth, true});
   pool->parallel_for(
       blocks.count(),
       [&](int64_t index, int) {
         const auto at = blocks.part(index);
         Fetch<T> nothing;
-        packed_rows<T, true>(p, blocks.panels, at.first_panel, at.m, at.m + at.rows,
-                             packed + blocks.panels.offset(at.first_panel), nothing);
+        for (int64_t panel = at.first_panel; panel < at.end_panel; ++panel) {
+          packed_rows<T, true>(p, blocks.panels, panel, at.m, at.m + at.rows,
+                               packed + blocks.panels.offset(panel), nothing);
+        }
       },
       max_threads<T>(p.M, p.N, p.depth));
 }

@@ -209,7 +209,9 @@ Y = np.ones((2, 3, 5), "f4")
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [
-        (ValueError, r"x must be \(N, T, C\), got \(3, 4\); add", lambda: ck.ops.lstm(X[0], W, U)),
+        (ValueError, r"x must be \(N, T, C\), or", lambda: ck.ops.simple_rnn(X[None], W, U)),
+        (ValueError, r"x\[None\]", lambda: ck.ops.simple_rnn(X[0] / 2, W, U)),
+        (ValueError, "x of shape .* must hold whole numbers", lambda: ck.ops.gru(X[0] / 2, W3, U3)),
         (ValueError, "sequences of length 0", lambda: ck.ops.simple_rnn(X[:, :0], W, U)),
         (ValueError, r"expected w \(C, 4H\)", lambda: ck.ops.lstm(X, W, U)),
         (ValueError, r"w has shape \(3, 5\)", lambda: ck.ops.simple_rnn(X, W[:3], U)),

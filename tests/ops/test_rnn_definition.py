@@ -207,3 +207,32 @@ def test_masked_outputs_repeat() -> None:
     np.testing.assert_allclose(y[:, [1, 3]], only, rtol=1e-15)
     still, h = ck.ops.simple_rnn(x, w, u, None, h0, mask=np.zeros((1, 5), bool))
     assert (still == 0).all() and (h == h0).all()
+
+
+@pytest.mark.parametrize("kernel", ["cpu_naive", "cpu_tiled"])
+def test_numbers_stand_for_one_hot_rows(kernel):
+    """X w has one term that is not 0."""
+    rng = np.random.default_rng(4)
+    index = rng.integers(0, 7, (3, 5))
+    w, u = rng.standard_normal((7, 8)), rng.standard_normal((2, 8))
+    numbers, rows = index.astype(float), np.eye(7)[index]
+    a = ck.ops.lstm(numbers, w, u, kernel=kernel)
+    b = ck.ops.lstm(rows, w, u, kernel=kernel)
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    dy = rng.standard_normal(a[0].shape)
+    dx, dw, du, *_ = ck.ops.lstm_backward(numbers, w, u, a[0], a[3], dy=dy, kernel=kernel)
+    _, dw_rows, du_rows, *_ = ck.ops.lstm_backward(rows, w, u, b[0], b[3], dy=dy, kernel=kernel)
+    assert dx is None
+    np.testing.assert_allclose(dw, dw_rows, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(du, du_rows, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 7.0])
+@pytest.mark.parametrize("kernel", ["cpu_naive", "cpu_tiled"])
+def test_a_number_of_no_row_gives_nan(kernel, wrong):
+    x = np.array([[0.0, 3.0, 6.0], [1.0, wrong, 2.0]])
+    w, u = np.ones((7, 4)), np.zeros((4, 4))
+    y, _ = ck.ops.simple_rnn(x, w, u, kernel=kernel)
+    assert np.isfinite(y[0]).all() and np.isfinite(y[1, 0]).all()
+    assert np.isnan(y[1, 1:]).all()

@@ -203,3 +203,33 @@ def test_fusing_changes_no_number(loss, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
     for key, values in logs.items():
         np.testing.assert_allclose(values, plain_logs[key], rtol=2e-5)
+
+
+def characters(first, cell="LSTM"):
+    recurrent = getattr(ck.layers, cell)(6, return_sequences=True)
+    return ck.Sequential([ck.Input((4,)), first, recurrent, ck.layers.Dense(5, "softmax")])
+
+
+def one_hot(classes=5):
+    return ck.layers.CategoryEncoding(classes, "one_hot")
+
+
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("mode", ["train", "predict"])
+def test_one_hot_rows_go_into_the_recurrent_layer_behind_them(cell, mode):
+    program = compiled(characters(one_hot(), cell), mode)
+    assert named(program, "embedding") == []
+    assert named(program, "rnn")[0].inputs[0].spec.shape == (2, 4)
+
+
+def test_a_trained_embedding_stays_before_the_recurrent_layer():
+    program = compiled(characters(ck.layers.Embedding(5, 5, embeddings_initializer="identity")))
+    assert len(named(program, "embedding", "forward")) == 1
+    assert named(program, "rnn")[0].inputs[0].spec.shape == (2, 4, 5)
+
+
+def test_one_hot_rows_with_two_readers_are_not_fused():
+    x = ck.Input((4,))
+    rows = one_hot()(x)
+    model = ck.Model(x, [ck.layers.LSTM(3)(rows), rows])
+    assert len(named(compiled(model, "predict"), "embedding")) == 1

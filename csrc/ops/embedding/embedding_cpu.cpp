@@ -1,8 +1,8 @@
 #include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "ops/embedding/embedding.h"
+#include "ops/embedding/embedding_row.h"
 
 namespace convkit::CK_ISA {
 namespace {
@@ -28,19 +28,6 @@ CK_INLINE void dispatch(Dtype index, Dtype table, const F& f) {
         return f(int64_t{}, t);
     }
   });
-}
-
-// The row that an index means, or -1 if it means none.
-template <class I>
-CK_INLINE int64_t row_of(I index, int64_t v) {
-  if constexpr (std::is_floating_point_v<I>) {
-    if (!(index >= 0 && static_cast<double>(index) < static_cast<double>(v))) return -1;
-    const int64_t row = static_cast<int64_t>(index);
-    return static_cast<I>(row) == index ? row : -1;
-  } else {
-    const int64_t row = static_cast<int64_t>(index);
-    return row >= 0 && row < v ? row : -1;
-  }
 }
 
 template <class I, class T>

@@ -23,6 +23,9 @@
 //   lstm_backward    dy?, dh?, dc [N,H]?, x, w, u, b?, h0?, c0?, mask?, y, saved
 //                    -> dx?, dw?, du?, db?, dh0?, dc0?
 //
+// x may also be [N,T], numbers of one-hot rows: x w is then a row of w, and there is no dx. Where
+// it is negative, C or more, or no whole number, y is NaN, and dw passes over it.
+//
 // b is [GH], or [2,GH]: row 0 beside x w, row 1 beside h u. The two are added, except in a GRU with
 // reset_after, which takes b as [2,GH] only. An absent h0 or c0 is zeros.
 //

@@ -22,7 +22,7 @@ struct Reverse : Backward<T, kCell> {
 
   CK_INLINE explicit Reverse(const Call& call)
       : Backward<T, kCell>(call),
-        plan(kCell, call.as<RnnParams>(), this->N, this->steps, this->C, this->H),
+        plan(kCell, call.as<RnnParams>(), this->N, this->steps, this->C, this->H, this->numbers),
         work(reinterpret_cast<T*>(call.workspace)),
         GH(kGates * this->H),
         width(plan.da_width) {
@@ -42,6 +42,8 @@ struct Reverse : Backward<T, kCell> {
     }
   }
 
+  // Rows of the transpose of x.
+  CK_INLINE int64_t inputs() const { return this->numbers ? 0 : this->C; }
   // Whether the last block of u is multiplied with r h.
   CK_INLINE bool rh_apart() const { return kCell == Cell::gru && !this->reset_after; }
   CK_INLINE int64_t at(int64_t n, int64_t s) const { return n * this->steps + this->time(s); }
@@ -134,19 +136,25 @@ void go_back(const Call& call, const Reverse<T, kCell>& p, const Take& take) {
       max_threads<T>(p.N * p.steps, p.GH, H));
 }
 
-// The transpose of rows, of which row(i) is the i-th, [width, count], with rows of it ld apart.
+// Terms that are transposed together.
+constexpr int64_t kTransposed = 128;
+
+// Rows [begin, end) of a matrix, of which row(i) is the i-th, as columns of its transpose [width,
+// .], whose rows are ld apart.
 template <class T, class Row>
 CK_INLINE void transpose_rows(const Row& row, int64_t begin, int64_t end, int64_t width, T* to,
                               int64_t ld) {
   constexpr int64_t lanes = Vec<T>::kLanes;
   alignas(kVecBytes) T block[lanes * lanes];
-  const T* rows[lanes];
-  for (int64_t i = begin; i < end; i += lanes) {
-    const int64_t count = end - i < lanes ? end - i : lanes;
-    for (int64_t k = 0; k < count; ++k) rows[k] = row(i + k);
-    for (int64_t j = 0; j < width; j += lanes) {
-      const int64_t columns = width - j < lanes ? width - j : lanes;
-      for (int64_t k = 0; k < count; ++k) copy_run(rows[k] + j, columns, block + k * lanes);
+  const T* rows[kTransposed];
+  for (int64_t i = begin; i < end; ++i) rows[i - begin] = row(i);
+  for (int64_t j = 0; j < width; j += lanes) {
+    const int64_t columns = width - j < lanes ? width - j : lanes;
+    for (int64_t i = begin; i < end; i += lanes) {
+      const int64_t count = end - i < lanes ? end - i : lanes;
+      for (int64_t k = 0; k < count; ++k) {
+        copy_run(rows[i - begin + k] + j, columns, block + k * lanes);
+      }
       transpose_block(block, lanes, count, columns, to + j * ld + i, ld);
     }
   }
@@ -155,9 +163,9 @@ CK_INLINE void transpose_rows(const Row& row, int64_t begin, int64_t end, int64_
 // The states before all steps, x and, where it is wanted, r h, transposed.
 template <Cell kCell, class T>
 void transpose_left(const Call& call, const Reverse<T, kCell>& p) {
-  const int64_t H = p.H, C = p.C, ld = p.plan.terms;
+  const int64_t H = p.H, C = p.inputs(), ld = p.plan.terms;
   T *const states = p.work + p.plan.left, *const x = states + H * ld, *const rh = x + C * ld;
-  const Chunks terms{p.N * p.steps, 128};
+  const Chunks terms{p.N * p.steps, kTransposed};
   call.pool->parallel_for(
       terms.count(),
       [&](int64_t chunk, int) {
@@ -192,15 +200,43 @@ void input_gradient(const Call& call, const Reverse<T, kCell>& p) {
   if (kCell == Cell::gru) multiply(2 * H, H, p.da + p.width - H, true);
 }
 
+// dw where x holds numbers: each row is the sum of its steps' rows of da, in their order.
+template <Cell kCell, class T>
+void add_by_number(const Call& call, const Reverse<T, kCell>& p) {
+  const int64_t H = p.H, last = kCell == Cell::gru ? p.width - H : p.GH;
+  const Chunks columns{p.GH, 128};
+  call.pool->parallel_for(
+      columns.count(),
+      [&](int64_t chunk, int) {
+        // Of a GRU, the last gate's columns are behind those of q.
+        const auto add = [&](int64_t begin, int64_t end, int64_t shift) {
+          if (begin >= end) return;
+          for (int64_t i = 0; i < p.N * p.steps; ++i) {
+            const int64_t row = row_of(p.x[i], p.C);
+            if (row < 0) continue;
+            add_run(p.da + i * p.width + begin + shift, end - begin, p.dw + row * p.GH + begin);
+          }
+        };
+        const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
+        const int64_t middle = kCell == Cell::gru ? 2 * H : p.GH;
+        for (int64_t row = 0; row < p.C; ++row) clear_run(p.dw + row * p.GH + begin, end - begin);
+        add(begin, end < middle ? end : middle, 0);
+        add(begin > middle ? begin : middle, end, last - middle);
+      },
+      max_threads<T>(p.N * p.steps, p.GH, 1));
+}
+
 // The gradients of w, u and their biases, which are sums over all steps.
 template <Cell kCell, class T>
 void weight_gradients(const Call& call, const Reverse<T, kCell>& p) {
   transpose_left(call, p);
-  const int64_t H = p.H, C = p.C, ld = p.plan.terms, terms = p.N * p.steps;
+  if (p.numbers && p.dw != nullptr) add_by_number(call, p);
+  const bool by_product = p.dw != nullptr && !p.numbers;
+  const int64_t H = p.H, C = p.inputs(), ld = p.plan.terms, terms = p.N * p.steps;
   const T *const states = p.work + p.plan.left, *const x = states + H * ld;
   const auto product = [&](bool with_u, bool with_w, const T* a, int64_t from, int64_t columns,
                            int64_t gate, T* sums) {
-    const int64_t rows[2] = {with_u && p.du != nullptr ? H : 0, with_w && p.dw != nullptr ? C : 0};
+    const int64_t rows[2] = {with_u && p.du != nullptr ? H : 0, with_w && by_product ? C : 0};
     const T* const left = rows[0] == 0 && with_u ? a + H * ld : a;
     return SharedProduct<T>{{rows[0], rows[1]},
                             columns,
@@ -227,9 +263,9 @@ void weight_gradients(const Call& call, const Reverse<T, kCell>& p) {
     } else {
       // r h stands behind x.
       SharedProduct<T> both = product(false, true, x, 2 * H, H, 2, part(db, 2));
-      if (p.dw == nullptr) both.a += C * ld;
+      if (!by_product) both.a += C * ld;
       both.rows[1] = p.du != nullptr ? H : 0;
-      both.rows[0] = p.dw != nullptr ? C : 0;
+      both.rows[0] = by_product ? C : 0;
       both.c[0] = p.dw + 2 * H, both.c[1] = p.du + 2 * H;
       products[count++] = both;
     }

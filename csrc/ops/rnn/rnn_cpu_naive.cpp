@@ -1,4 +1,6 @@
 // rnn, the obvious loops: one sequence after the other, one step after the other.
+#include <limits>
+
 #include "ops/activation/activation_apply.h"
 #include "ops/rnn/rnn_operands.h"
 
@@ -49,24 +51,34 @@ void clear(T* to, int64_t n) {
 
 // Row n of a state [N,H], null if that is absent.
 template <class T>
-T* row_of(T* state, int64_t n, int64_t H) {
+T* state_of(T* state, int64_t n, int64_t H) {
   return state != nullptr ? state + n * H : nullptr;
 }
 
-// Takes the steps of all sequences: step(x, h, c, saved) changes h and c in place.
+// a += x w, with w of n columns.
+template <class P, class T>
+void add_inputs(const P& p, int64_t at, int64_t n, T* a) {
+  if (!p.numbers) return add_product(p.x + at * p.C, p.C, p.w, n, n, a);
+  const int64_t row = row_of(p.x[at], p.C);
+  for (int64_t j = 0; j < n; ++j) {
+    a[j] += row >= 0 ? p.w[row * n + j] : std::numeric_limits<T>::quiet_NaN();
+  }
+}
+
+// Takes the steps of all sequences: step(at, h, c, saved) changes h and c in place.
 template <Cell kCell, class T, class Step>
 void take_steps(const Forward<T, kCell>& p, T* h, T* c, int64_t saved_width, const Step& step) {
   const int64_t H = p.H;
   for (int64_t n = 0; n < p.N; ++n) {
-    copy(row_of(p.h0, n, H), H, h);
-    copy(row_of(p.c0, n, H), H, c);
+    copy(state_of(p.h0, n, H), H, h);
+    copy(state_of(p.c0, n, H), H, c);
     bool begun = false;
     for (int64_t s = 0; s < p.steps; ++s) {
       T* const y = p.y + (n * p.steps + p.place(s)) * H;
       const int64_t at = n * p.steps + p.time(s);
       T* const saved = p.saved != nullptr ? p.saved + at * saved_width : nullptr;
       if (p.real(n, s)) {
-        step(p.x + at * p.C, h, c, saved);
+        step(at, h, c, saved);
         begun = true;
       } else {
         clear(saved, saved_width);
@@ -74,7 +86,7 @@ void take_steps(const Forward<T, kCell>& p, T* h, T* c, int64_t saved_width, con
       copy<T>(begun ? h : nullptr, H, y);
     }
     copy(h, H, p.h + n * H);
-    copy(c, H, row_of(p.c, n, H));
+    copy(c, H, state_of(p.c, n, H));
   }
 }
 
@@ -90,8 +102,8 @@ void go_back(const Backward<T, kCell>& p, T* dh, T* dc, int64_t saved_width, T* 
   clear(p.du, H * GH);
   clear(p.db, p.two_biases ? 2 * GH : GH);
   for (int64_t n = 0; n < p.N; ++n) {
-    copy(row_of(p.dh, n, H), H, dh);
-    copy(row_of(p.dc, n, H), H, dc);
+    copy(state_of(p.dh, n, H), H, dh);
+    copy(state_of(p.dc, n, H), H, dc);
     int64_t before = p.steps;  // the last real step before s
     for (int64_t s = p.steps - 1; s >= 0; --s) {
       const int64_t at = n * p.steps + p.time(s), out = n * p.steps + p.place(s);
@@ -99,8 +111,8 @@ void go_back(const Backward<T, kCell>& p, T* dh, T* dc, int64_t saved_width, T* 
       // Before the first step y is 0, whatever the state is.
       if (p.dy != nullptr && (p.real(n, s) || before >= 0)) add(p.dy + out * H, H, dh);
       if (p.real(n, s)) {
-        const T* h = row_of(p.h0, n, H);
-        const T* c = row_of(p.c0, n, H);
+        const T* h = state_of(p.h0, n, H);
+        const T* c = state_of(p.c0, n, H);
         if (before >= 0) {
           h = p.y + (n * p.steps + p.place(before)) * H;
           if constexpr (kCell == Cell::lstm) {
@@ -115,8 +127,8 @@ void go_back(const Backward<T, kCell>& p, T* dh, T* dc, int64_t saved_width, T* 
         clear(dc, H);
       }
     }
-    copy(dh, H, row_of(p.dh0, n, H));
-    copy(dc, H, row_of(p.dc0, n, H));
+    copy(dh, H, state_of(p.dh0, n, H));
+    copy(dc, H, state_of(p.dc0, n, H));
   }
 }
 
@@ -124,10 +136,14 @@ void go_back(const Backward<T, kCell>& p, T* dh, T* dc, int64_t saved_width, T* 
 template <Cell kCell, class T>
 void add_input_gradients(const Backward<T, kCell>& p, int64_t at, const T* da) {
   const int64_t GH = gates(kCell) * p.H;
-  const T* const x = p.x + at * p.C;
-  if (p.dx != nullptr) add_product_transposed(da, GH, p.w, GH, p.C, p.dx + at * p.C);
-  add_outer(x, p.C, da, GH, p.dw, GH);
   add(da, GH, p.db);
+  if (p.numbers) {
+    const int64_t row = row_of(p.x[at], p.C);
+    if (row >= 0 && p.dw != nullptr) add(da, GH, p.dw + row * GH);
+    return;
+  }
+  if (p.dx != nullptr) add_product_transposed(da, GH, p.w, GH, p.C, p.dx + at * p.C);
+  add_outer(p.x + at * p.C, p.C, da, GH, p.dw, GH);
 }
 
 }  // namespace
@@ -138,10 +154,10 @@ void rnn_naive_simple_forward(const Call& call) {
     const int64_t H = p.H;
     T* const h = reinterpret_cast<T*>(call.workspace);
     T* const a = h + H;
-    take_steps(p, h, static_cast<T*>(nullptr), 0, [&](const T* x, T* state, T*, T*) {
+    take_steps(p, h, static_cast<T*>(nullptr), 0, [&](int64_t at, T* state, T*, T*) {
       copy(p.b0, H, a);
       add(p.b1, H, a);
-      add_product(x, p.C, p.w, H, H, a);
+      add_inputs(p, at, H, a);
       add_product(state, H, p.u, H, H, a);
       for (int64_t j = 0; j < H; ++j) state[j] = activate(kind, T(0), a[j]);
     });
@@ -152,12 +168,12 @@ void rnn_naive_lstm_forward(const Call& call) {
   with_operands<Forward, Cell::lstm>(call, [&]<class T>(const Forward<T, Cell::lstm>& p) {
     const int64_t H = p.H, GH = 4 * H;
     T* const states = reinterpret_cast<T*>(call.workspace);
-    take_steps(p, states, states + H, 5 * H, [&](const T* x, T* h, T* c, T* saved) {
+    take_steps(p, states, states + H, 5 * H, [&](int64_t at, T* h, T* c, T* saved) {
       T* const i = saved;
       T *const f = i + H, *const g = f + H, *const o = g + H;
       copy(p.b0, GH, saved);
       add(p.b1, GH, saved);
-      add_product(x, p.C, p.w, GH, GH, saved);
+      add_inputs(p, at, GH, saved);
       add_product(h, H, p.u, GH, GH, saved);
       for (int64_t j = 0; j < H; ++j) {
         i[j] = logistic(i[j]);
@@ -178,12 +194,12 @@ void rnn_naive_gru_forward(const Call& call) {
     T* const state = reinterpret_cast<T*>(call.workspace);
     T* const rh = state + H;
     T* const unused = nullptr;
-    take_steps(p, state, unused, p.reset_after ? 4 * H : GH, [&](const T* x, T* h, T*, T* saved) {
+    take_steps(p, state, unused, p.reset_after ? 4 * H : GH, [&](int64_t at, T* h, T*, T* saved) {
       T* const z = saved;
       T *const r = z + H, *const n = r + H, *const q = n + H;
       copy(p.b0, GH, saved);
       add(p.b1, 2 * H, saved);
-      add_product(x, p.C, p.w, GH, GH, saved);
+      add_inputs(p, at, GH, saved);
       add_product(h, H, p.u, GH, 2 * H, saved);
       for (int64_t j = 0; j < 2 * H; ++j) saved[j] = logistic(saved[j]);
       if (p.reset_after) {

@@ -27,9 +27,7 @@ void gru_reset_after(const Call& call, const Steps<T, Cell::gru>& p) {
     take_step(
         u, step.rows, &states, 1, step.fetch,
         [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
-          for (int v = 0; v < P::kVectors; ++v) {
-            starts[v] = p.start(u, panel, v, step.begin + m, step.s);
-          }
+          p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
           if (p.plan.fused) {
             Terms<T> terms = p.input_terms(step.begin, step.s);
             terms.packed += w.offset(panel);
@@ -65,13 +63,13 @@ void gru_reset_before(const Call& call, const Steps<T, Cell::gru>& p) {
   pack(call.pool, un, p.u + 2 * H, 3 * H, packed_n);
   take_steps(call, p, [&](const StepOf<T>& step) {
     T* const rh = p.work + p.plan.rh + step.begin * H;
+    alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
+    alignas(kVecBytes) T inputs_n[kStepRows<T, PN::kVectors> * PN::kWidth];
     const Terms<T> states = step.state_terms(H, packed);
     take_step(
         u, step.rows, &states, 1, step.fetch,
-        [&](int64_t panel, int64_t m, int, Start<T>* starts) {
-          for (int v = 0; v < P::kVectors; ++v) {
-            starts[v] = p.start(u, panel, v, step.begin + m, step.s);
-          }
+        [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
+          p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
         },
         [&](int64_t panel, int64_t m, int row, T* sums) {
           const StepRow<T> of = step_row(p, step, m + row);
@@ -86,11 +84,8 @@ void gru_reset_before(const Call& call, const Steps<T, Cell::gru>& p) {
     const Terms<T> reset = {rh, H, H, packed_n};
     take_step(
         un, step.rows, &reset, 1, Fetch<T>(),
-        [&](int64_t panel, int64_t m, int, Start<T>* starts) {
-          for (int v = 0; v < PN::kVectors; ++v) {
-            starts[v] = p.start(un, panel, v, step.begin + m, step.s);
-            starts[v].at += 2 * H;
-          }
+        [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
+          p.starts(un, panel, step.begin + m, size, step.s, 2, inputs_n, starts);
         },
         [&](int64_t panel, int64_t m, int row, T* sums) {
           const StepRow<T> of = step_row(p, step, m + row);
@@ -117,12 +112,11 @@ void rnn_tiled_simple_forward(const Call& call) {
     pack(call.pool, u, p.u, H, packed);
     take_steps(call, p, [&](const StepOf<T>& step) {
       const Terms<T> terms[2] = {step.state_terms(H, packed), p.input_terms(step.begin, step.s)};
+      alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
       take_step(
           u, step.rows, terms, p.plan.fused ? 2 : 1, step.fetch,
-          [&](int64_t panel, int64_t m, int, Start<T>* starts) {
-            for (int v = 0; v < P::kVectors; ++v) {
-              starts[v] = p.start(u, panel, v, step.begin + m, step.s);
-            }
+          [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
+            p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
           },
           [&](int64_t panel, int64_t m, int row, T* sums) {
             const StepRow<T> of = step_row(p, step, m + row);
@@ -148,12 +142,11 @@ void rnn_tiled_lstm_forward(const Call& call) {
     pack(call.pool, u, p.u, 4 * H, packed);
     take_steps(call, p, [&](const StepOf<T>& step) {
       const Terms<T> terms[2] = {step.state_terms(H, packed), p.input_terms(step.begin, step.s)};
+      alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
       take_step(
           u, step.rows, terms, p.plan.fused ? 2 : 1, step.fetch,
-          [&](int64_t panel, int64_t m, int, Start<T>* starts) {
-            for (int v = 0; v < P::kVectors; ++v) {
-              starts[v] = p.start(u, panel, v, step.begin + m, step.s);
-            }
+          [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
+            p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
           },
           [&](int64_t panel, int64_t m, int row, T* sums) {
             const StepRow<T> of = step_row(p, step, m + row);

@@ -2,6 +2,8 @@
 // only (core/isa.h).
 #pragma once
 
+#include <limits>
+
 #include "ops/rnn/rnn_gates.h"
 #include "ops/rnn/rnn_operands.h"
 #include "ops/rnn/rnn_plan.h"
@@ -21,7 +23,7 @@ struct Steps : Forward<T, kCell> {
 
   CK_INLINE explicit Steps(const Call& call)
       : Forward<T, kCell>(call),
-        plan(kCell, call.as<RnnParams>(), this->N, this->steps, this->C, this->H),
+        plan(kCell, call.as<RnnParams>(), this->N, this->steps, this->C, this->H, this->numbers),
         work(reinterpret_cast<T*>(call.workspace)) {
     const int64_t H = this->H, GH = kGates * H;
     state = work + plan.state;
@@ -41,21 +43,47 @@ struct Steps : Forward<T, kCell> {
   void multiply_inputs(const Call& call, const Gates& panels) const {
     const int64_t GH = kGates * this->H, R = this->N * this->steps;
     if (plan.fused) return pack(call.pool, panels, this->w, GH, work + plan.w);
+    if (this->numbers) return add_bias(GH);
     pack(call.pool, Panels<T>{this->C, GH}, this->w, GH, work + plan.w);
     packed_product(call.pool,
                    Product<T>{R, GH, this->C, this->x, this->C, nullptr, 0, sums, width, bias},
                    work + plan.w);
   }
 
+  // The sums of a step, by number, are rows of w with the bias; of what means none, a row of NaN.
+  void add_bias(int64_t GH) const {
+    T* const table = work + plan.w;
+    for (int64_t row = 0; row < this->C; ++row) {
+      copy_run(bias, GH, table + row * GH);
+      add_run(this->w + row * GH, GH, table + row * GH);
+    }
+    for (int64_t j = 0; j < GH; ++j) table[this->C * GH + j] = std::numeric_limits<T>::quiet_NaN();
+  }
+
   CK_INLINE int64_t at(int64_t n, int64_t s) const { return n * this->steps + this->time(s); }
 
-  // What vector v of a panel begins with at step s, from sequence n on: the bias, or x w.
+  // What the sums of `size` sequences from n on begin with at step s, with columns from gate `gate`
+  // on: the bias, x w, or rows of the table, which are copied to `rows`.
   template <class Gates>
-  CK_INLINE Start<T> start(const Gates& panels, int64_t panel, int v, int64_t n, int64_t s) const {
-    const int lanes = panels.lanes(panel, v);
-    const int64_t column = lanes > 0 ? panels.column(panel, v) : 0;
-    if (plan.fused) return {bias + column, 0, lanes};
-    return {sums + at(n, s) * width + column, this->steps * width, lanes};
+  CK_INLINE void starts(const Gates& panels, int64_t panel, int64_t n, int size, int64_t s,
+                        int64_t gate, T* rows, Start<T>* to) const {
+    for (int v = 0; v < Gates::kVectors; ++v) {
+      const int lanes = panels.lanes(panel, v);
+      const int64_t column = gate * this->H + (lanes > 0 ? panels.column(panel, v) : 0);
+      if (this->numbers) {
+        for (int r = 0; r < size; ++r) {
+          const int64_t found = row_of(this->x[at(n + r, s)], this->C);
+          const int64_t row = found >= 0 ? found : this->C;
+          Vec<T>::load_partial(work + plan.w + row * kGates * this->H + column, lanes)
+              .storeu(rows + r * Gates::kWidth + v * Gates::kLanes);
+        }
+        to[v] = {rows + v * Gates::kLanes, Gates::kWidth, Gates::kLanes};
+      } else if (plan.fused) {
+        to[v] = {bias + column, 0, lanes};
+      } else {
+        to[v] = {sums + at(n, s) * width + column, this->steps * width, lanes};
+      }
+    }
   }
 
   CK_INLINE Terms<T> input_terms(int64_t n, int64_t s) const {
@@ -108,7 +136,7 @@ void take_steps(const Call& call, const Steps<T, kCell>& p, const Take& take) {
         if constexpr (kCell == Cell::lstm) first(p.c0, p.c + begin * H);
         for (int64_t s = 0; s < p.steps; ++s) {
           Fetch<T> fetch;
-          if (s + 1 < p.steps && (kCell != Cell::simple || !p.plan.fused)) {
+          if (s + 1 < p.steps && (kCell != Cell::simple || !(p.plan.fused || p.numbers))) {
             const int64_t calls =
                 ceil_div(rows, 8) * ceil_div(gates(kCell) * H, 64) * ceil_div(H, Fetch<T>::kLine);
             fetch = Fetch<T>(

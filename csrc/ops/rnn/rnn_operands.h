@@ -1,6 +1,7 @@
 // The operands of the passes of rnn by name, and the order of its steps. For kernel sources only.
 #pragma once
 
+#include "ops/embedding/embedding_row.h"
 #include "ops/rnn/rnn.h"
 
 namespace convkit::CK_ISA {
@@ -8,15 +9,18 @@ namespace convkit::CK_ISA {
 // Sizes, and steps in the order in which they are taken.
 struct Sequence {
   int64_t N, steps, C, H;  // T steps: T is also the name of a type
+  bool numbers;            // of one-hot rows: x is [N,T]
   const uint8_t* mask;     // [N,T], or null
   bool go_backwards, processing_order, reset_after;
   int64_t truncate;
 
-  CK_INLINE Sequence(const RnnParams& p, const Tensor& x, const Tensor& u, const Tensor& mask_)
+  CK_INLINE Sequence(const RnnParams& p, const Tensor& x, const Tensor& w, const Tensor& u,
+                     const Tensor& mask_)
       : N(x.shape[0]),
         steps(x.shape[1]),
-        C(x.shape[2]),
+        C(w.shape[0]),
         H(u.shape[0]),
+        numbers(x.rank == 2),
         mask(mask_.as<const uint8_t>()),
         go_backwards(p.go_backwards != 0),
         processing_order(p.processing_order != 0),
@@ -61,7 +65,7 @@ struct Forward : Sequence, Weights<T> {
   T *y, *h, *c, *saved;
 
   CK_INLINE explicit Forward(const Call& call)
-      : Sequence(call.as<RnnParams>(), call[0], call[2], call[kMask]),
+      : Sequence(call.as<RnnParams>(), call[0], call[1], call[2], call[kMask]),
         Weights<T>(call, 0, kHasCell),
         y(call[kMask + 1].as<T>()),
         h(call[kMask + 2].as<T>()),
@@ -80,7 +84,7 @@ struct Backward : Sequence, Weights<T> {
   bool two_biases;
 
   CK_INLINE explicit Backward(const Call& call)
-      : Sequence(call.as<RnnParams>(), call[kX], call[kX + 2], call[kMask]),
+      : Sequence(call.as<RnnParams>(), call[kX], call[kX + 1], call[kX + 2], call[kMask]),
         Weights<T>(call, kX, kHasCell),
         dy(call[0].as<const T>()),
         dh(call[1].as<const T>()),

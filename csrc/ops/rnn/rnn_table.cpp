@@ -18,15 +18,16 @@ Workspace naive_workspace(const Call& call) {
 
 template <class Plan, Cell kCell, int kU>
 Workspace tiled_workspace(const Call& call) {
-  const Tensor &x = call[kU - 2], &u = call[kU];
-  const Plan plan(kCell, call.as<RnnParams>(), x.shape[0], x.shape[1], x.shape[2], u.shape[0]);
+  const Tensor &x = call[kU - 2], &w = call[kU - 1], &u = call[kU];
+  const Plan plan(kCell, call.as<RnnParams>(), x.shape[0], x.shape[1], w.shape[0], u.shape[0],
+                  x.rank == 2);
   return checked_product(plan.total, kDtypeBytes[static_cast<int>(u.dtype)]);
 }
 template <Cell kCell, int kU>
 Workspace backward_workspace(const Call& call) {
-  const Tensor &x = call[kU - 2], &u = call[kU];
+  const Tensor &w = call[kU - 1], &u = call[kU];
   const int64_t bytes = kDtypeBytes[static_cast<int>(u.dtype)];
-  const int64_t scratch = shared_scratch(checked_sum(x.shape[2], u.shape[0]));
+  const int64_t scratch = shared_scratch(checked_sum(w.shape[0], u.shape[0]));
   return {tiled_workspace<RnnBackwardPlan, kCell, kU>(call).shared, RnnBackwardPlan::kSlots,
           checked_product(scratch, bytes)};
 }

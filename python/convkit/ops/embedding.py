@@ -23,6 +23,12 @@ def _rows(index: Array, v: int) -> tuple[Array, Array]:
     return valid, np.where(valid, index, 0).astype(np.int64)
 
 
+def one_hot(index: Array, v: int) -> Array:
+    """Rows of v numbers: 1 at the place of the index; NaN where the index means no place."""
+    valid, rows = _rows(index, v)
+    return np.where(valid[..., None], np.eye(v)[rows], np.nan)
+
+
 def _forward(ctx: Context, index: Array, table: Array) -> tuple[Array]:
     valid, rows = _rows(index, len(table))
     return (np.where(valid[..., None], table[rows], np.nan),)

@@ -114,7 +114,7 @@ class Pass:
         The bounds of rows that have one of their own, by name: a row that does not add up the
         products of the definition, and so is not exact on small integers either.
     chosen_where : mapping of str to callable
-        ``rule(params, specs)``: where a row is chosen unless it is named, beside what it supports.
+        ``rule(params, specs)``: where a row may be chosen unless it is named.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from convkit.ops.apply import apply, as_mask, as_operands
@@ -23,6 +24,12 @@ def _run(
     mask = given["mask"]
     floats = {name: value for name, value in given.items() if name != "mask"}
     operands = dict(zip(floats, as_operands("rnn", **floats), strict=True))
+    x = operands["x"]
+    if x is not None and x.ndim == 2 and not np.array_equal(x, np.floor(x)):
+        raise ValueError(
+            f"[rnn] {cell}: x of shape {x.shape} must hold whole numbers, of one-hot rows; if it "
+            "is one sequence (T, C), add the batch axis with x[None]"
+        )
     operands["mask"] = None if mask is None else as_mask("rnn", mask)
     in_order = [operands[name] for name in given]
     return tuple(apply("rnn", f"{cell}_{which}", in_order, params, kernel=kernel))
@@ -45,8 +52,9 @@ def simple_rnn(
 
     Parameters
     ----------
-    x : array_like of float32 or float64, shape (N, T, C)
-        N sequences of T steps.
+    x : array_like of float32 or float64, shape (N, T, C) or (N, T)
+        N sequences of T steps; or whole numbers from 0 to C - 1, which stand for one-hot rows.
+        Where a number is negative, or C or more, the output is NaN.
     w : array_like, shape (C, H)
     u : array_like, shape (H, H)
     b : array_like, shape (H,) or (2, H), optional
@@ -123,6 +131,7 @@ def simple_rnn_backward(
     Returns
     -------
     dx, dw, du : ndarray
+        dx is None where x holds numbers.
     db, dh0 : ndarray or None
         None where b or h0 is not given.
 
@@ -354,6 +363,7 @@ def gru_backward(
     Returns
     -------
     dx, dw, du : ndarray
+        dx is None where x holds numbers.
     db, dh0 : ndarray or None
         None where b or h0 is not given.
 

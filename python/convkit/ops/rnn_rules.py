@@ -9,7 +9,8 @@ from convkit import _core
 from convkit.errors import did_you_mean
 from convkit.ops import rnn_bounds, rnn_formulas
 from convkit.ops.apply import as_int
-from convkit.ops.registry import Op, Params, Pass, Spec, SpecRule, Tape, define
+from convkit.ops.embedding import one_hot
+from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, SpecRule, Tape, define
 
 ACTIVATIONS: tuple[str, ...] = tuple(_core.choices("rnn", "activation"))
 GATES = {"simple": 1, "lstm": 4, "gru": 3}
@@ -94,10 +95,11 @@ def _check(
     x, w, u = given["x"], given["w"], given["u"]
     assert x is not None and w is not None and u is not None
     gates, title = GATES[cell], f"[rnn] {cell}"
-    if len(x.shape) != 3:
-        way_out = "; add the batch axis with x[None]" if len(x.shape) == 2 else ""
-        raise ValueError(f"{title}: x must be (N, T, C), got {x.shape}{way_out}")
-    n, length, c = x.shape
+    if len(x.shape) not in (2, 3):
+        raise ValueError(
+            f"{title}: x must be (N, T, C), or (N, T) of numbers of one-hot rows, got {x.shape}"
+        )
+    n, length = x.shape[:2]
     if length == 0:
         raise ValueError(
             f"{title}: x of shape {x.shape} holds sequences of length 0; give at least one step"
@@ -108,10 +110,14 @@ def _check(
             f"{title}: expected w (C, {wide}) and u (H, {wide}), got w {w.shape} and u {u.shape}"
         )
     h, saved = u.shape[0], 0
+    c = x.shape[2] if len(x.shape) == 3 else w.shape[0]
     if w.shape != (c, gates * h):
+        way_out = "; numbers of one-hot rows are (N, T)" if len(x.shape) == 3 and c == 1 else ""
+        if len(x.shape) == 2:
+            way_out = "; if x is one sequence of rows, add the batch axis with x[None]"
         raise ValueError(
             f"{title}: w has shape {w.shape}, expected {(c, gates * h)} for x {x.shape} and "
-            f"u {u.shape}"
+            f"u {u.shape}{way_out}"
         )
     b = given["b"]
     shapes = [(gates * h,), (2, gates * h)]
@@ -175,7 +181,9 @@ def infer_backward(cell: str) -> SpecRule:
         given = _by_name(backward_inputs(cell), specs)
         expected = _check(cell, params, given)
         names = [name[1:].rstrip("?") for name in backward_outputs(cell)]
-        return [None if given[name] is None else Spec(*expected[name]) for name in names]
+        absent = {name for name, spec in given.items() if spec is None}
+        absent |= {"x"} if len(expected["x"][0]) == 2 else set()  # numbers have no gradient
+        return [None if name in absent else Spec(*expected[name]) for name in names]
 
     return infer
 
@@ -183,7 +191,7 @@ def infer_backward(cell: str) -> SpecRule:
 def _products(x: Spec, w: Spec, u: Spec) -> tuple[int, int]:
     """Operations of x w and of h u over all steps."""
     steps = x.shape[0] * x.shape[1]
-    return 2 * steps * w.size, 2 * steps * u.size
+    return 2 * steps * w.size if len(x.shape) == 3 else steps * w.shape[1], 2 * steps * u.size
 
 
 def flops_forward(
@@ -212,10 +220,12 @@ def gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any
     """The gradient rule: one backward instruction, which writes what is wanted."""
     cell = instruction.pass_name.removesuffix("_forward")
     given = len(GRADIENTS[cell])
+    numbers = len(instruction.inputs[0].spec.shape) == 2
     y, saved = instruction.outputs[0], instruction.outputs[given:]
     differentiable = instruction.inputs[:-1]
     out = [
-        v.spec if v is not None and tape.needs(i) else None for i, v in enumerate(differentiable)
+        v.spec if v is not None and tape.needs(i) and not (numbers and i == 0) else None
+        for i, v in enumerate(differentiable)
     ]
     results = tape.emit(
         "rnn",
@@ -228,16 +238,31 @@ def gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any
     return [*results, None]
 
 
+_Formula = Callable[..., tuple[Any, ...]]
+
+
+def _of_rows(function: _Formula, at: int) -> _Formula:
+    """A formula whose operand `at` is x, for x that holds numbers of rows as well."""
+
+    def formula(ctx: Context, *operands: Array) -> tuple[Any, ...]:
+        x, w = operands[at], operands[at + 1]
+        if x.ndim == 2:
+            operands = (*operands[:at], one_hot(x, len(w)), *operands[at + 1 :])
+        return function(ctx, *operands)
+
+    return formula
+
+
 def _passes(cell: str) -> tuple[Pass, Pass]:
     """Forward and backward of a cell, with its functions of `rnn_formulas` and `rnn_bounds`."""
 
-    def reference(which: str) -> Callable[..., tuple[Any, ...]]:
-        function: Callable[..., tuple[Any, ...]] = getattr(rnn_formulas, f"{cell}_{which}")
-        return function
+    def reference(which: str) -> _Formula:
+        at = 0 if which == "forward" else len(GRADIENTS[cell])
+        return _of_rows(getattr(rnn_formulas, f"{cell}_{which}"), at)
 
-    def bound(which: str) -> Callable[..., tuple[Any, ...]]:
-        function: Callable[..., tuple[Any, ...]] = getattr(rnn_bounds, f"{cell}_{which}_bound")
-        return function
+    def bound(which: str) -> _Formula:
+        at = 0 if which == "forward" else len(GRADIENTS[cell])
+        return _of_rows(getattr(rnn_bounds, f"{cell}_{which}_bound"), at)
 
     forward = Pass(
         f"{cell}_forward",

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from convkit.ops.activation import FROM_OUTPUT
 from convkit.program.logits import logits_of
 from convkit.program.pooled import pooled_params
@@ -103,6 +105,25 @@ def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> b
     return True
 
 
+def one_hot_into_rnn(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """One-hot rows, then a recurrent layer: x w is a row of w, found by its number."""
+    if i.op != "rnn":
+        return False
+    maker = uses.made_for(i, "embedding")
+    if maker is None or not i.pass_name.endswith("_forward"):
+        return False
+    index, table = maker.inputs
+    assert index is not None and table is not None
+    rows = program.constants.get(table)
+    if rows is None or index.spec.dtype != table.spec.dtype or len(index.spec.shape) != 2:
+        return False
+    if not np.array_equal(rows, np.eye(len(rows))):
+        return False
+    i.inputs[0] = index
+    program.instructions.remove(maker)
+    return True
+
+
 def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
     """pad2d, then conv2d: the convolution pads by as much more, and nothing is copied."""
     if (i.op, i.pass_name) != ("conv2d", "forward"):
@@ -143,6 +164,7 @@ PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
     argmax_of_softmax,
     unread,
     activation_into_producer,
+    one_hot_into_rnn,
     padding_into_conv2d,
     pooling_into_conv2d,
 )

@@ -32,6 +32,8 @@ class Layer:
         Gradients that come in: some of "y", "h" and, of the LSTM, "c".
     params : mapping
         As `rnn_params` takes them.
+    numbers : bool
+        Whether x holds numbers of one-hot rows.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Layer:
     mask: str = ""
     grads: str = "y"
     params: Mapping[str, Any] | None = None
+    numbers: bool = False
 
     def flops(self) -> int:
         """Operations of a forward pass."""
@@ -60,7 +63,8 @@ class Layer:
         mask = Spec((self.n, self.t), "uint8") if self.mask else None
         cells = (first,) if cell == "lstm" else ()
         specs: tuple[Spec | None, ...] = (
-            Spec((self.n, self.t, self.c)), Spec((self.c, width)), Spec((self.h, width)), bias,
+            Spec((self.n, self.t) if self.numbers else (self.n, self.t, self.c)),
+            Spec((self.c, width)), Spec((self.h, width)), bias,
             first, *cells, mask,
         )  # fmt: skip
         pass_name = f"{cell}_forward"
@@ -102,6 +106,8 @@ class Layer:
 
         width = GATES[self.cell] * self.h
         x = normal(self.n, self.t, self.c)
+        if self.numbers:
+            x = rng.integers(0, self.c, (self.n, self.t)).astype("f4")
         w = normal(self.c, width) / np.float32(max(self.c, 1) ** 0.5)
         u = normal(self.h, width) / np.float32(max(self.h, 1))
         b = {0: None, 1: normal(width), 2: normal(2, width)}[self.bias]
@@ -197,6 +203,9 @@ def awkward_rnn() -> list[list[Call]]:
         for name, options in OPTIONS.items():
             given = {"bias": bias, **options, "params": {**params, **options.get("params", {})}}
             layers.append(Layer(f"{title}, {name}", cell, 5, 7, 6, 13, **given))
+        for mask in ("", "ragged"):
+            name = f"{title}, numbers{mask and ', ragged'}"
+            layers.append(Layer(name, cell, 17, 5, 11, 37, bias, True, mask, "yh", params, True))
         if cell != "gru":
             layers.append(Layer(f"{title}, two biases", cell, 4, 3, 5, 6, 2, params=params))
     for kind in ("sigmoid", "relu", "linear"):
