@@ -22,11 +22,13 @@ def set_num_threads(count: int) -> None:
     Raises
     ------
     ValueError
-        If `count` is less than 1.
+        If `count` is less than 1, or more than the pool can have.
     """
     count = operator.index(count)
     if count < 1:
         raise ValueError(f"[set_num_threads] count must be at least 1, got {count}")
+    if count > 2**31 - 1:
+        raise ValueError(f"[set_num_threads] there cannot be {count} threads; take fewer")
     _core.set_num_threads(count)
 
 

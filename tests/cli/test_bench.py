@@ -195,3 +195,12 @@ def test_what_is_refused(monkeypatch, capsys, arguments, message):
     captured = capsys.readouterr()
     assert message in captured.err and len(captured.err.splitlines()) == 1
     assert captured.out == ""
+
+
+def test_a_wrong_row_is_a_case_without_result(monkeypatch, capsys):
+    def time_calls(*_, **__):
+        raise ArithmeticError("[add] forward: mine is wrong")
+
+    monkeypatch.setattr(kernels, "time_calls", time_calls)
+    assert main(["bench", "kernels", "--op", "add", "--quick"]) == 1
+    assert "convkit bench: [add] forward: mine is wrong" in capsys.readouterr().err

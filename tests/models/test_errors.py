@@ -1,6 +1,7 @@
 """Mistakes: each is met by the right exception and a way out."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -280,3 +281,63 @@ def test_no_wrong_suggestions(make, wrong):
     with pytest.raises((TypeError, ValueError)) as caught:
         make()
     assert wrong not in str(caught.value)
+
+
+def test_numbers_beyond_float32_are_told_from_nan():
+    model = ck.Sequential([ck.Input((2,)), ck.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.full((4, 2), 1e300), np.zeros((4, 1))
+    with pytest.raises(
+        ck.NonFiniteError, match=r"or numbers beyond what float32 holds \(3\.4e38\)"
+    ):
+        model.fit(x, y, verbose=0)
+    x = np.full((4, 2), np.nan, np.float32)
+    with pytest.raises(ck.NonFiniteError, match="holds NaN or infinity") as found:
+        model.fit(x, y, verbose=0)
+    assert "float32 holds" not in str(found.value)
+
+
+def test_a_second_thread_cannot_train_the_same_model():
+    model = ck.Sequential([ck.Input((2,)), ck.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    refused = []
+
+    def fit():
+        try:
+            model.fit(x, y, verbose=0)
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    class Meanwhile(ck.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            thread = threading.Thread(target=fit)
+            thread.start()
+            thread.join()
+
+    model.fit(x, y, callbacks=[Meanwhile()], verbose=0)
+    assert len(refused) == 1 and "[fit] another thread is training this model: wait" in refused[0]
+    thread = threading.Thread(target=fit)  # now it may
+    thread.start()
+    thread.join()
+    assert len(refused) == 1
+
+
+def test_more_threads_than_there_can_be():
+    with pytest.raises(
+        ValueError, match=r"\[set_num_threads\] there cannot be 1000000000000 threads"
+    ):
+        ck.set_num_threads(10**12)
+
+
+@pytest.mark.parametrize("padding", ["full", "sme"])
+def test_an_unknown_padding_is_refused_at_once(padding):
+    with pytest.raises(ValueError, match=rf"conv.*padding must be .*got '{padding}'"):
+        ck.layers.Conv2D(4, 3, padding=padding, name="conv")
+
+
+def test_a_kernel_needs_a_name():
+    with pytest.raises(ValueError, match=r"\[dense\] the name of a kernel is empty"):
+        ck.ops.register("dense", " ", lambda *_: None)
+    with pytest.raises(TypeError, match=r"\[dense\] the name of a kernel is a text, .* not 3"):
+        ck.ops.register("dense", 3, lambda *_: None)

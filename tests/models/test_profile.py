@@ -1,7 +1,9 @@
 """The profile of a training step."""
 
 import numpy as np
+import pytest
 
+import convkit as ck
 from convkit import models
 
 
@@ -17,3 +19,12 @@ def test_profile_times_every_instruction_and_changes_nothing():
     assert "batch 8" in str(profile).splitlines()[0]
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_profile_needs_samples_and_says_who_it_is():
+    model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=r"\[profile\] x is empty: give one batch"):
+        model.profile(np.zeros((0, 4)), np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"^\[profile\]"):
+        model.profile(np.zeros((2, 5)), np.zeros((2, 3)))

@@ -241,8 +241,8 @@ def test_where_it_is_chosen(layer: str, x: Any, w: Any) -> None:
     ("layer", "x", "w", "options"),
     [
         ("few channels", (8, 56, 56, 3), (3, 3, 3, 64), {}),
-        ("few filters", (8, 56, 56, 64), (3, 3, 64, 16), {}),
-        ("few in a group", (8, 56, 56, 64), (3, 3, 16, 64), {"groups": 4}),
+        ("few filters", (8, 56, 56, 64), (3, 3, 64, 8), {}),
+        ("few in a group", (8, 56, 56, 64), (3, 3, 8, 64), {"groups": 8}),
         ("idle pixels in the tiles", (64, 2, 2, 64), (3, 3, 64, 64), {}),
     ],
 )

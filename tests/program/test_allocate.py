@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 import convkit as ck
 from convkit.ops import registry
+from convkit.ops.choosing import Policy
 from convkit.ops.registry import Spec, Step
 from convkit.program.allocate import allocate
 from convkit.program.builder import Builder
@@ -73,7 +74,8 @@ def test_no_overlap_in_random_graphs(case):
 @pytest.mark.parametrize("variant", ["modern", "caffe"])
 @pytest.mark.parametrize("mode", ["train", "predict"])
 def test_no_overlap_in_lenet(variant, mode):
-    program = compiled(ck.models.lenet5(variant), mode, 32)
+    # Without Winograd's convolution, whose scratch memory would be most of what there is.
+    program = compiled(ck.models.lenet5(variant), mode, 32, policy=Policy(exact=True))
     assert_sound(program)
     every = sum(v.spec.nbytes for v in lives(program))
     assert program.arena_bytes < 0.8 * every

@@ -9,11 +9,14 @@ import pytest
 
 import convkit as ck
 from convkit.ops import registry
+from convkit.ops.choosing import Policy
 from convkit.program import fuse
 from convkit.testing import compare
 from program.graphs import calls, compiled, named
 
 MAX = ck.layers.MaxPooling2D
+NAMES = {"conv2d_pool": "cpu_implicit_gemm"}
+FUSED = Policy(kernels=NAMES)  # whatever the cost model says of such small layers
 
 
 def pooled(activation: Any = "relu", *, pool: Any = None, **options: Any) -> Any:
@@ -48,7 +51,8 @@ def test_what_needs_its_input_backwards_is_pooled_in_predict_only(kind: str) -> 
 
 def test_padding_goes_in_first() -> None:
     layers = [ck.layers.ZeroPadding2D(2), ck.layers.Conv2D(40, 3), MAX(3, 2)]
-    program = compiled(ck.Sequential([ck.Input((8, 9, 16)), *layers]), "predict")
+    model = ck.Sequential([ck.Input((8, 9, 16)), *layers])
+    program = compiled(model, "predict", policy=FUSED)
     (i,) = named(program, "conv2d_pool")
     assert i.params["pad_left"] == 2 and calls(program)[1:] == ["conv2d_pool.forward"]
 
@@ -137,7 +141,8 @@ def data(n: int = 24) -> tuple[Any, Any]:
 def test_training_is_the_same(kind: Any, pool: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained() -> tuple[Any, Any, Any]:
         model = network(kind, pool)
-        model.compile(ck.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
+        optimizer = ck.optimizers.SGD(0.01, momentum=0.9)
+        model.compile(optimizer, "sparse_categorical_crossentropy", kernels=NAMES)
         x, y = data()
         losses = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
         return model, losses, model.predict(x, verbose=0)
@@ -159,7 +164,7 @@ def test_training_is_the_same(kind: Any, pool: int, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("kind", ["relu", "tanh"])
 def test_the_executors_agree(kind: str) -> None:
     model = network(kind, 3)
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", kernels=NAMES)
     x, y = data(8)
     report = compare(model, x, y)
     assert report.agrees, str(report)

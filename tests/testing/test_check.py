@@ -233,3 +233,26 @@ def test_a_call_in_float64_has_the_same_values():
 def test_an_op_without_kernels_is_refused():
     with pytest.raises(ValueError, match=r"\[function\] has no kernels to check or to race"):
         check_kernel("function", "python")
+
+
+def swallows_nan(ctx, x, w, b):
+    y = right(ctx, np.where(np.isnan(x), 0, x), w, b)
+    return y.astype(x.dtype)
+
+
+def spreads_nan(ctx, x, w, b):
+    y = np.array(right(ctx, x, w, b))
+    return np.full_like(y, np.nan) if np.isnan(y).any() else y
+
+
+def test_a_kernel_that_swallows_nan_is_wrong():
+    report = check_kernel("dense", swallows_nan, **QUICK)
+    assert not report.passed
+    assert all(case.name.endswith(", a NaN") for case in report.failures)
+    assert "expected nan" in str(report)
+
+
+def test_a_kernel_may_give_more_of_it():
+    report = check_kernel("dense", spreads_nan, **QUICK)
+    assert report.passed, report
+    assert any(case.name.endswith(", a NaN") for case in report.cases)

@@ -157,7 +157,11 @@ def run(options: argparse.Namespace) -> int:
     if options.suite is None:
         options.suite = "kernels" if options.op or options.file or options.kernel else "models"
     if options.suite == "kernels":
-        _kernels(options)
+        try:
+            _kernels(options)
+        except ArithmeticError as error:  # a row is wrong: its case came to no result
+            print(f"convkit bench: {error}", file=sys.stderr)
+            return 1
         return 0
     suites.find(options.suite)
     _refuse(options, ("op", "file", "kernel", "pass_name"), "`convkit bench kernels`")

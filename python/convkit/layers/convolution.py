@@ -86,6 +86,11 @@ class Conv2D(Layer):
         self.kernel_size = pair(self, "kernel_size", kernel_size)
         self.strides = pair(self, "strides", strides)
         self.padding = padding.lower() if isinstance(padding, str) else padding
+        if isinstance(self.padding, str) and self.padding not in ("valid", "same"):
+            raise ValueError(
+                f"{self.title}: padding must be 'valid', 'same', or the zeros on each side as "
+                f"numbers, got {padding!r}"
+            )
         self.dilation_rate = pair(self, "dilation_rate", dilation_rate)
         self.groups = positive(self, "groups", groups)
         if self.filters % self.groups:

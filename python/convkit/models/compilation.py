@@ -111,7 +111,8 @@ class Compilable:
             Whether only kernels may run whose rounding error obeys the bound of the sums as they
             are written: no Winograd convolution.
         max_error : float, optional
-            The same with some room: how many times this bound a kernel's own may be, at least 1.
+            How many times that bound a kernel's own may be, for operands of one magnitude; at
+            least 1. `explain` shows it for each kernel.
         max_workspace_mb : float, optional
             Scratch memory that a kernel may ask for, in 1e6 bytes.
         kernels : dict of str to str, optional

@@ -42,7 +42,11 @@ def _origin(
             if output is None or _finite(eager.array(output)):
                 continue
             if instruction.op == "gather_rows":
-                return "", where, _bad_input(output, eager, numbers, program.batch, step)
+                text = _bad_input(output, eager, numbers, program.batch, step)
+                source = instruction.inputs[0]
+                if source is not None and source.spec.dtype != output.spec.dtype == "float32":
+                    text += ", or numbers beyond what float32 holds (3.4e38); scale it"
+                return "", where, text
             of = f"layer {instruction.layer!r}" if instruction.layer else "the loss"
             return instruction.layer, where, f"{where} of {of} is the first result not finite"
     for guard in program.guards:

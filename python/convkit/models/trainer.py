@@ -260,7 +260,7 @@ class Trainer(Compilable):
 
         validation = part(parts and parts.selection, validation_data, "validation_data")
         testing = part(parts and parts.testing, test_data, "test_data")
-        with self._running("fit"):
+        with self._running("fit"), loop.store.training():
             fit = Fit(
                 loop, feed, compiled, validation, validation_freq, range(initial_epoch, epochs),
                 callbacks, verbose, testing, parts.rows if parts else {},

@@ -28,7 +28,7 @@ from convkit.ops.geometry import (
 )
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_bound, through_input, through_operand, through_params
-from convkit.ops.winograd_weight import winograd_weight_bound, winograd_weight_pays
+from convkit.ops.winograd_weight import winograd_weight_bound
 
 __all__ = ["OP", "conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 
@@ -123,13 +123,6 @@ def _backward_input_winograd_bound(
     largest = winograd.magnitude(dy, by_group.reshape(r, r, k, -1), {**ctx.params, **sides})
     bound = winograd.correlation_terms(r, k) * largest
     return (through_bound(ctx, _sum_back(ctx, dy, w), bound, x),)
-
-
-def winograd_pays(params: Params, image: Spec | None, w: Spec | None, result: Spec | None) -> bool:
-    """Whether cpu_winograd is chosen for the correlation that reads `image`, writes `result`."""
-    assert image is not None and w is not None and result is not None
-    groups, (n, rows, columns, k) = int(params["groups"]), result.shape
-    return winograd.pays(w.shape[0], image.shape[3] // groups, k // groups, n, rows, columns)
 
 
 def _check(x: Sequence[int], w: Sequence[int], groups: int) -> None:
@@ -271,15 +264,15 @@ OP = define(
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
                  infer=_infer, flops=_flops,
                  bounds={"cpu_winograd": _forward_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: winograd_pays(p, s[0], s[1], s[3])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1])}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
                  _backward_input_bound, flops=_flops_input,
                  bounds={"cpu_winograd": _backward_input_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: winograd_pays(p, s[0], s[1], s[3])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1])}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
                  _backward_weight_bound, flops=_flops_weight,
                  bounds={"cpu_winograd": winograd_weight_bound},
-                 chosen_where={"cpu_winograd": winograd_weight_pays}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[2])}),
         ),
         _gradient,
     )

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from convkit.ops.activation import FROM_OUTPUT, refuse_without_derivative
 from convkit.ops.apply import apply, as_operand, same_dtype
-from convkit.ops.conv2d import conv2d_params, winograd_pays
+from convkit.ops.conv2d import conv2d_params
 from convkit.ops.conv2d_pool_formulas import (
     backward_input,
     backward_input_bound,
@@ -35,7 +35,7 @@ from convkit.ops.pool2d import OP as POOL2D
 from convkit.ops.pool2d import check_winners, pool2d_params
 from convkit.ops.registry import Array, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_operand
-from convkit.ops.winograd_weight import winograd_weight_pays
+from convkit.ops.winograd import wide_enough
 
 __all__ = [
     "OP", "conv2d_pool", "conv2d_pool_backward_input", "conv2d_pool_backward_weight",
@@ -77,24 +77,6 @@ def _flops_backward(
     return 2 * dy.size + 2 * image_spec(params, x, w).size * math.prod(w.shape[:3])
 
 
-def _forward_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
-    x, w = specs[:2]
-    assert x is not None and w is not None
-    return winograd_pays(params, x, w, image_spec(params, x, w))
-
-
-def _backward_input_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
-    w, x = specs[1], specs[5]
-    assert x is not None and w is not None
-    return winograd_pays(params, image_spec(params, x, w), w, x)
-
-
-def _backward_weight_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
-    x, dw = specs[1], specs[4]
-    assert x is not None and dw is not None
-    return winograd_weight_pays(params, [image_spec(params, x, dw), x, dw, None])
-
-
 # fmt: off
 def _gradient(tape: Tape, instruction: Any, gradients: Sequence[Any]) -> list[Any]:
     (x, w, b), (y, winner), dy = instruction.inputs, instruction.outputs, gradients[0]
@@ -117,15 +99,15 @@ OP = define(
         (
             Pass("forward", ("x", "w", "b?"), ("y", "winner?"), forward, forward_bound,
                  infer=_infer, flops=_flops, bounds={"cpu_winograd": forward_winograd_bound},
-                 chosen_where={"cpu_winograd": _forward_pays}),
+                 chosen_where={"cpu_winograd": lambda p, s: wide_enough(p, s[1])}),
             Pass("backward_input", ("dy", "w", "y", "winner", "x?"), ("dx",), backward_input,
                  backward_input_bound, flops=_flops_backward,
                  bounds={"cpu_winograd": backward_input_winograd_bound},
-                 chosen_where={"cpu_winograd": _backward_input_pays}),
+                 chosen_where={"cpu_winograd": lambda p, s: wide_enough(p, s[1])}),
             Pass("backward_weight", ("dy", "x", "y", "winner"), ("dw", "db?"), backward_weight,
                  backward_weight_bound, flops=_flops_backward,
                  bounds={"cpu_winograd": backward_weight_winograd_bound},
-                 chosen_where={"cpu_winograd": _backward_weight_pays}),
+                 chosen_where={"cpu_winograd": lambda p, s: wide_enough(p, s[4])}),
         ),
         _gradient,
     )

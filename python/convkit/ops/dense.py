@@ -169,6 +169,9 @@ OP = define(
                 _backward_weight,
                 _backward_weight_bound,
                 flops=_flops_weight,
+                # dense_update, which keeps no gradient, has the sums of cpu_tiled: with the same
+                # row here, its bits do not depend on whether gradients are kept.
+                chosen_where={"cpu_blas": lambda params, specs: False},
             ),
             Pass(
                 "backward_bias",

@@ -114,7 +114,7 @@ class Pass:
         The bounds of rows that have one of their own, by name: a row that does not add up the
         products of the definition, and so is not exact on small integers either.
     chosen_where : mapping of str to callable
-        ``rule(params, specs)``: where a row is chosen unless it is named, beside what it supports.
+        ``rule(params, specs)``: where a row may be chosen unless it is named.
     """
 
     name: str
@@ -342,12 +342,16 @@ def register(
     Raises
     ------
     TypeError
-        If `function` cannot be called.
+        If `function` cannot be called, or the name is no text.
     ValueError
-        If the op, the pass or a dtype is unknown or the name is taken.
+        If the op, the pass or a dtype is unknown or the name is empty or taken.
     """
     global _version
     rows = _rows[op, get(op)[pass_name].name]
+    if not isinstance(name, str):
+        raise TypeError(f"[{op}] the name of a kernel is a text, such as 'mine', not {name!r}")
+    if not name.strip():
+        raise ValueError(f"[{op}] the name of a kernel is empty; give one, such as 'mine'")
     if any(row.name == name for row in rows):
         raise ValueError(f"[{op}] {pass_name} already has a kernel {name!r}")
     if not callable(function):

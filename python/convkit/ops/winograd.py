@@ -1,4 +1,4 @@
-"""Winograd's convolution with six points: its matrices, its errors, and where it pays.
+"""Winograd's convolution with six points: its matrices and its errors.
 
 A correlation of R taps g, M results at a time, M + R = 7, from 6 values d:
 ``y = A^T ((G g) . (B^T d))``, in two dimensions ``Y = A^T ((G g G^T) . (B^T d B)) A``
@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convkit.ops.registry import Array, Params
+from convkit.ops.registry import Array, Params, Spec
 
-__all__ = ["A", "B", "Matrices", "correlation_terms", "magnitude", "matrices", "pays"]
+__all__ = ["A", "B", "Matrices", "correlation_terms", "magnitude", "matrices", "wide_enough"]
 
 A, B = Fraction(5, 8), Fraction(3, 2)
 _POINTS = (Fraction(0), A, -A, B, -B)  # and infinity
@@ -177,27 +177,21 @@ def _overlap(size: int, before: int, room: int) -> tuple[slice, slice]:
     return slice(begin, max(end, begin)), slice(begin - before, max(end, begin) - before)
 
 
-def pays(r: int, channels: int, filters: int, images: int, rows: int, columns: int) -> bool:
-    """Whether the method is worth its transforms, by their cost in products of a tile.
+def wide_enough(params: Params, w: Spec | None) -> bool:
+    """Whether a group has enough channels and filters for the method to be considered.
+
+    Each value of the image and of the result passes a transform, for which the products that are
+    saved have to pay. With fewer than a vector of either the method never does, and costs
+    accuracy; from there on the cost model decides (`convkit.ops.choosing`).
 
     Parameters
     ----------
-    r : int
-        Taps in each direction.
-    channels, filters : int
-        Of a group.
-    images, rows, columns : int
-        Of the result.
+    params : mapping
+    w : Spec
+        Of the filters, (KH, KW, C/groups, K).
 
     Returns
     -------
     bool
     """
-    if channels < 32 or filters < 32:
-        return False
-    m = 7 - r
-    tiles = images * -(-rows // m) * -(-columns // m)
-    # Measured, in the time of one channel's 36 products with one filter: 14 for the transform of a
-    # channel's tile, 8 for that of a filter's, and 24 for the transform of w.
-    own = tiles * (1 + 14 / filters + 8 / channels) + 24
-    return own < 0.85 * images * rows * columns * r * r / 36
+    return w is not None and w.shape[2] >= 16 and w.shape[3] // int(params["groups"]) >= 16

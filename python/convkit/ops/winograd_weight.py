@@ -7,15 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from convkit.ops.geometry import pad_image
-from convkit.ops.registry import Array, Context, Params, Spec
+from convkit.ops.registry import Array, Context
 from convkit.ops.winograd import matrices
 
-__all__ = ["winograd_weight_bound", "winograd_weight_pays"]
+__all__ = ["winograd_weight_bound"]
 
 # Roundings that a term passes at most, without fused multiply-adds: a transform of x or dy in one
 # dimension is two products and sums; one of the results, a sum, two products and two sums. The
@@ -37,33 +35,6 @@ def _transform(matrix: Array, tiles: Array) -> Array:
     """``matrix X matrix^T`` for tiles X of (..., N, N, channels)."""
     found: Array = np.einsum("ip,tpqc,jq->tijc", matrix, tiles, matrix, optimize=True)
     return found
-
-
-def winograd_weight_pays(params: Params, specs: Sequence[Spec | None]) -> bool:
-    """Whether the row ``cpu_winograd`` beats the product of the definition.
-
-    Each 64 channels and 64 filters are transformed anew, so that the transforms' share is the same
-    for all larger sizes, and the products saved decide. Measured: with 2.4 to 4 times less of them,
-    40 to 75 % of the time from 32 channels and filters on; with as many as in the definition,
-    which is what images of 2 x 2 pixels have, 80 to 115 %.
-
-    Parameters
-    ----------
-    params : mapping
-    specs : sequence of Spec or None
-        Of dy, x, dw, db.
-
-    Returns
-    -------
-    bool
-    """
-    dy, dw = specs[0], specs[2]
-    assert dy is not None and dw is not None
-    taps, _, channels, filters = dw.shape
-    size = 7 - taps
-    tiles = -(-dy.shape[1] // size) * -(-dy.shape[2] // size)
-    saved = dy.shape[1] * dy.shape[2] * taps**2 / (36 * tiles)
-    return channels >= 32 and filters // int(params["groups"]) >= 32 and saved > 1.5
 
 
 def winograd_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | None]:

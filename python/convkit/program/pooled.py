@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pooled_params"]
 
+# Fused, less memory is taken and written to: predictions have to be clear to decide against it.
+_PREDICTED = 1.2
 _Call = tuple[str, str, Sequence[Spec | None], Params]
 
 
@@ -33,8 +35,9 @@ def _decided(policy: Policy, fused: _Call, apart: _Call) -> bool | None:
         return True
     if call_text(*apart) in policy.kernels:
         return False
-    named = any(policy.names_rows_of(op) for op in ("conv2d", "pool2d"))
-    return False if named and not policy.names_rows_of("conv2d_pool") else None
+    if policy.names_rows_of("conv2d_pool"):
+        return True
+    return False if any(policy.names_rows_of(op) for op in ("conv2d", "pool2d")) else None
 
 
 def _seconds(choices: Sequence[Choice], policy: Policy) -> float | None:
@@ -107,6 +110,6 @@ def pooled_params(
     one = _seconds(together, policy)
     two = _seconds([*alone, *(consider(*call, policy) for call in poolings)], policy)
     if one is not None and two is not None:
-        return params if one <= two else None
+        return params if one <= two * (1 if policy.autotune else _PREDICTED) else None
     same = all(a.row.name == b.row.name for a, b in zip(together, alone, strict=True))
     return params if same else None

@@ -69,10 +69,11 @@ class _Arena(threading.local):
 
 
 class _Turn:
-    """A lock for what the threads of a model must do one after the other."""
+    """A lock for what the threads of a model must do one after the other, if at all."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.training = threading.RLock()
 
     def __reduce__(self) -> tuple[type[_Turn], tuple[()]]:
         return _Turn, ()  # a copy of a model has its own
@@ -269,6 +270,25 @@ class Store:
                 yield
         finally:
             self._arena.busy = False
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Train, and let no other thread train meanwhile: steps of both would mix.
+
+        Raises
+        ------
+        RuntimeError
+            If one does already.
+        """
+        if not self._turn.training.acquire(blocking=False):
+            raise RuntimeError(
+                "[fit] another thread is training this model: wait for it, or train a copy "
+                "(copy.deepcopy)"
+            )
+        try:
+            yield
+        finally:
+            self._turn.training.release()
 
     def copy_as(self, dtype: str) -> Store:
         """A store of the same layout and values in another dtype (without touching the members)."""

@@ -68,6 +68,18 @@ class Call:
 
         return replace(self, name=f"{self.name}, integers", fill=fill)
 
+    def with_nan(self, operand: int) -> Call:
+        """The same call with one NaN, in the midst of an operand that it has."""
+
+        def fill(rng: np.random.Generator) -> list[Array | None]:
+            arrays = self.arrays()
+            chosen = arrays[operand]
+            assert chosen is not None
+            chosen.flat[chosen.size // 2] = np.nan
+            return arrays
+
+        return replace(self, name=f"{self.name}, a NaN", fill=fill)
+
     def outputs(self) -> list[Spec | None]:
         """Specs of the outputs."""
         if self.out is not None:

@@ -19,6 +19,11 @@ from convkit.testing.named_calls import calls_of
 DTYPES = ("float32", "float64")
 # Ops that are sums of products: exact on small integers, in any order.
 SUMS = frozenset({"add", "channel_scale", "conv2d", "dense"})
+# Ops that pass NaN on to all that depends on it.
+PASSING_ON = SUMS | {
+    "activation", "batch_norm", "concatenate", "conv2d_pool", "lrn", "pad2d", "pool2d", "rbf",
+    "softmax", "transpose",
+}  # fmt: skip
 SHOWN = 8  # failures that a report spells out
 
 
@@ -256,6 +261,31 @@ def _run(row: Row, problem: _Problem) -> CaseReport:
     return worst
 
 
+def _run_on_nan(row: Row, problem: _Problem) -> CaseReport:
+    """Whether a row gives NaN wherever the reference does; more may be, of rows that work in tiles.
+
+    A comparison like ``max(x, 0)`` swallows it, and training would go on with wrong numbers.
+    """
+    call = problem.call
+    inputs = [None if a is None else a.copy() for a in problem.inputs]
+    outputs = [None if s is None else np.zeros(s.shape, s.dtype) for s in problem.out]
+    try:
+        with np.errstate(all="ignore"):
+            registry.run(row, call.params, inputs, outputs, call.step, all_threads=True)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return CaseReport(call.name, math.inf, problem=f"{type(error).__name__}: {text}")
+    found = [*inputs[problem.first_update :], *outputs]
+    for name, y, r in zip(problem.names, found, problem.expected, strict=True):
+        if y is None or r is None or y.dtype.kind != "f":
+            continue
+        swallowed = np.argwhere(np.isnan(r) & ~np.isnan(y))
+        if len(swallowed):
+            at = tuple(int(i) for i in swallowed[0])
+            return CaseReport(call.name, math.inf, name, at, float(y[at]), math.nan)
+    return CaseReport(call.name, 0.0, telling=False)
+
+
 def check_rows(
     rows: Sequence[Row],
     *,
@@ -296,7 +326,8 @@ def check_rows(
             )
     if layers is not None:
         named = [call for call in named if any(layer in call.name for layer in layers)]
-    cases = [(call, False) for call in (*awkward_calls(op), *named)]
+    awkward = awkward_calls(op)
+    cases = [(call, False) for call in (*awkward, *named)]
     if op in SUMS:
         cases += [(c.on_integers(), True) for c, _ in cases if _is_linear(c)]
     found: list[list[CaseReport]] = [[] for _ in rows]
@@ -315,10 +346,29 @@ def check_rows(
             found[i].append(_run(row, problem))
             if progress is not None:
                 progress(found[i][-1])
+    for call in _with_nan(op, pass_name, awkward):
+        problem = _Problem(call.at(dtype), False)
+        specs = [*problem.call.specs, *problem.call.outputs()]
+        for i, row in enumerate(rows):
+            if row.supports(specs, call.params):
+                found[i].append(_run_on_nan(row, problem))
+                if progress is not None:
+                    progress(found[i][-1])
     return [
         KernelReport(op, pass_name, row.name, dtype, tuple(reports), n)
         for row, reports, n in zip(rows, found, skipped, strict=True)
     ]
+
+
+def _with_nan(op: str, pass_name: str, awkward: Sequence[Call]) -> list[Call]:
+    """Calls of a pass with a NaN, where it goes on to the results."""
+    # The reference of the last one multiplies x with the zeros that are no winners, too.
+    if op not in PASSING_ON or (op, pass_name) == ("conv2d_pool", "backward_weight"):
+        return []
+    # Of a weight gradient in x: the reference multiplies dy with the zeros of the padding, too.
+    operand = 1 if pass_name == "backward_weight" else 0
+    fitting = [c for c in awkward if c.pass_name == pass_name and _is_linear(c)]
+    return [c.with_nan(operand) for c in fitting if (s := c.specs[operand]) is not None and s.size]
 
 
 def _is_linear(call: Call) -> bool:
@@ -340,7 +390,8 @@ def check_kernel(
     It runs on the layers of real networks, scaled down where the reference would be slow; on
     awkward shapes: size 1, primes, empty batch, stride over window, groups, channels that are no
     multiple of 16; and, where the op is a sum of products and the row adds those up, on small
-    integers, which must come out exactly. Outputs start as NaN. A kernel that raises, returns None
+    integers, which must come out exactly; and with a NaN in an operand, which must go on to the
+    results, where the op does so. Outputs start as NaN. A kernel that raises, returns None
     or a wrong shape, changes its inputs, or runs on nothing that zeros would fail on, fails.
 
     Parameters

@@ -59,6 +59,7 @@ def probe(
     sample_weight: Any = None,
     dtype: str = "float32",
     update: bool = True,
+    verb: str = "probe",
 ) -> Probe:
     """Compile the training step of a model for one batch.
 
@@ -73,6 +74,8 @@ def probe(
         To compute in.
     update : bool
         Whether the step ends in the optimizer's update.
+    verb : str
+        Who asks, for messages.
 
     Returns
     -------
@@ -82,10 +85,14 @@ def probe(
     ------
     NotCompiledError
         If the model has not been compiled.
+    ValueError
+        If there are no samples, or the data does not fit.
     """
-    compiled = model._require_compiled("probe")
-    model._prepare("probe", x, compiled)
-    samples = check_samples("probe", model, x, y, sample_weight, loss=compiled.loss)
+    compiled = model._require_compiled(verb)
+    model._prepare(verb, x, compiled)
+    samples = check_samples(verb, model, x, y, sample_weight, loss=compiled.loss)
+    if not samples.count:
+        raise ValueError(f"[{verb}] x is empty: give one batch of samples")
     optimizer = compiled.optimizer
     program = compile_program(
         model,

@@ -34,7 +34,7 @@ def profile(
     Profile
         Print it.
     """
-    job = probe(model, x, y, sample_weight=sample_weight)
+    job = probe(model, x, y, sample_weight=sample_weight, verb="profile")
     executor = NativeExecutor(job.program, job.store)
     executor.profile(job.data, job.step, WARM_UP)
     return make_profile(job.program, executor.profile(job.data, job.step, repeats))

@@ -188,8 +188,7 @@ def consider(
         return made(fast[0], "registered by the user")
     if all(c.predicted is not None for c in fast):
         return made(min(fast, key=lambda c: c.predicted or 0.0), "predicted to be the fastest")
-    good = next((c for c in fast if _pays(c)), fast[-1])
-    return made(good, "first in the table")
+    return made(fast[0], "first in the table")
 
 
 def choose(
@@ -236,22 +235,19 @@ def _named(
     return found
 
 
-def _pays(c: Candidate) -> bool:
-    """What the pass says of a row where nothing is predicted: whether the call is one for it."""
-    chooses = getattr(registry.get(c.row.op)[c.row.pass_name], "chooses", None)
-    return chooses is None or bool(chooses(c.name, c.params, c.specs))
-
-
 def _ruled_out(c: Candidate, policy: Policy) -> str:
     """What keeps a candidate from being chosen, in words."""
     if not c.supports:
         return refusal(c.row, c.specs, c.params)
+    if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
+        return "not chosen for such calls unless it is named"
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
-    limit = policy.error_limit
+    if policy.exact and not c.row.exact:
+        return "exact: it has an error bound of its own"
+    limit = policy.max_error
     if limit is not None and c.error > limit:
-        told = "exact" if policy.exact else f"max_error={limit:g}"
-        return f"{told}: its error bound is {c.error:.3g} times that of the pass"
+        return f"max_error={limit:g}: its error bound is {c.error:.3g} times that of the pass"
     most = policy.max_workspace_mb
     if most is not None and c.workspace_bytes > most * 1e6:
         return f"workspace over {most:g} MB"

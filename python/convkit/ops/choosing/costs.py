@@ -25,6 +25,7 @@ from convkit.ops.registry import Params, Row, Spec
 __all__ = ["features", "predicted_seconds"]
 
 _LANES = {"avx512": 16, "avx2": 8}  # values of four bytes; others have 4
+_NEAR = 1 << 21  # values that stay in a cache
 Features = dict[str, float]
 Coefficients = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -84,7 +85,8 @@ def features(row: Row, specs: Sequence[Spec | None], params: Params) -> Features
     """
     present = [s for s in specs if s is not None]
     size = float(np.dtype(present[0].dtype).itemsize) / 4 if present else 1.0
-    found: Features = {"call": 1.0, "bytes": float(sum(s.nbytes for s in present))}
+    nbytes = float(sum(s.nbytes for s in present))
+    found: Features = {"call": 1.0, "bytes": nbytes, "far bytes": max(nbytes - 4 * _NEAR, 0.0)}
     rule = registry.get(row.op)[row.pass_name]
     if rule.flops is not None:
         inputs = len(rule.inputs) + len(rule.updates)
@@ -94,8 +96,6 @@ def features(row: Row, specs: Sequence[Spec | None], params: Params) -> Features
     if call is not None:
         kind = _OF_CONVOLUTION.get(row.name, _direct)
         found |= {name: v * size for name, v in kind(call, row.pass_name, lanes).items()}
-    elif row.op == "dense":
-        found |= {name: v * size for name, v in _dense(specs, row.pass_name, lanes).items()}
     return found
 
 
@@ -114,11 +114,15 @@ def _direct(call: Convolution, pass_name: str, lanes: int) -> Features:
     columns = _columns(call, pass_name)
     filled = _whole(columns, lanes) / max(columns, 1)
     weights = call.kh * call.kw * call.c * call.k * call.groups
+    taps = float(call.n * call.p * call.q * call.kh * call.kw * call.groups)
     return {
         "products": call.products * filled,
+        "terms": float(call.products),
         "weights": float(weights),
         "rows": float(call.n * call.p * call.groups),
-        "taps": float(call.n * call.p * call.q * call.kh * call.kw * call.groups),
+        "pixels": float(call.n * call.p * call.q * call.groups),
+        "taps": taps,
+        "narrow taps": taps if call.groups > 1 and columns < lanes else 0.0,
     }
 
 
@@ -134,22 +138,17 @@ def _winograd(call: Convolution, pass_name: str, lanes: int) -> Features:
     high, wide = (call.h, call.w) if pass_name == "backward_input" else (call.p, call.q)
     tiles = call.n * -(-high // m) * -(-wide // m) * call.groups
     columns = _columns(call, pass_name)
-    filled = _whole(columns, lanes) / max(columns, 1)
-    into, out = (call.c, call.k) if pass_name != "backward_input" else (call.k, call.c)
+    c, k = _whole(call.c, 16), _whole(call.k, 16)  # as it pads its planes
+    into, out = (c, k) if pass_name != "backward_input" else (k, c)
+    weights = 36.0 * c * k * call.groups
     return {
-        "products": 36.0 * tiles * call.c * call.k * filled,
+        "products": 36.0 * tiles * c * k,
         "inputs": 36.0 * tiles * into,
         "outputs": 36.0 * tiles * out,
-        "weights": 36.0 * call.c * call.k * call.groups,
+        "weights": weights,
+        "far weights": max(weights - _NEAR, 0.0),
+        "narrow taps": 36.0 * tiles if call.groups > 1 and columns < lanes else 0.0,
     }
-
-
-def _dense(specs: Sequence[Spec | None], pass_name: str, lanes: int) -> Features:
-    """The product of a matrix of samples by one of weights."""
-    shapes = [s.shape for s in specs if s is not None and len(s.shape) > 1]
-    rows = max((s[0] for s in shapes), default=1)
-    values = [float(np.prod(s)) for s in shapes]
-    return {"products": float(np.sqrt(np.prod(values[:3]))), "rows": float(rows)}
 
 
 _OF_CONVOLUTION: dict[str, Callable[[Convolution, str, int], Features]] = {

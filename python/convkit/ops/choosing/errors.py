@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +20,9 @@ _PIXELS = 20_000  # enough for the bounds of longer sums to have the same ratio
 def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float:
     """How many times the error bound of its pass the bound of a row is.
 
-    Both are bounds of the rounding error, elementwise, of operands whose values have one
-    magnitude, in the midst of an image. Products of Winograd's convolution are of sums of values,
-    whose magnitudes the matrices enlarge.
+    Both are bounds of the rounding error, elementwise; this is the largest ratio for operands of
+    one magnitude and random signs, in the midst of an image. Winograd's products are of sums of
+    values, which its matrices enlarge; a gradient of weights has fewer of them to add up.
 
     Parameters
     ----------
@@ -34,10 +34,9 @@ def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float
     Returns
     -------
     float
-        1 for a row that obeys the bound of the pass; of a row with a bound of its own that is
-        below it too.
+        1 for a row that obeys the bound of the pass.
     """
-    if row.name not in _bounds(row.op, row.pass_name):
+    if row.exact:
         return 1.0
     call = convolution_of(row.op, row.pass_name, specs, params)
     if call is None:
@@ -45,12 +44,6 @@ def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float
     images = max(1, min(call.n, _PIXELS // max(call.p * call.q, 1)))
     size = (images, call.p, call.q) if row.pass_name == "backward_weight" else (1, 0, 0)
     return _of_convolution(row.pass_name, row.name, call.kh, call.c, call.k, size)
-
-
-def _bounds(op: str, pass_name: str) -> Mapping[str, Any]:
-    """The bounds of rows that have one of their own."""
-    found: Mapping[str, Any] = getattr(registry.get(op)[pass_name], "bounds", {})
-    return found
 
 
 @lru_cache(maxsize=1024)
@@ -76,5 +69,6 @@ def _of_convolution(
     operands: list[Any] = [rng.choice([-1.0, 1.0], shape) for shape in shapes]
     operands += [] if pass_name == "backward_weight" else [None]
     context = Context(conv2d_params(x, w, padding=pad), [Spec(out), None])
-    own = _bounds("conv2d", pass_name)[name](context, *operands)[0]
-    return float(np.max(own / registry.get("conv2d")[pass_name].bound(context, *operands)[0]))
+    rule = registry.get("conv2d")[pass_name]
+    own = rule.bound_of(name)(context, *operands)[0]
+    return float(np.max(own / rule.bound(context, *operands)[0]))

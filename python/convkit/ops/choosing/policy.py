@@ -50,8 +50,7 @@ class Policy:
         Whether only rows may run whose results obey the error bound of their pass, the rounding
         error of its sums as they are written. Winograd's convolution has a bound of its own.
     max_error : float or None
-        The same, but rows may have a bound of their own that is at most so many times that of the
-        pass; 1 is `exact`.
+        How many times the bound of the pass a row's own may be, see `errors.error_units`.
     max_workspace_mb : float or None
         Scratch memory that a kernel may ask for, in 1e6 bytes for each instruction. The last rows,
         ``cpu_naive`` and ``reference``, are left where nothing else is.
@@ -107,11 +106,6 @@ class Policy:
         for key, name in named.items():
             _check_name(key, name)
         return cls(exact, max_error, max_workspace_mb, autotune, dict(named))
-
-    @property
-    def error_limit(self) -> float | None:
-        """Times the pass's own bound; None: any."""
-        return 1.0 if self.exact else self.max_error
 
     def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
         """The row that is named for a call, and whether it is for this call alone."""

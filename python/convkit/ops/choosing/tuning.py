@@ -17,7 +17,7 @@ from convkit.ops.registry import Array, Params, Row, Spec
 if TYPE_CHECKING:
     from convkit.ops.choosing.choice import Candidate, Choice
 
-__all__ = ["forget", "measure_candidates", "measure_rows", "measured_seconds"]
+__all__ = ["forget", "measure_candidates", "measure_rows", "measured_seconds", "random_operands"]
 
 FAR = 3.0  # times the best prediction: what is predicted to be slower is not measured
 ROUNDS = 7
@@ -131,7 +131,7 @@ def measure_rows(
         )
         return None
     outputs = len(registry.get(rows[0].op)[rows[0].pass_name].outputs)
-    operands = _operands(specs)
+    operands = random_operands(specs)
     inputs, results = operands[: len(specs) - outputs], operands[len(specs) - outputs :]
     timers = [timer(row, params, inputs, results) for row in rows]
     once = []
@@ -148,7 +148,7 @@ def measure_rows(
     return {row.name: statistics.median(s) for row, s in zip(rows, samples, strict=True)}
 
 
-def _operands(specs: Sequence[Spec | None]) -> list[Array | None]:
+def random_operands(specs: Sequence[Spec | None]) -> list[Array | None]:
     """Arrays of these shapes: random floats, as zeros and denormals may be faster or slower."""
     from convkit.run.timing import aligned
 
