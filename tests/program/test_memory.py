@@ -191,6 +191,17 @@ def test_weights_without_room_are_refused_by_name():
     assert not model.built
 
 
+def test_an_optimizer_without_room_is_refused(monkeypatch):
+    model = perceptron("lbfgs")
+    x, y = np.zeros((8, 64), np.float32), np.zeros((8, 16), np.float32)
+    model.build()
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
+    message = r"\[fit\] LBFGS holds 1 MB for 2,608 weights, .*; take .* LBFGS\(memory_size=3\)"
+    with pytest.raises(MemoryError, match=message):
+        model.fit(x, y, verbose=0)
+
+
 def test_what_the_system_refuses_is_named():
     with pytest.raises(MemoryError, match=r"gives no .* MB for the weights of a model; take a sm"):
         flat(1 << 60, "float32", "the weights of a model")

@@ -27,6 +27,7 @@ from convkit.models.objective import DataObjective, places
 from convkit.ops.registry import Array
 from convkit.optimizers import FullBatch, LevenbergMarquardt, Optimizer
 from convkit.optimizers.line import Evaluations, Point
+from convkit.program.memory import require_room
 
 __all__ = ["FullBatchTraining", "check_full_batch", "usual_chunk"]
 
@@ -121,8 +122,10 @@ class FullBatchTraining:
         _warn_slow_averages(loop.model, epochs * self.objective.count)
 
     def _begin(self) -> None:
+        size = sum(n for _, n in places(self.loop.model))
+        self.optimizer.check_size(size)
+        require_room(type(self.optimizer).__name__, size, self.optimizer.held(size))
         self.objective = DataObjective(self.loop, self.feed, self.compiled, self.optimizer.dtype)
-        self.optimizer.check_size(self.objective.size)
         if isinstance(self.optimizer, LevenbergMarquardt):
             self.objective.check_squares()
         self._point: Point | None = None  # where the last iteration ended

@@ -25,6 +25,7 @@ from convkit.ops.registry import Array, Step
 from convkit.optimizers.line import Point
 from convkit.program import compile_program
 from convkit.program.jacobian import SEED, compile_jacobian
+from convkit.program.memory import require_memory
 from convkit.program.program import GRADIENTS, Program
 from convkit.program.terms import term_of
 from convkit.run import make_executor
@@ -151,6 +152,7 @@ class DataObjective:
                 policy=self.compiled.policy,
             )
             self.loop.model._noted(program)
+            require_memory(program, self._store.arena_bytes)
             self.random |= any("stream" in i.params for i in program.instructions)
             self._executors[key] = _Chunk(
                 make_executor(self.loop.kind, program, self._store),

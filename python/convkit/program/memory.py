@@ -25,7 +25,14 @@ from convkit.program.program import (
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
 
-__all__ = ["MemoryEstimate", "available_memory", "estimate", "require_memory", "require_weights"]
+__all__ = [
+    "MemoryEstimate",
+    "available_memory",
+    "estimate",
+    "require_memory",
+    "require_room",
+    "require_weights",
+]
 
 PAGE = 2 << 20  # bytes: what large buffers are made of, see csrc/exec/buffer.h
 SMALL = 64 << 20  # bytes: an arena that nobody asks the system about
@@ -209,7 +216,25 @@ def _way(program: Program, room: int, smaller: Callable[[int], Program] | None) 
         needed = smaller(batch).arena_bytes
         if needed <= 0.9 * room:
             return f"take smaller batches: batch_size={batch} fits"
+    if smaller is None and batch > 1:
+        return f"take smaller batches than batch_size={batch}, or a smaller model"
     return "not even batches of one sample fit: take a smaller model, or smaller samples"
+
+
+def require_room(optimizer: str, size: int, needed: int) -> None:
+    """Refuse an optimizer whose vectors and matrices of so many weights have no room.
+
+    Raises
+    ------
+    MemoryError
+    """
+    free = available_memory() if needed > SMALL else None
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"[fit] {optimizer} holds {needed / 1e6:,.0f} MB for {size:,} weights, and the machine "
+            f"has {free / 1e6:,.0f} MB left; take a smaller model, an optimizer that remembers "
+            'less, such as LBFGS(memory_size=3), or one of batches, such as "adam"'
+        )
 
 
 def require_weights(name: str, parameters: Sequence[Parameter]) -> None:
