@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["forget", "measure_candidates", "measure_rows", "measured_seconds", "random_operands"]
 
-FAR = 3.0  # times the best prediction: what is predicted to be slower is not measured
+FAR = 2.0  # times the best prediction: what is predicted to be slower is not measured
 ROUNDS = 7
 SAMPLE = 0.002  # seconds that a sample of short calls lasts
-LONG = 0.5  # seconds of a call after which three rounds are enough
+LONG = 0.02  # seconds of a call after which three rounds are enough
 
 _known: dict[tuple[str, ...], dict[str, float]] = {}  # of this process, by machine and call
 
