@@ -208,6 +208,34 @@ def test_a_resumed_run_goes_on_with_the_kernels_that_it_began_with(
     assert bits(again) == bits(whole)
 
 
+def test_limits_hold_for_what_a_resumed_run_or_a_file_names(tmp_path: Any) -> None:
+    x, y = data()
+    path = tmp_path / "run.convkit"
+    part = network(kernels={"conv2d": "cpu_winograd"})
+    assert rows(part)["conv2.forward"] == "cpu_winograd"
+    part.fit(x, y, batch_size=4, verbose=0, callbacks=[ck.callbacks.ModelCheckpoint(path)])
+    again = network(exact=True)
+    with pytest.warns(UserWarning, match=r"names 'cpu_winograd' .* but exact: .* another is chosen"):
+        again.fit(x, y, batch_size=4, epochs=2, verbose=0, resume=path)
+    assert "cpu_winograd" not in rows(again).values()
+    with pytest.raises(ValueError, match=r"names 'cpu_winograd' .* but exact: .* out of kernels"):
+        rows(network(exact=True, kernels={"conv2d": "cpu_winograd"}))
+
+
+def test_a_recorded_kernel_that_cannot_run_its_call_is_replaced(tmp_path: Any) -> None:
+    x, y = data()
+    model = network()
+    model.fit(x, y, batch_size=4, verbose=0)
+    model._compiled.kernels.update(dict.fromkeys(
+        (text for text in model.kernels() if text.startswith("conv2d.")), "cpu_depthwise"
+    ))  # fmt: skip
+    model.save(tmp_path / "m.convkit")
+    loaded = ck.load_model(tmp_path / "m.convkit")
+    with pytest.warns(UserWarning, match=r"'cpu_depthwise' .* supports it here; another is chosen"):
+        loaded.fit(x, y, batch_size=4, verbose=0)
+    assert rows(loaded) == rows(network())
+
+
 def test_copies_choose_alike() -> None:
     model = network(kernels={"conv2d": "cpu_im2col"})
     assert rows(copy.deepcopy(model)) == rows(model)
@@ -310,6 +338,18 @@ def test_a_model_explains_where_it_had_a_choice() -> None:
     assert {"conv1", "out"} <= layers
     assert "layer 'conv1'" in str(found)
     assert {c.text: c.row.name for _, c in found.choices}.items() <= model.kernels().items()
+
+
+def test_prediction_is_explained_on_request() -> None:
+    layer = network(kernels={"dense": "cpu_blas"}).get_layer("conv1")
+    found = layer.explain(4, mode="predict")
+    assert found.mode == "predict"
+    assert [c.pass_name for _, c in found.choices] == ["forward"]
+    assert "does not support more than one channel and one filter in a group" in str(found)
+    with pytest.raises(ValueError, match=r"\[program\] unknown mode 'prediction'.*'predict'"):
+        layer.explain(4, mode="prediction")
+    with pytest.raises(ValueError, match="batch_size"):
+        layer.explain(0)
 
 
 def test_explaining_needs_a_model() -> None:

@@ -414,17 +414,17 @@ class Layer(Configured):
         """Return the number of weight values."""
         return sum(p.size for p in self.parameters)
 
-    def explain(self, batch_size: int | None = None) -> Explanation:
+    def explain(self, batch_size: int | None = None, mode: str | None = None) -> Explanation:
         """Say which kernels run the layer in its model, which could, and why; print the result.
 
         Parameters
         ----------
-        batch_size : int, optional
+        batch_size, mode
+            As in `Model.explain`.
 
         Returns
         -------
         Explanation
-            For each pass the candidates, their times, scratch memory and error bounds.
 
         Raises
         ------
@@ -433,7 +433,7 @@ class Layer(Configured):
         """
         from convkit.models.explain import explain_layer
 
-        return explain_layer(self, batch_size)
+        return explain_layer(self, batch_size, mode)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

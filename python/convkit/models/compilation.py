@@ -19,6 +19,7 @@ from convkit.models.loop import Loop
 from convkit.ops.choosing import AS_USUAL, Policy
 from convkit.ops.registry import Spec
 from convkit.program import compile_program
+from convkit.program.compile import check_mode
 from convkit.program.memory import MemoryEstimate
 from convkit.program.program import Program
 
@@ -291,6 +292,7 @@ class Compilable:
         -------
         Program
         """
+        check_mode("program", mode)
         compiled = self._require_compiled("program") if mode != "predict" else None
         self._prepare("program", None, compiled)
         inputs = [Spec(tuple(node.shape[1:]), node.dtype) for node in self.inputs]
@@ -316,20 +318,22 @@ class Compilable:
             )
         )  # fmt: skip
 
-    def explain(self, batch_size: int | None = None) -> Explanation:
+    def explain(self, batch_size: int | None = None, mode: str | None = None) -> Explanation:
         """Say which kernels were chosen where several could do, and why; print the result.
 
         Parameters
         ----------
         batch_size : int, optional
-            Of the step that is looked at, of training if the model is compiled; 32 by default.
+            Of the step that is looked at; 32 by default.
+        mode : str, optional
+            "train", "evaluate" or "predict": by default training if the model is compiled.
 
         Returns
         -------
         Explanation
         """
         model: Any = self
-        return explain_model(model, batch_size)
+        return explain_model(model, batch_size, mode)
 
     def memory_estimate(self, batch_size: int = 32, mode: str = "train") -> MemoryEstimate:
         """How much memory running the model takes; print the result to read it.

@@ -129,7 +129,7 @@ class Compiled:
 
     def all_kernels(self) -> dict[str, str]:
         """The names that the policy has, and those that were chosen."""
-        return {**self.policy.kernels, **self.kernels}
+        return {**self.policy.recorded, **self.policy.kernels, **self.kernels}
 
     def resolve(self, model: Any) -> list[Metric]:
         """The metrics for the output of a model, with unique names; the same ones each time."""

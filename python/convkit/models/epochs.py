@@ -172,8 +172,8 @@ class Fit:
         return history
 
     def repeat(self, kernels: Mapping[str, str]) -> None:
-        """Choose these kernels for the calls that they are named for, from here on."""
-        self.compiled.policy.kernels.update(kernels)
+        """Choose these kernels for the calls that they are named for, where limits allow them."""
+        self.compiled.policy.recorded.update(kernels)
         self.loop.forget()
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convkit import _core
+from convkit.checks import whole
 from convkit.ops.choosing import Choice, consider
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def set_model(model: Model, layers: Iterable[Layer]) -> None:
         _models[layer] = weakref.ref(model)
 
 
-def explain_layer(layer: Layer, batch_size: int | None = None) -> Explanation:
+def explain_layer(
+    layer: Layer, batch_size: int | None = None, mode: str | None = None
+) -> Explanation:
     """See `convkit.layers.Layer.explain`."""
     known = _models.get(layer)
     model = None if known is None else known()
@@ -117,17 +120,23 @@ def explain_layer(layer: Layer, batch_size: int | None = None) -> Explanation:
             "there; make a model of it first"
         )
     names = {part.name for part in (layer, *layer.sequence, *layer.inside)}
-    return _explain(model, layer.title, batch_size, names)
+    return _explain(model, layer.title, batch_size, mode, names)
 
 
-def explain_model(model: Model, batch_size: int | None = None) -> Explanation:
+def explain_model(
+    model: Model, batch_size: int | None = None, mode: str | None = None
+) -> Explanation:
     """See `convkit.Model.explain`."""
-    return _explain(model, f"model {model.name!r}", batch_size, None)
+    return _explain(model, f"model {model.name!r}", batch_size, mode, None)
 
 
-def _explain(model: Any, title: str, batch_size: int | None, names: set[str] | None) -> Explanation:
-    mode = "predict" if model._compiled is None else "train"
-    batch = model._usual_batch if batch_size is None else batch_size
+def _explain(
+    model: Any, title: str, batch_size: int | None, mode: str | None, names: set[str] | None
+) -> Explanation:
+    mode = mode or ("predict" if model._compiled is None else "train")
+    batch = model._usual_batch
+    if batch_size is not None:
+        batch = whole("explain", "batch_size", batch_size, 1)
     program = model.program(mode, batch)
     found = []
     for i in program.instructions:

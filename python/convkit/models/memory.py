@@ -9,17 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from convkit.checks import whole
-from convkit.errors import did_you_mean
 from convkit.models.objective import BLOCK, places
 from convkit.ops.registry import Spec
 from convkit.optimizers import FullBatch, LevenbergMarquardt
 from convkit.program import compile_program
+from convkit.program.compile import check_mode
 from convkit.program.memory import MemoryEstimate, estimate
 from convkit.run.store import NoValues, Outline
 
 __all__ = ["memory_of"]
-
-MODES = ("train", "evaluate", "predict")
 
 
 def memory_of(model: Any, mode: str, batch: int) -> MemoryEstimate:
@@ -30,8 +28,7 @@ def memory_of(model: Any, mode: str, batch: int) -> MemoryEstimate:
     TypeError, ValueError
         If the mode is unknown, or the batch size is no whole number of at least 1.
     """
-    if mode not in MODES:
-        raise ValueError(f"[memory_estimate] unknown mode {mode!r}{did_you_mean(mode, MODES)}")
+    check_mode("memory_estimate", mode)
     batch = whole("[memory_estimate]", "batch_size", batch, 1)
     try:
         with _outlined(model):

@@ -141,7 +141,7 @@ def accuracy(
     top_k : int, optional
         By default 5.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("accuracy")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("accuracy")``; by default one is chosen.
 
     Returns
     -------

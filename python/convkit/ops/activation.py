@@ -285,8 +285,8 @@ def activation(
     alpha : float, optional
         leaky_relu: slope below 0 (0.2); elu: scale below 0 (1.0).
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("activation", "forward")``; by default the first
-        that fits.
+        Name of a row of ``ck.ops.kernels("activation", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

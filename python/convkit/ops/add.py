@@ -67,7 +67,7 @@ def add(a: ArrayLike, b: ArrayLike, *, kernel: str | None = None) -> Array:
     ----------
     a, b : array_like of float32 or float64
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("add")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("add")``; by default one is chosen.
 
     Returns
     -------

@@ -323,7 +323,7 @@ def augment(
     stream : int
         Number of the layer: different streams draw independent numbers.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("augment", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("augment", "forward")``; by default one is chosen.
 
     Returns
     -------

@@ -143,8 +143,8 @@ def batch_norm(
     epsilon : float
         Positive.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("batch_norm", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("batch_norm", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

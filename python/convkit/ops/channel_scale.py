@@ -128,8 +128,8 @@ def channel_scale(
     w, b : array_like, shape (C,), optional
         One of them at least.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("channel_scale", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("channel_scale", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

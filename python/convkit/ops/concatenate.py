@@ -92,8 +92,8 @@ def concatenate(arrays: Sequence[ArrayLike], axis: int = -1, *, kernel: str | No
         Equal in dtype and in all other axes.
     axis : int
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("concatenate", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("concatenate", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def confusion(
     threshold : float
         For K = 1.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("confusion")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("confusion")``; by default one is chosen.
 
     Returns
     -------

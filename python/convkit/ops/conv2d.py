@@ -313,7 +313,7 @@ def conv2d(
     alpha : float, optional
         The activation's parameter (leaky_relu, elu).
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("conv2d", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("conv2d", "forward")``; by default one is chosen.
 
     Returns
     -------

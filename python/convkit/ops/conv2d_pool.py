@@ -158,8 +158,8 @@ def conv2d_pool(
     stride, padding, dilation, groups, activation, alpha
         Of the convolution, as in `conv2d`.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("conv2d_pool", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("conv2d_pool", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

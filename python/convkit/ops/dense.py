@@ -208,7 +208,7 @@ def dense(
     alpha : float, optional
         The activation's parameter (leaky_relu, elu).
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("dense", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("dense", "forward")``; by default one is chosen.
 
     Returns
     -------

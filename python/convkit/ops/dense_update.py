@@ -146,7 +146,7 @@ def dense_update(
     step : int
         Steps done before: 0 in the first one; below 2**62.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("dense_update", rule)``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("dense_update", rule)``; by default one is chosen.
     **options
         Numbers of the rule, as its own function takes them: momentum, nesterov, beta1, beta2, rho,
         epsilon, weight_decay, decoupled, maximize, clip_value.

@@ -207,8 +207,8 @@ def domain_distance(
     scale : float
         A factor of the result.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("domain_distance", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("domain_distance", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

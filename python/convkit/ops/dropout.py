@@ -109,7 +109,7 @@ def dropout(
     stream : int
         Number of the layer: different streams draw independent masks.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("dropout", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("dropout", "forward")``; by default one is chosen.
 
     Returns
     -------

@@ -101,7 +101,7 @@ def embedding(index: ArrayLike, table: ArrayLike, *, kernel: str | None = None) 
         Whole numbers from 0 to V - 1. Where it holds anything else the result is NaN.
     table : array_like of float32 or float64, shape (V, E)
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("embedding", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("embedding", "forward")``; by default one is chosen.
 
     Returns
     -------

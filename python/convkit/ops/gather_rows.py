@@ -128,7 +128,7 @@ def gather_rows(
     dtype : {"float32", "float64", "int32"}
         Type of the result; int32 is for labels.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("gather_rows")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("gather_rows")``; by default one is chosen.
 
     Returns
     -------

@@ -101,8 +101,8 @@ def gradient_scale_backward(
     step : int
         Steps done so far.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("gradient_scale", "backward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("gradient_scale", "backward")``; by default one
+        is chosen.
 
     Returns
     -------

@@ -152,7 +152,7 @@ def histogram(
         Scores that are not among so many largest ones of their row, of equal ones the first, count
         as below all thresholds.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("histogram")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("histogram")``; by default one is chosen.
 
     Returns
     -------

@@ -262,8 +262,8 @@ def hopfield_asynchronous(
     low, high : float
         The two values of a neuron.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("hopfield", "asynchronous")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("hopfield", "asynchronous")``; by default one
+        is chosen.
 
     Returns
     -------
@@ -319,8 +319,8 @@ def hopfield_synchronous(
     s, b, low, high
         As `hopfield_asynchronous`.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("hopfield", "synchronous")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("hopfield", "synchronous")``; by default one
+        is chosen.
 
     Returns
     -------
@@ -355,7 +355,7 @@ def hopfield_energy(
     b : array_like, shape (N,), optional
         Biases.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("hopfield", "energy")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("hopfield", "energy")``; by default one is chosen.
 
     Returns
     -------

@@ -205,7 +205,7 @@ def loss(
     delta : float, optional
         Where ``"huber"`` becomes linear; 1 by default.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("loss", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("loss", "forward")``; by default one is chosen.
 
     Returns
     -------

@@ -194,7 +194,7 @@ def local_response_normalization(
         "across_channels": `size` channels at one place; "within_channel": `size` by `size` pixels
         of one channel.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("lrn", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("lrn", "forward")``; by default one is chosen.
 
     Returns
     -------

@@ -124,7 +124,7 @@ def find_mask(x: ArrayLike, value: float = 0.0, *, kernel: str | None = None) ->
     value : float
         Compared in float32.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("mask", "find")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("mask", "find")``; by default one is chosen.
 
     Returns
     -------

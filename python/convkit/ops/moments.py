@@ -76,7 +76,7 @@ def moments(
     weight : array_like, shape (...,), optional
         A row of weight 0 is left out, whatever it holds.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("moments")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("moments")``; by default one is chosen.
 
     Returns
     -------

@@ -104,7 +104,7 @@ def pad2d(x: ArrayLike, padding: Padding = 1, *, kernel: str | None = None) -> A
     padding : int, pair or ((top, bottom), (left, right))
         Number of rows and columns of zeros. A pair is (vertical, horizontal).
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("pad2d", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("pad2d", "forward")``; by default one is chosen.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def crop2d(x: ArrayLike, cropping: Padding = 1, *, kernel: str | None = None) ->
     cropping : int, pair or ((top, bottom), (left, right))
         Number of rows and columns to take off. A pair is (vertical, horizontal).
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("pad2d", "backward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("pad2d", "backward")``; by default one is chosen.
 
     Returns
     -------

@@ -144,7 +144,7 @@ def penalty(
     l1, l2, scale : float
         At least 0.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("penalty")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("penalty")``; by default one is chosen.
 
     Returns
     -------

@@ -174,7 +174,7 @@ def max_pool2d(
     padding : int, pair, ((top, bottom), (left, right)), "valid" or "same"
         As in `conv2d`; smaller than the window. It never wins.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("pool2d")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("pool2d")``; by default one is chosen.
 
     Returns
     -------

@@ -231,7 +231,7 @@ def rbf_distance(
     scale : float
         Factor of the result, such as -1.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("rbf", "distance")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("rbf", "distance")``; by default one is chosen.
 
     Returns
     -------
@@ -332,7 +332,7 @@ def rbf_gaussian(d: ArrayLike, s: ArrayLike, *, kernel: str | None = None) -> Ar
     s : array_like, shape (K,)
         Logarithms of the widths: any number is a width, so training cannot make one negative.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("rbf", "gaussian")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("rbf", "gaussian")``; by default one is chosen.
 
     Returns
     -------

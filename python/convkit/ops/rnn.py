@@ -70,8 +70,8 @@ def simple_rnn(
     processing_order : bool
         ``y[:, s]`` is the output of the s-th step taken, not of time s.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("rnn", "simple_forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("rnn", "simple_forward")``; by default one
+        is chosen.
 
     Returns
     -------

@@ -140,7 +140,7 @@ def softmax(x: ArrayLike, *, kernel: str | None = None) -> Array:
     ----------
     x : array_like of float32 or float64, shape (..., K)
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("softmax", "forward")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("softmax", "forward")``; by default one is chosen.
 
     Returns
     -------

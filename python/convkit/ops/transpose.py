@@ -73,7 +73,7 @@ def transpose(
     axes : sequence of int, optional
         Axis k of the result is axis ``axes[k]`` of x; by default they are reversed.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("transpose")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("transpose")``; by default one is chosen.
 
     Returns
     -------

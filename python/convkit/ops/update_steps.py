@@ -63,7 +63,7 @@ def sgd(
     clip_value : float
         The gradient is clipped to -clip_value .. clip_value, before the decay.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("update", "sgd")``; by default the first that fits.
+        Name of a row of ``ck.ops.kernels("update", "sgd")``; by default one is chosen.
 
     Returns
     -------
@@ -288,7 +288,7 @@ def clip_by_global_norm(
     max_norm : float
         Larger than 0.
     kernel : str, optional
-        Name of a row of both passes, global_norm and clip_norm; by default the first that fits.
+        Name of a row of both passes, global_norm and clip_norm; by default one is chosen.
 
     Returns
     -------

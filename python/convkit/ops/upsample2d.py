@@ -147,8 +147,8 @@ def upsample2d(
         "nearest" repeats pixels. "bilinear" takes the pixels for points at their centres, and
         those beyond the outermost centres for equal to the nearest ones, as Keras does.
     kernel : str, optional
-        Name of a row of ``ck.ops.kernels("upsample2d", "forward")``; by default the first that
-        fits.
+        Name of a row of ``ck.ops.kernels("upsample2d", "forward")``; by default one
+        is chosen.
 
     Returns
     -------

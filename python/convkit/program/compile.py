@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convkit.errors import did_you_mean
 from convkit.ops.choosing.policy import AS_USUAL, Policy
 from convkit.ops.registry import Spec
 from convkit.program.absorb import absorb
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
     from convkit.regularizers import Regularizer
 
 MODES = ("train", "evaluate", "predict")
+
+
+def check_mode(owner: str, mode: str) -> None:
+    """Refuse what programs are not made for.
+
+    Raises
+    ------
+    ValueError
+    """
+    if mode not in MODES:
+        raise ValueError(f"[{owner}] unknown mode {mode!r}{did_you_mean(mode, MODES)}")
 
 
 def _targets(

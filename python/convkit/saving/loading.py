@@ -113,11 +113,12 @@ def _from_members(members: Mapping[str, Mapping[str, Any]], pieces: Pieces, comp
     _set_weights(model, _object(config, "weights"), members.get(WEIGHTS, {}))
     if compile and "compiled" in config:
         told = unpack(_object(config, "compiled"), pieces, constants, layers)
-        told["kernels"] = known_names(f"model {model.name!r}", told.get("kernels"))
+        recorded = known_names(f"model {model.name!r}", told.pop("kernels", None))
         try:
             model.compile(**told)
         except (TypeError, ValueError) as error:
             raise ValueError(f"what compile was given: {error}") from error
+        model._policy.recorded.update(recorded)
         if "optimizer" in config:
             own = _object(config["optimizer"], "own")
             own = unpack(own, pieces, constants)

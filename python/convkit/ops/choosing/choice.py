@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -155,7 +156,8 @@ def consider(
     Raises
     ------
     ValueError
-        If a row that was recorded for this very call does not support it.
+        If `compile` was given the name of a row that cannot run this very call, or that a limit
+        excludes.
     """
     table = registry.kernels(op, pass_name)
     candidates = tuple(Candidate(row, specs, params) for row in table)
@@ -163,15 +165,13 @@ def consider(
     def made(chosen: Candidate, why: str) -> Choice:
         return Choice(op, pass_name, specs, params, candidates, chosen, why)
 
-    if policy.kernels:
+    for c in candidates:
+        c.ruled_out = _ruled_out(c, policy)
+    if policy.kernels or policy.recorded:
         found = _named(op, pass_name, candidates, policy)
         if found is not None:
             return made(found, "named in kernels")
-    fast = []
-    for c in candidates:
-        c.ruled_out = _ruled_out(c, policy)
-        if not c.ruled_out and not c.plain:
-            fast.append(c)
+    fast = [c for c in candidates if not c.ruled_out and not c.plain]
     if not fast:
         last = next(c for c in candidates if c.plain and not c.ruled_out)
         others = any(c.supports and not c.plain for c in candidates)
@@ -222,17 +222,31 @@ def choose(
 def _named(
     op: str, pass_name: str, candidates: Sequence[Candidate], policy: Policy
 ) -> Candidate | None:
-    """The candidate that is named for the call, if it is one that supports it."""
+    """The candidate that is named for the call, if it can be had within the limits.
+
+    Raises
+    ------
+    ValueError
+        If it cannot, and `compile` was given the name.
+    """
     specs, params = candidates[0].specs, candidates[0].params
     text = call_text(op, pass_name, specs, params)
-    name, recorded = policy.named(op, pass_name, text)
+    name, for_this = policy.named(op, pass_name, text)
     found = next((c for c in candidates if c.name == name and c.supports), None)
-    if recorded and found is None:
-        raise ValueError(
-            f"[{op}] {pass_name}: kernels names {name!r} for {text}, which no such row supports "
-            "here; leave it out of kernels, and one is chosen anew"
-        )
-    return found
+    if found is None and not for_this:
+        return None
+    told = "no such row supports it here" if found is None else _over_limits(found, policy)
+    if not told:
+        return found
+    message = f"[{op}] {pass_name}: kernels names {name!r} for {text}, but {told}"
+    if name is not None and policy.insists(name):
+        raise ValueError(f"{message}; leave it out of kernels, and one is chosen anew")
+    warnings.warn(
+        f"{message}; another is chosen, so that results may differ within the error bound",
+        UserWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def _ruled_out(c: Candidate, policy: Policy) -> str:
@@ -241,6 +255,11 @@ def _ruled_out(c: Candidate, policy: Policy) -> str:
         return refusal(c.row, c.specs, c.params)
     if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
         return "not chosen for such calls unless it is named"
+    return _over_limits(c, policy)
+
+
+def _over_limits(c: Candidate, policy: Policy) -> str:
+    """Which limit a candidate is beyond, in words."""
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
     if policy.exact and not c.row.exact:

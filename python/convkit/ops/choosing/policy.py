@@ -59,6 +59,9 @@ class Policy:
     kernels : dict of str to str
         Names of rows: by call (`call_text`), as recorded; or by op or pass ("conv2d",
         "conv2d.forward") for all calls that this row supports.
+    recorded : dict of str to str
+        The same from a file or a run that is gone on with: they count where they can, within the
+        limits.
     """
 
     exact: bool = False
@@ -66,6 +69,7 @@ class Policy:
     max_workspace_mb: float | None = None
     autotune: bool = False
     kernels: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -109,17 +113,22 @@ class Policy:
 
     def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
         """The row that is named for a call, and whether it is for this call alone."""
-        if not self.kernels:
-            return None, False
-        if text in self.kernels:
-            return self.kernels[text], True
-        by_pass = self.kernels.get(f"{op}.{pass_name}")
-        return by_pass or self.kernels.get(op), False
+        for names in (self.kernels, self.recorded):
+            if text in names:
+                return names[text], True
+            for key in (f"{op}.{pass_name}", op):
+                if key in names:
+                    return names[key], False
+        return None, False
+
+    def insists(self, name: str) -> bool:
+        """Whether `compile` was given a name, which then is an error where it cannot be followed."""
+        return name in self.kernels.values()
 
     def names_rows_of(self, op: str) -> bool:
         """Whether rows are named for all calls of an op or of one of its passes."""
         keys = (op, *(f"{op}.{p.name}" for p in registry.get(op).passes))
-        return any(key in self.kernels for key in keys)
+        return any(key in self.kernels or key in self.recorded for key in keys)
 
     def arguments(self) -> dict[str, Any]:
         """What `compile` takes, by name."""
