@@ -249,7 +249,7 @@ def test_the_summary_says_what_was_reached():
 
 def test_a_share_of_the_peak_that_cannot_be_is_marked():
     report = report_of("models")
-    for seconds, cell in ((2e7 / 90e9 / 1.49, "149%"), (2e7 / 90e9 / 1.6, "160% (implausible)")):
+    for seconds, cell in ((2e7 / 90e9 / 4.4, "440%"), (2e7 / 90e9 / 4.6, "460% (implausible)")):
         report.add("a", race_of(Case("a", {}, ()), convkit=seconds, numpy=1.0), None, {})
         assert cells(report, row=-1)["of peak"] == cell
         assert cells(report, 1, -2)["of peak"] == cell
