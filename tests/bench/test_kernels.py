@@ -15,7 +15,7 @@ from convkit.ops.registry import Spec
 from convkit.ops.update import update_params
 from convkit.testing.calls import Call
 from convkit.testing.named_calls import conv2d
-from convkit.testing.named_layers import CONV_LAYERS, LENET_CONV
+from convkit.testing.named_layers import CONV_LAYERS, LENET_CONV, Conv
 
 ADD = Call("a small one", "add", "forward", (Spec((5, 7)), Spec((5, 7))))
 SGD_PARAMS = update_params()
@@ -96,6 +96,14 @@ def test_a_slow_row_runs_once_and_a_slow_reference_never(mine, monkeypatch):
     timings = timed()
     assert "reference" not in [t.row.name for t in timings]
     assert [len(t.seconds) for t in timings] == [1] * len(timings)
+
+
+def test_a_layer_runs_by_the_row_that_a_program_chooses():
+    for call in conv2d(LENET_CONV, small=True):
+        chosen = kernels.Runner(call).chosen()
+        assert chosen.name != "cpu_winograd" and chosen.native  # one channel, or six
+    wide = Conv("wide", 28, 28, 64, 64, 3, padding=1)
+    assert {kernels.Runner(call).chosen().name for call in conv2d([wide], True)} == {"cpu_winograd"}
 
 
 def test_rates_and_shares():

@@ -15,6 +15,7 @@ from convkit import _core
 from convkit.bench.machine import Rates, Yardstick, measure, without_blas_limits
 from convkit.bench.racing import FEWEST, paired_ratio
 from convkit.ops import registry
+from convkit.ops.choosing import consider
 from convkit.ops.registry import Array, Bound, Context, Row, Spec
 from convkit.run.timing import aligned, timer
 from convkit.testing.calls import Call
@@ -72,6 +73,11 @@ class Runner:
         specs = [*self.call.specs, *self.specs]
         table = registry.kernels(self.call.op, self.call.pass_name)
         return [row for row in table if row.supports(specs, self.call.params)]
+
+    def chosen(self) -> Row:
+        """The row that a program would run the call by."""
+        specs = [*self.call.specs, *self.specs]
+        return consider(self.call.op, self.call.pass_name, specs, self.call.params).row
 
     def restore(self) -> None:
         """Undo updates and spoil outputs, so that no row can pass by another's work."""

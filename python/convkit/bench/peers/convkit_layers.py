@@ -20,7 +20,7 @@ class Layer:
         _core.set_num_threads(threads)
         self.layer = LayerPass(**layer)
         self.runner = Runner(self.layer.call())
-        self.row = self.runner.rows()[0]
+        self.row = self.runner.chosen()
         self.timer = self.runner.timer(self.row)
 
     def outputs(self) -> dict[str, list[float]]:
