@@ -102,8 +102,8 @@ def test_a_layer_runs_by_the_row_that_a_program_chooses():
     for call in conv2d(LENET_CONV, small=True):
         chosen = kernels.Runner(call).chosen()
         assert chosen.name != "cpu_winograd" and chosen.native  # one channel, or six
-    wide = Conv("wide", 28, 28, 64, 64, 3, padding=1)
-    assert {kernels.Runner(call).chosen().name for call in conv2d([wide], True)} == {"cpu_winograd"}
+    wide = Conv("lenet.wide", 28, 28, 64, 64, 3, padding=1)
+    assert {kernels.Runner(call).chosen().name for call in conv2d([wide])} == {"cpu_winograd"}
 
 
 def test_rates_and_shares():

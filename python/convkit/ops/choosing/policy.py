@@ -122,7 +122,7 @@ class Policy:
         return None, False
 
     def insists(self, name: str) -> bool:
-        """Whether `compile` was given a name, which then is an error where it cannot be followed."""
+        """Whether `compile` was given a name, which is an error where it cannot be followed."""
         return name in self.kernels.values()
 
     def names_rows_of(self, op: str) -> bool:
