@@ -9,7 +9,7 @@ void conv2d_winograd_backward_weight(const Call& call) {
   const Conv2dShape s = conv2d_shape(call[1], call[2], call[0]);
   const WinogradWeightPlan plan = winograd_weight_plan(s, params);
   const float* const dy = call[0].as<float>();
-  const auto rows = [&](const WinogradWeightBlock& block, int64_t n, int64_t, int64_t, int) {
+  const auto rows = [&](const WeightBlock& block, int64_t n, int64_t, int64_t, int) {
     const int64_t row = s.Q * s.K, size = s.P * row;
     const float* const image = dy + n * size + block.g * plan.K + block.k0;
     return WinogradImage{image, s.P, s.Q, row, s.K, size};

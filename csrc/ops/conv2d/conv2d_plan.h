@@ -109,6 +109,22 @@ struct ConvTask {
   }
 };
 
+// A block of dw: channels [c0, c1) and filters [k0, k1) of group g.
+struct WeightBlock {
+  int64_t g, c0, c1, k0, k1;
+
+  template <class Plan>
+  CK_INLINE WeightBlock(const Plan& plan, int64_t index) {
+    const int64_t k = index % plan.filters.count(), rest = index / plan.filters.count();
+    const int64_t c = rest % plan.channels.count();
+    g = rest / plan.channels.count();
+    c0 = plan.channels.begin(c), c1 = plan.channels.end(c);
+    k0 = plan.filters.begin(k), k1 = plan.filters.end(k);
+  }
+  CK_INLINE int64_t C() const { return c1 - c0; }
+  CK_INLINE int64_t K() const { return k1 - k0; }
+};
+
 struct ImplicitGemmPlan {
   int64_t run;           // KW*C
   bool padded;           // the border is wider than nothing

@@ -34,19 +34,6 @@ struct WeightGradient {
   }
 };
 
-// A block of dw: channels [c0, c1) and filters [k0, k1) of group g.
-struct WeightBlock {
-  int64_t g, c0, c1, k0, k1;
-
-  CK_INLINE WeightBlock(const WeightGradientPlan& plan, int64_t index) {
-    const int64_t k = index % plan.filters.count(), rest = index / plan.filters.count();
-    const int64_t c = rest % plan.channels.count();
-    g = rest / plan.channels.count();
-    c0 = plan.channels.begin(c), c1 = plan.channels.end(c);
-    k0 = plan.filters.begin(k), k1 = plan.filters.end(k);
-  }
-};
-
 // The scratch memory of a unit.
 template <class T>
 struct WeightScratch {

@@ -17,21 +17,6 @@
 
 namespace convkit::CK_ISA {
 
-// A block of dw: channels [c0, c1) and filters [k0, k1) of group g.
-struct WinogradWeightBlock {
-  int64_t g, c0, c1, k0, k1;
-
-  CK_INLINE WinogradWeightBlock(const WinogradWeightPlan& plan, int64_t index) {
-    const int64_t k = index % plan.filters.count(), rest = index / plan.filters.count();
-    const int64_t c = rest % plan.channels.count();
-    g = rest / plan.channels.count();
-    c0 = plan.channels.begin(c), c1 = plan.channels.end(c);
-    k0 = plan.filters.begin(k), k1 = plan.filters.end(k);
-  }
-  CK_INLINE int64_t C() const { return c1 - c0; }
-  CK_INLINE int64_t K() const { return k1 - k0; }
-};
-
 // An image of H x W pixels, or some rows of it: pixel (h, w) is at data + h * row + w * pixel. The
 // next image is `image` values further on; 0: it is not there yet.
 struct WinogradImage {
@@ -82,7 +67,7 @@ template <int N, class Rows>
 class WinogradWeightTiles {
  public:
   CK_INLINE WinogradWeightTiles(const Conv2dShape& s, const Conv2dParams& params,
-                                const WinogradWeightPlan& plan, const WinogradWeightBlock& block,
+                                const WinogradWeightPlan& plan, const WeightBlock& block,
                                 const float* x, const Rows& rows, int64_t first_tile, int thread)
       : s_(s), params_(params), plan_(plan), block_(block), rows_(rows), thread_(thread) {
     x_ = x + block.g * plan.C + block.c0;
@@ -153,7 +138,7 @@ class WinogradWeightTiles {
   const Conv2dShape& s_;
   const Conv2dParams& params_;
   const WinogradWeightPlan& plan_;
-  const WinogradWeightBlock& block_;
+  const WeightBlock& block_;
   const Rows& rows_;
   int thread_;
   const float* x_;
@@ -209,7 +194,7 @@ CK_INLINE void winograd_weight_product(const WinogradWeightProduct& p, int64_t C
 
 // Transforms the sums of a block and writes them to its place in dw [M,M,C/groups,K].
 template <int M>
-void write_winograd_block(const WinogradWeightPlan& plan, const WinogradWeightBlock& block,
+void write_winograd_block(const WinogradWeightPlan& plan, const WeightBlock& block,
                           const float* sums, int64_t K, float* dw) {
   using V = Vec<float>;
   for (int64_t c = block.c0; c < block.c1; ++c, sums += plan.width) {
@@ -241,7 +226,7 @@ void winograd_weight_gradient(const Conv2dShape& s, const Conv2dParams& params,
       plan.parts * plan.blocks,
       [&](int64_t unit, int thread) {
         const int64_t part = unit / plan.blocks;
-        const WinogradWeightBlock block(plan, unit % plan.blocks);
+        const WeightBlock block(plan, unit % plan.blocks);
         float* const sums = reinterpret_cast<float*>(slots + thread * plan.slot_bytes);
         float* const of_x = sums + kWinogradProducts * plan.sums_plane();
         float* const of_dy = of_x + kWinogradProducts * plan.x_plane();

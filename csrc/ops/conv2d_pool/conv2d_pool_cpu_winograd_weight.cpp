@@ -14,8 +14,7 @@ void conv2d_pool_winograd_backward_weight(const Call& call) {
   const UnpoolRow<float> unpool = unpool_row<float>(s, pooled, call[0], call[2], call[3]);
   std::byte* const slots = call.workspace + plan.shared_bytes();
   const int64_t scratch = plan.slot_bytes - made_rows_bytes(s, plan);
-  const auto rows = [&](const WinogradWeightBlock& block, int64_t n, int64_t p0, int64_t p1,
-                        int thread) {
+  const auto rows = [&](const WeightBlock& block, int64_t n, int64_t p0, int64_t p1, int thread) {
     float* const dz = reinterpret_cast<float*>(slots + thread * plan.slot_bytes + scratch);
     const int64_t first = block.g * plan.K, K = block.K(), row = s.Q * K;
     for (int64_t p = p0; p < p1; ++p) {
