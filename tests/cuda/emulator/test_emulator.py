@@ -135,7 +135,7 @@ FOUND = [
     ("asan", 4, r"heap-buffer-overflow(.*\n)*.*#0 .*TileProduct.*kernels\.h:\d+"),
     ("plain", 5, r"planted\.cpp:\d+: worst\(tf32\.host"),
     ("tsan", 6, r"data race(.*\n)*.*WarpProduct.*kernels\.h:\d+"),
-    ("plain", 7, r"kernel TwoLevelSum.*: 128 of 256 threads wait at __syncthreads, kernels\.h:\d+"),
+    ("plain", 7, r"kernel TwoLevelSum.* 128 of 256 threads wait at __syncthreads, kernels\.h:\d+"),
     ("tsan", 8, r"data race .*kernels\.h:\d+ in .*TwoLevelSum"),
     ("asan", 9, r"kernels\.h:\d+:.* misaligned address .* 16 byte alignment"),
     ("asan", 10, r"heap-use-after-free(.*\n)*.*#0 .*Copy4.*kernels\.h:\d+"),
