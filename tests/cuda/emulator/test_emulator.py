@@ -154,7 +154,7 @@ def test_a_planted_bug_is_found(builder, mode, bug, report):
 
 
 EVERY_INSTRUCTION = r"""
-#include "cuda/kernels_under_test.h"
+#include "kernels.h"
 namespace convkit::cuda {
 struct Call { cudaStream_t stream; const int* halted; };
 struct EveryInstruction {
@@ -202,8 +202,9 @@ void launch_all(const Call& call, const float* x, float* y, unsigned* u) {
 @pytest.mark.parametrize("architecture", ["80", "90a"])
 def test_nvcc_takes_the_same_sources(architecture, tmp_path):
     source = tmp_path / "every_instruction.cu"
-    source.write_text(EVERY_INSTRUCTION.replace("cuda/kernels_under_test.h", str(HERE / "kernels.h")))
-    command = [NVCC, "-std=c++20", f"-I{ROOT / 'csrc'}", "-Werror", "all-warnings"]
+    source.write_text(EVERY_INSTRUCTION)
+    command = [NVCC, "-std=c++20", f"-I{ROOT / 'csrc'}", f"-I{HERE}"]
+    command += ["-Werror", "all-warnings"]
     command += ["-gencode", f"arch=compute_{architecture},code=sm_{architecture}", "-Xptxas", "-v"]
     command += ["-c", str(source), "-o", str(tmp_path / "out.o")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
