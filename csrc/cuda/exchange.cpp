@@ -130,7 +130,8 @@ py::tuple from_dlpack(const py::object& capsule) {
 }
 
 void finish(uintptr_t stream) {
-  require(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)), "wait for a stream");
+  const auto handle = stream > 1 ? reinterpret_cast<cudaStream_t>(stream) : nullptr;
+  require(cudaStreamSynchronize(handle), "wait for a stream");
 }
 
 }  // namespace convkit::cuda

@@ -152,7 +152,7 @@ def asarray(value: Any) -> Array:
     if isinstance(value, Array):
         return value
     if not on_gpu(value):
-        found = np.ascontiguousarray(value)
+        found = np.asarray(value, order="C")
         if found.dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
             raise TypeError(f"no kernel takes arrays of dtype {found.dtype}")
         memory = cuda.Memory(max(found.nbytes, 1), False)

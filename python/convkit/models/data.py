@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.cuda.array import asarray, on_gpu
 from convkit.models.targets import as_targets, as_weights
 from convkit.ops.registry import Array, Spec
 from convkit.program.lower import external_names
@@ -78,7 +79,8 @@ class Samples:
 
 def is_arrays(x: object) -> bool:
     """Whether x is data itself, rather than an iterable of batches."""
-    return isinstance(x, np.ndarray | list | tuple | dict) or hasattr(x, "__array__")
+    known = isinstance(x, np.ndarray | list | tuple | dict) or hasattr(x, "__array__")
+    return known or on_gpu(x)
 
 
 @cache
@@ -137,6 +139,19 @@ def as_source(value: Any, title: str) -> Array:
     argument = "y" if title.endswith(" y") else "x"
     way = ways.get(array.dtype.kind, f"convert it: {argument}.astype('float32')")
     raise TypeError(f"{title} has dtype {array.dtype}, which is not supported; {way}")
+
+
+def _on_device(value: Any, title: str, device: str) -> Any:
+    """An array in a GPU's memory, which kernels there read where it is."""
+    if device != "cuda":
+        raise TypeError(
+            f'{title} is on a GPU and the model is not: move the model, model.to("cuda"), or the '
+            "data"
+        )
+    try:
+        return asarray(value)
+    except (TypeError, ValueError, BufferError) as error:
+        raise TypeError(f"{title}: {error}") from error
 
 
 def _input_arrays(verb: str, nodes: Sequence[Node], x: Any) -> list[Any]:
@@ -228,7 +243,7 @@ def check_samples(
     specs = []
     for name, node, value in zip(external_names(model), model.inputs, values, strict=True):
         title = input_title(verb, name, node)
-        array = as_source(value, title)
+        array = _on_device(value, title, model.device) if on_gpu(value) else as_source(value, title)
         check_shape(verb, node, array)
         node.layer.check_data(title, array)
         for call in model.calls:
@@ -242,6 +257,8 @@ def check_samples(
         return Samples(arrays, tuple(specs), next(iter(counts.values())))
     require_targets(verb, y, loss)
     output = tuple(model.outputs[0].shape[1:])
+    if on_gpu(y):
+        y = asarray(y).numpy()  # it is looked at, and small
     given = as_source(y, f"[{verb}] y")
     counts["y"] = len(given) if given.ndim else 0
     if sample_weight is not None:

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 from convkit.cuda import native as cuda
+from convkit.cuda.array import Array as OnGpu
 from convkit.ops.registry import Array
 
 __all__ = ["DeviceData"]
@@ -47,8 +48,10 @@ class DeviceData:
             self._spare += [memory for _, memory in self._copies.values()]
             self._copies.clear()
 
-    def pointer(self, array: Array) -> int:
-        """Where the copy of an array is."""
+    def pointer(self, array: Array | OnGpu) -> int:
+        """Where an array on the device is, or the copy of one that is not."""
+        if isinstance(array, OnGpu):
+            return array.pointer
         key = id(array)
         with self._lock:
             known = self._copies.get(key)
