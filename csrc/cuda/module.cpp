@@ -174,6 +174,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.attr("most_readouts") = kMostReadouts;
 #if CK_CUDA_EMULATED
   m.def("seed_schedule", &emulator::seed, py::arg("seed"));
+  m.def("set_memory", &emulator::set_memory, py::arg("bytes"));
 #endif
   m.def("ops", [] {
     std::vector<std::string> names;

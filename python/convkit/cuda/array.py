@@ -155,7 +155,7 @@ def asarray(value: Any) -> Array:
         found = np.asarray(value, order="C")
         if found.dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
             raise TypeError(f"no kernel takes arrays of dtype {found.dtype}")
-        memory = cuda.Memory(max(found.nbytes, 1), False)
+        memory = native.allocate(found.nbytes, f"an array of shape {found.shape}")
         memory.write(found)
         return Array(memory.pointer, found.shape, found.dtype.name, memory)
     if hasattr(value, "__dlpack__"):

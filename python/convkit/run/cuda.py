@@ -49,7 +49,7 @@ class CudaExecutor:
             instructions, readouts, guards, program.commit, program.batch
         )
         ends = [v.offset + v.spec.nbytes for v in program.constants]
-        self._constants = native.Memory(max(ends, default=1), False)
+        self._constants = cuda.allocate(max(ends, default=1), "constants of the model")
         for v, array in program.constants.items():
             self._constants.write(np.ascontiguousarray(array), v.offset)
         self._lock = threading.RLock()

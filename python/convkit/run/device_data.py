@@ -33,7 +33,7 @@ class DeviceData:
         """Memory for activations, one block for each thread, kept between steps."""
         if self.arena_bytes < max(nbytes, 1):
             self._thread.arena = None  # give the old block back first
-            self._thread.arena = cuda.require().Memory(max(nbytes, 1), False)
+            self._thread.arena = cuda.allocate(nbytes, "activations")
         return self._thread.arena
 
     @property
@@ -73,4 +73,4 @@ class DeviceData:
             if memory.nbytes == max(nbytes, 1):
                 return self._spare.pop(i)
         self._spare.clear()
-        return cuda.require().Memory(max(nbytes, 1), False)
+        return cuda.allocate(nbytes, "the data")

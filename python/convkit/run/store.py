@@ -32,15 +32,14 @@ def flat(count: int, dtype: str, purpose: str = "an array", device: str = "cpu")
         If the system has none; the message says how much was wanted, and what for.
     """
     nbytes = max(count, 1) * np.dtype(dtype).itemsize
+    if device == "cuda":
+        shared: Array = np.asarray(cuda.allocate(nbytes, purpose, shared=True)).view(dtype)
+        return shared[:count]
     try:
-        if device == "cuda":
-            buffer: Any = cuda.require().Memory(nbytes, True)
-        else:
-            buffer = _core.Buffer(nbytes)
+        buffer = _core.Buffer(nbytes)
     except MemoryError:
         raise MemoryError(
-            f"the {'GPU' if device == 'cuda' else 'system'} gives no {nbytes / 1e6:,.0f} MB for "
-            f"{purpose}; take a smaller model, or "
+            f"the system gives no {nbytes / 1e6:,.0f} MB for {purpose}; take a smaller model, or "
             "smaller batches: model.memory_estimate(batch_size) says what it takes"
         ) from None
     array: Array = np.asarray(buffer).view(dtype)

@@ -1,0 +1,87 @@
+"""What happens where a GPU has no memory left, or a process was forked."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convkit as ck
+from convkit.cuda import native
+
+L = ck.layers
+
+
+@pytest.fixture
+def limit() -> Iterator[Callable[[int], None]]:
+    """Sets the memory of the emulated device, in bytes beyond what is in use."""
+    module = native.module()
+    if not module.emulated:
+        pytest.skip("a real GPU has the memory that it has")
+    free, total = module.memory_info()
+    yield lambda room: module.set_memory(total - free + room)
+    module.set_memory(total)
+
+
+def network() -> Any:
+    model = ck.Sequential([ck.Input((64,)), L.Dense(256, "relu"), L.Dense(3, "softmax")])
+    return model.to("cuda")
+
+
+def test_arrays_that_do_not_fit_are_refused(limit: Callable[[int], None]) -> None:
+    limit(1000)
+    with pytest.raises(MemoryError, match=r"no 0\.0 MB for an array of shape \(300,\)"):
+        ck.cuda.asarray(np.zeros(300, "f4"))
+    assert ck.cuda.asarray(np.zeros(100, "f4")).nbytes == 400
+
+
+def test_weights_that_do_not_fit_stay_where_they_are(limit: Callable[[int], None]) -> None:
+    model = network().to("cpu")
+    x = np.ones((2, 64), "f4")
+    before = model.predict(x, verbose=0)
+    limit(10_000)
+    model.to("cuda")
+    with pytest.raises(MemoryError, match="for the weights of a model"):
+        model.predict(x, verbose=0)
+    np.testing.assert_array_equal(model.to("cpu").predict(x, verbose=0), before)
+
+
+def test_a_batch_that_does_not_fit_names_one_that_does(limit: Callable[[int], None]) -> None:
+    model = network()
+    model.predict(np.ones((2, 64), "f4"), verbose=0)
+    limit(40_000_000)
+    x = np.ones((60_000, 64), "f4")
+    with pytest.raises(MemoryError, match=r"the GPU has .* left; .*batch_size=\d+ fits"):
+        model.predict(x, batch_size=60_000, verbose=0)
+    assert model.predict(x[:4], batch_size=4, verbose=0).shape == (4, 3)
+
+
+def test_memory_comes_back() -> None:
+    free = ck.cuda.memory_info()[0]
+    model = network()
+    model.predict(np.ones((2, 64), "f4"), verbose=0)
+    assert ck.cuda.memory_info()[0] < free
+    del model
+    assert ck.cuda.memory_info()[0] == free
+
+
+def _child(results: Any) -> None:
+    try:
+        ck.cuda.memory_info()
+        results.put("it ran")
+    except RuntimeError as error:
+        results.put(str(error))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_is_told() -> None:
+    ck.cuda.memory_info()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_child, args=(results,))
+    child.start()
+    assert "before this process was forked" in results.get(timeout=60)
+    child.join()
