@@ -140,12 +140,15 @@ class Store:
         """Let the buffers be where a device reads and writes them; views of before keep the old."""
         if device == self.device:
             return
+        before = self.device, self.parameters, self.gradient_buffer, self.slots
         self.device = device
-        old = self.parameters, self.gradient_buffer, self.slots
-        self._allocate()
-        self.parameters[...], self.gradient_buffer[...] = old[:2]
-        self.reserve_slots(len(old[2]))
-        self.slots[...] = old[2]
+        try:
+            self._allocate()
+            self.reserve_slots(len(before[3]))
+        except MemoryError:
+            self.device, self.parameters, self.gradient_buffer, self.slots = before
+            raise
+        self.parameters[...], self.gradient_buffer[...], self.slots[...] = before[1:]
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
