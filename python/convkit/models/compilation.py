@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convkit.cuda import native as cuda
 from convkit.errors import NotCompiledError
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
@@ -81,6 +82,7 @@ class Compilable:
         max_error: float | None = None,
         max_workspace_mb: float | None = None,
         kernels: Mapping[str, str] | None = None,
+        device: str = "cpu",
         **unknown: Any,
     ) -> None:
         """Choose loss, optimizer and metrics.
@@ -119,6 +121,9 @@ class Compilable:
         kernels : dict of str to str, optional
             Names of kernels: what `kernels` of a model returned, to repeat a run to the same bits,
             or by op or pass, ``{"conv2d.forward": "cpu_im2col"}``, where they support the call.
+        device : {"cpu", "cuda"}
+            Where the model runs from now on; `convkit.cuda.why_unavailable` says whether it can on
+            a GPU. Its weights move there, and can be read and set as before.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
 
@@ -126,14 +131,18 @@ class Compilable:
         ------
         TypeError, ValueError
             If an argument is not known; messages suggest the nearest name.
+        RuntimeError
+            If there is no GPU to run on.
         """
         reject_unknown(Compilable.compile, unknown)
         check_compile_options(loss_weights, steps_per_execution, jit_compile, auto_scale_loss)
         check_differentiable(self.calls)
         self._compiled = Compiled.make(
             optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads,
-            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels),
+            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels, device),
         )  # fmt: skip
+        if device == "cuda":
+            cuda.require()
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()
 
@@ -237,9 +246,12 @@ class Compilable:
                 f"[{verb}] model {self.name!r} has {len(self.outputs)} outputs ({names}); only "
                 "models with one output can be trained and evaluated"
             )
-        loop = self._loop
-        if loop is None or loop.kind != self.executor or loop.store is not model.store:
-            loop = self._loop = Loop(self, self.executor)
+        loop, device = self._loop, self._policy.device
+        model.store.move(device)
+        model.store.device_data.forget()  # arrays may have been changed since
+        kind = "cuda" if (self.executor, device) == ("native", "cuda") else self.executor
+        if loop is None or loop.kind != kind or loop.store is not model.store:
+            loop = self._loop = Loop(self, kind)
         return loop
 
     def _claim(self, compiled: Compiled) -> None:

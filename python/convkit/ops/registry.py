@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _core
+from convkit.cuda import native as cuda
 from convkit.errors import did_you_mean
 from convkit.ops import cost
 from convkit.ops.returned import accept, read_only
@@ -183,6 +185,8 @@ class Row:
         Dtypes of the first operand that it takes.
     function : callable, optional
         None for a native row.
+    proved : str
+        Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
     """
 
     op: str
@@ -192,6 +196,7 @@ class Row:
     isas: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64")
     function: Callable[..., Any] | None = None
+    proved: str = ""
 
     @property
     def native(self) -> bool:
@@ -209,6 +214,8 @@ class Row:
             return False
         if not self.native:
             return True
+        if self.device == "cuda":
+            return bool(cuda.module().supports(*self._native_call(specs, params)))
         return bool(_core.supports(self.op, self.pass_name, self.name, list(specs), dict(params)))
 
     def workspace_bytes(
@@ -217,8 +224,14 @@ class Row:
         """Scratch memory that the call needs, in bytes; what so many threads touch, if given."""
         if not self.native:
             return 0
+        if self.device == "cuda":
+            return int(cuda.module().workspace_bytes(*self._native_call(specs, params)))
         given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
         return int(_core.workspace_bytes(*given))
+
+    def _native_call(self, specs: Sequence[Spec | None], params: Params) -> tuple[Any, ...]:
+        values = _core.params_bytes(self.op, dict(params))
+        return self.op, self.pass_name, self.name, list(specs), values
 
 
 @dataclass(frozen=True)
@@ -271,6 +284,18 @@ def define(op: Op) -> Op:
     return op
 
 
+@cache
+def _cuda_rows(op: str) -> tuple[Row, ...]:
+    """The rows of the CUDA module, those that have run on hardware first; none without it."""
+    native = cuda.module()
+    rows = [] if native is None else native.kernels(op)
+    found = [
+        Row(op, r["pass"], r["name"], "cuda", (), tuple(r["dtypes"]), proved=r["proved"])
+        for r in rows
+    ]
+    return tuple(sorted(found, key=lambda row: row.proved != "hardware"))
+
+
 def version() -> int:
     """A number that changes with the tables: programs chosen before are out of date."""
     return _version
@@ -294,7 +319,7 @@ def get(name: str) -> Op:
     return _ops[name]
 
 
-def kernels(op: str, pass_name: str | None = None) -> list[Row]:
+def kernels(op: str, pass_name: str | None = None, *, device: str = "cpu") -> list[Row]:
     """The kernel table of an op, best row first, the NumPy reference last.
 
     Parameters
@@ -302,13 +327,22 @@ def kernels(op: str, pass_name: str | None = None) -> list[Row]:
     op : str
     pass_name : str, optional
         Only the rows of this pass.
+    device : {"cpu", "cuda"}
+        Where they run. Those in Python, which a user registers, run on the CPU.
 
     Returns
     -------
     list of Row
     """
     passes = [p.name for p in get(op).passes] if pass_name is None else [get(op)[pass_name].name]
-    return [row for name in passes for row in _rows[op, name]]
+    if device == "cpu":
+        return [row for name in passes for row in _rows[op, name]]
+    if device != "cuda":
+        raise ValueError(f"unknown device {device!r}{did_you_mean(device, ('cpu', 'cuda'))}")
+    rows = _cuda_rows(op)
+    return [
+        row for n in passes for row in (*(r for r in rows if r.pass_name == n), _rows[op, n][-1])
+    ]
 
 
 def register(
@@ -390,6 +424,17 @@ def run(
     step = step or Step()
     rule = get(row.op)[row.pass_name]
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
+    if row.device == "cuda":
+        cuda.require().call(
+            row.op,
+            row.pass_name,
+            row.name,
+            [*inputs, *outputs],
+            len(inputs) - len(rule.updates),
+            _core.params_bytes(row.op, dict(params)),
+            (step.step, step.sample, step.learning_rate, step.seed),
+        )
+        return
     if row.native:
         specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]
         flops = rule.flops(params, specs, out) if rule.flops else 0
