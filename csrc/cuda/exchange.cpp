@@ -129,14 +129,8 @@ py::tuple from_dlpack(const py::object& capsule) {
   throw py::value_error("not a DLPack capsule, or one that has been used");
 }
 
-void order_after(uintptr_t before, uintptr_t after) {
-  cudaEvent_t event = nullptr;
-  require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "make an event");
-  const auto stream = [](uintptr_t number) { return reinterpret_cast<cudaStream_t>(number); };
-  cudaError_t status = cudaEventRecord(event, stream(before));
-  if (status == cudaSuccess) status = cudaStreamWaitEvent(stream(after), event, 0);
-  cudaEventDestroy(event);
-  require(status, "order two streams");
+void finish(uintptr_t stream) {
+  require(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)), "wait for a stream");
 }
 
 }  // namespace convkit::cuda

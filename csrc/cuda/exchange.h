@@ -21,8 +21,7 @@ py::capsule to_dlpack(uintptr_t pointer, const std::vector<int64_t>& shape,
 // the keeper is. Throws where no kernel could take the array.
 py::tuple from_dlpack(const py::object& capsule);
 
-// What is put on stream `after` from now on waits for what is on stream `before`; streams as
-// cudaStream_t in numbers, 0 the default one.
-void order_after(uintptr_t before, uintptr_t after);
+// Waits for what is on a stream, a cudaStream_t as a number: 0 and 1 are the default one.
+void finish(uintptr_t stream);
 
 }  // namespace convkit::cuda

@@ -232,7 +232,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.def("to_dlpack", &to_dlpack, py::arg("pointer"), py::arg("shape"), py::arg("dtype"),
         py::arg("device"), py::arg("owner"), py::arg("versioned"));
   m.def("from_dlpack", &from_dlpack, py::arg("capsule"));
-  m.def("order_after", &order_after, py::arg("before"), py::arg("after"));
+  m.def("finish", &finish, py::arg("stream"), py::call_guard<py::gil_scoped_release>());
   m.def("read_into", [](py::array array, uintptr_t pointer) {
     copy_out(contiguous(array).mutable_data(), reinterpret_cast<const void*>(pointer),
              array.nbytes());

@@ -159,11 +159,11 @@ def asarray(value: Any) -> Array:
         memory.write(found)
         return Array(memory.pointer, found.shape, found.dtype.name, memory)
     if hasattr(value, "__dlpack__"):
-        # Our copies run on the default stream: the maker's work is to be ordered before that.
-        try:
+        try:  # the maker orders its work before the stream that is named
             capsule = value.__dlpack__(stream=LEGACY, max_version=(1, 0))
         except TypeError:  # of before version 1
             capsule = value.__dlpack__(stream=LEGACY)
+        cuda.finish(LEGACY)
         pointer, shape, dtype, device, keeper = cuda.from_dlpack(capsule)
         return Array(pointer, shape, dtype, keeper, device)
     told = value.__cuda_array_interface__
@@ -175,8 +175,8 @@ def asarray(value: Any) -> Array:
     if dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
         raise TypeError(f"no kernel takes arrays of dtype {dtype}")
     stream = told.get("stream")
-    if stream not in (None, LEGACY):
-        cuda.order_after(stream, 0)
+    if stream is not None:
+        cuda.finish(stream)
     return Array(told["data"][0], shape, dtype.name, value)
 
 
