@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -60,11 +61,13 @@ def test_a_batch_that_does_not_fit_names_one_that_does(limit: Callable[[int], No
 
 
 def test_memory_comes_back() -> None:
+    gc.collect()
     free = ck.cuda.memory_info()[0]
     model = network()
     model.predict(np.ones((2, 64), "f4"), verbose=0)
     assert ck.cuda.memory_info()[0] < free
     del model
+    gc.collect()
     assert ck.cuda.memory_info()[0] == free
 
 

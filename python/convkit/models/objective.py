@@ -149,7 +149,7 @@ class DataObjective:
                 metrics=self._metrics,
                 regularizer=self.compiled.regularizer,
                 share=segment.batch / self._samples,
-                policy=self.compiled.policy,
+                policy=self.loop.model._policy,
             )
             self.loop.model._noted(program)
             require_memory(program, self._store.arena_bytes)

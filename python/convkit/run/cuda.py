@@ -26,6 +26,7 @@ class CudaExecutor:
 
     def __init__(self, program: Program, store: Store) -> None:
         native = cuda.require()
+        store.move("cuda")
         self.program = program
         self.store = store
         names = [*OWNED, *program.externals]
