@@ -111,7 +111,7 @@ struct ForEach {
 #if !CK_CUDA_EMULATED
 constexpr int64_t kBlocksOfForEach = 2048;
 #elif defined(__SANITIZE_THREAD__)
-constexpr int64_t kBlocksOfForEach = 2;
+constexpr int64_t kBlocksOfForEach = 1;
 #else
 constexpr int64_t kBlocksOfForEach = 8;
 #endif
