@@ -47,7 +47,9 @@ using LargeTile = Tile<8, 8, 8, 2, 4, 8, 2>;    // 128 x 128, 256 threads
 using MediumTile = Tile<8, 4, 4, 2, 2, 16, 4>;  // 64 x 64, 128 threads
 using NarrowTile = Tile<4, 4, 8, 4, 1, 16, 4>;  // 128 x 16, 128 threads
 
-CK_DEVICE float part(const float4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+CK_DEVICE float part(const float4& v, int i) {
+  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
 
 // A slice of A (kWidth rows) or B (kWidth columns) on its way to shared memory.
 template <class Loader, int kWidth, int kDepth, int kThreads>
@@ -58,8 +60,8 @@ struct Slice {
   static constexpr int kLoads = (kQuads + kThreads - 1) / kThreads;
   static constexpr int kAcross = Loader::kAlongTerms ? kDepth / 4 : kWidth / 4;
 
-  typename Loader::Line lines[kLoads];
-  float4 values[kLoads];
+  typename Loader::Line lines[kLoads] = {};
+  float4 values[kLoads] = {};
 
   CK_DEVICE static int quad(int i) { return static_cast<int>(threadIdx.x) + i * kThreads; }
   CK_DEVICE static bool there(int i) { return kQuads % kThreads == 0 || quad(i) < kQuads; }
@@ -122,8 +124,7 @@ struct Product {
 
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int row = warp / Shape::kAcross * Shape::kWarpRows + lane / Shape::kLanesAcross * 4;
-    const int column =
-        warp % Shape::kAcross * Shape::kWarpColumns + lane % Shape::kLanesAcross * 4;
+    const int column = warp % Shape::kAcross * Shape::kWarpColumns + lane % Shape::kLanesAcross * 4;
 
     SliceA next_a;
     SliceB next_b;
@@ -186,18 +187,16 @@ struct Product {
                         int split) const {
     if (splits > 1) {
       CK_UNROLL
-      for (int i = 0; i < Shape::kRows; ++i)
-        CK_UNROLL
-        for (int j = 0; j < kPieces; ++j)
-          out.store_part(row + row_of(i), column + column_of(j), group, split, sums[i][j]);
+      for (int i = 0; i < Shape::kRows; ++i) CK_UNROLL
+      for (int j = 0; j < kPieces; ++j)
+        out.store_part(row + row_of(i), column + column_of(j), group, split, sums[i][j]);
       return;
     }
     if (out.cheap()) {
       CK_UNROLL
-      for (int i = 0; i < Shape::kRows; ++i)
-        CK_UNROLL
-        for (int j = 0; j < kPieces; ++j)
-          out.store<true>(row + row_of(i), column + column_of(j), group, sums[i][j]);
+      for (int i = 0; i < Shape::kRows; ++i) CK_UNROLL
+      for (int j = 0; j < kPieces; ++j)
+        out.store<true>(row + row_of(i), column + column_of(j), group, sums[i][j]);
       return;
     }
     // The formulas are long: one copy of them, through which the sums move up row by row.
@@ -207,9 +206,8 @@ struct Product {
       for (int j = 0; j < kPieces; ++j)
         out.store<false>(row + row_of(i), column + column_of(j), group, sums[0][j]);
       CK_UNROLL
-      for (int r = 0; r + 1 < Shape::kRows; ++r)
-        CK_UNROLL
-        for (int j = 0; j < kPieces; ++j) sums[r][j] = sums[r + 1][j];
+      for (int r = 0; r + 1 < Shape::kRows; ++r) CK_UNROLL
+      for (int j = 0; j < kPieces; ++j) sums[r][j] = sums[r + 1][j];
     }
   }
 };

@@ -47,8 +47,8 @@ struct RowsAlongTerms {
   }
 };
 
-// A row in memory has the numbers of a term, those of one group behind those of another. A column of
-// ones may follow: with it, the product has the sums of the other matrix.
+// A row in memory has the numbers of a term, those of one group behind those of another. A column
+// of ones may follow: with it, the product has the sums of the other matrix.
 struct RowsOfTerms {
   static constexpr bool kAlongTerms = false;
   const float* data;

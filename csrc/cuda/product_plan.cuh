@@ -1,4 +1,5 @@
-// How a matrix product is cut into tiles and parts, which depends on its shape alone, and its launch.
+// How a matrix product is cut into tiles and parts, which depends on its shape alone, and its
+// launch.
 #pragma once
 
 #include "cuda/gemm.cuh"
@@ -49,12 +50,12 @@ void launch_product(const Call& call, const ProductSize& s, const A& a, const B&
   out.parts = reinterpret_cast<float*>(call.workspace);
   out.by_four = out.by_four && s.columns % 4 == 0;
   const auto count = static_cast<unsigned>(plan.splits.count);
-  launch(call,
-         dim3(static_cast<unsigned>(plan.down * plan.across), static_cast<unsigned>(s.groups),
-              count),
-         Product<Shape, A, B>{a, b, out, static_cast<int>(s.terms),
-                              static_cast<int>(plan.splits.length), static_cast<int>(count),
-                              static_cast<int>(plan.across)});
+  launch(
+      call,
+      dim3(static_cast<unsigned>(plan.down * plan.across), static_cast<unsigned>(s.groups), count),
+      Product<Shape, A, B>{a, b, out, static_cast<int>(s.terms),
+                           static_cast<int>(plan.splits.length), static_cast<int>(count),
+                           static_cast<int>(plan.across)});
   if (count > 1) add_parts<float>(call, count, s.rows * out.pitch, out);
 }
 
@@ -69,9 +70,8 @@ auto with_tile(int64_t columns, const F& f) {
 
 template <bool large>
 int64_t product_workspace(const ProductSize& s) {
-  return with_tile<large>(s.columns, [&](auto tile) {
-    return ProductPlan<decltype(tile)>(s).workspace_bytes(s);
-  });
+  return with_tile<large>(
+      s.columns, [&](auto tile) { return ProductPlan<decltype(tile)>(s).workspace_bytes(s); });
 }
 
 // Whether four numbers can be read or written at a time, where they come in fours.

@@ -70,8 +70,7 @@ struct BackwardInput {
     const int64_t K = geometry.filters(), first = c / C * K;
     T sum = 0;
     for (int64_t i = 0; i < s.KH; ++i) {
-      const int64_t p =
-          filter_at(h + params.pad_top - i * params.dilation_h, params.stride_h, s.P);
+      const int64_t p = filter_at(h + params.pad_top - i * params.dilation_h, params.stride_h, s.P);
       if (p < 0) continue;
       for (int64_t j = 0; j < s.KW; ++j) {
         const int64_t q =
@@ -119,9 +118,9 @@ struct WeightGradient {
 void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const Geometry geometry{conv2d_shape(call[0], call[1], call[3]), call.as<Conv2dParams>()};
-    for_each(call, call[3].size(),
-             Forward<T>{geometry, call[0].as<T>(), call[1].as<T>(), call[2].as<T>(),
-                        call[3].as<T>()});
+    for_each(
+        call, call[3].size(),
+        Forward<T>{geometry, call[0].as<T>(), call[1].as<T>(), call[2].as<T>(), call[3].as<T>()});
   });
 }
 
@@ -154,17 +153,23 @@ Workspace backward_weight_workspace(const convkit::Call& call) {
 
 constexpr Kernel rows[] = {
     {"forward", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::forward, true>,
-     &conv2d_ffma_supports<Conv2dPass::forward, true>, &conv2d_ffma_workspace<Conv2dPass::forward, true>},
+     &conv2d_ffma_supports<Conv2dPass::forward, true>,
+     &conv2d_ffma_workspace<Conv2dPass::forward, true>},
     {"forward", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::forward, false>,
-     &conv2d_ffma_supports<Conv2dPass::forward, false>, &conv2d_ffma_workspace<Conv2dPass::forward, false>},
+     &conv2d_ffma_supports<Conv2dPass::forward, false>,
+     &conv2d_ffma_workspace<Conv2dPass::forward, false>},
     {"backward_input", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::backward_input, true>,
-     &conv2d_ffma_supports<Conv2dPass::backward_input, true>, &conv2d_ffma_workspace<Conv2dPass::backward_input, true>},
+     &conv2d_ffma_supports<Conv2dPass::backward_input, true>,
+     &conv2d_ffma_workspace<Conv2dPass::backward_input, true>},
     {"backward_input", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::backward_input, false>,
-     &conv2d_ffma_supports<Conv2dPass::backward_input, false>, &conv2d_ffma_workspace<Conv2dPass::backward_input, false>},
+     &conv2d_ffma_supports<Conv2dPass::backward_input, false>,
+     &conv2d_ffma_workspace<Conv2dPass::backward_input, false>},
     {"backward_weight", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::backward_weight, true>,
-     &conv2d_ffma_supports<Conv2dPass::backward_weight, true>, &conv2d_ffma_workspace<Conv2dPass::backward_weight, true>},
+     &conv2d_ffma_supports<Conv2dPass::backward_weight, true>,
+     &conv2d_ffma_workspace<Conv2dPass::backward_weight, true>},
     {"backward_weight", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::backward_weight, false>,
-     &conv2d_ffma_supports<Conv2dPass::backward_weight, false>, &conv2d_ffma_workspace<Conv2dPass::backward_weight, false>},
+     &conv2d_ffma_supports<Conv2dPass::backward_weight, false>,
+     &conv2d_ffma_workspace<Conv2dPass::backward_weight, false>},
     {"forward", "cuda_simple", kFloats, &forward},
     {"backward_input", "cuda_simple", kFloats, &backward_input},
     {"backward_weight", "cuda_simple", kFloats, &backward_weight, nullptr,

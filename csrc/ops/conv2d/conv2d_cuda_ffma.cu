@@ -1,5 +1,4 @@
 #include "ops/conv2d/conv2d_cuda_ffma.h"
-
 #include "ops/conv2d/conv2d_cuda_loaders.cuh"
 
 namespace convkit::cuda {
@@ -30,7 +29,8 @@ bool steps_of_one(const Conv2dParams& params) {
   return params.stride_h == 1 && params.stride_w == 1;
 }
 
-// Whether channels of the image come in fours, without which there are no registers for large tiles.
+// Whether channels of the image come in fours, without which there are no registers for large
+// tiles.
 bool in_fours(Conv2dPass pass, const Conv2dShape& s, const Conv2dParams& params) {
   return pass == backward_input ? steps_of_one(params) && s.K / params.groups % 4 == 0
                                 : s.C / params.groups % 4 == 0;
@@ -73,8 +73,8 @@ void run_backward_input(const Call& call, const Conv2dShape& s, const Conv2dPara
   const ChannelsAlongTaps filters(call[1].as<float>(), s, params, flip);
   if (large || flip) {
     const ImagePlaces places(dy, s.N, s.P, s.Q, s.K, s.H, s.W, flipped(s, params));
-    launch_product<Shape>(call, size, PlacesAlongFilter<large>{places, FilterRuns(params, s.KW, s.K)},
-                          filters, out);
+    launch_product<Shape>(
+        call, size, PlacesAlongFilter<large>{places, FilterRuns(params, s.KW, s.K)}, filters, out);
   } else if constexpr (!large) {
     launch_product<Shape>(call, size, PixelsAlongTaps(dy, s, params), filters, out);
   }
@@ -118,13 +118,14 @@ bool conv2d_ffma_supports(const convkit::Call& call) {
   // Places in an image, and beyond it, are of 32 bits.
   constexpr int64_t kMost = int64_t{1} << 30;
   const int64_t width = s.C > s.K ? s.C : s.K;
-  const int64_t h = checked_sum(s.H, s.P, p.pad_top, p.pad_bottom, checked_product(s.KH, p.dilation_h));
-  const int64_t v = checked_sum(s.W, s.Q, p.pad_left, p.pad_right, checked_product(s.KW, p.dilation_w));
+  const int64_t h =
+      checked_sum(s.H, s.P, p.pad_top, p.pad_bottom, checked_product(s.KH, p.dilation_h));
+  const int64_t v =
+      checked_sum(s.W, s.Q, p.pad_left, p.pad_right, checked_product(s.KW, p.dilation_w));
   if (large && !in_fours(pass, s, p)) return false;
   return product_fits(size_of<pass>(s, p.groups)) && h + p.stride_h < kMost &&
-         checked_product(v + p.stride_w, width) < kMost &&
-         checked_product(s.H, s.W, s.C) < kMost && checked_product(s.P, s.Q, s.K) < kMost &&
-         checked_product(s.C, s.K) < kMost;
+         checked_product(v + p.stride_w, width) < kMost && checked_product(s.H, s.W, s.C) < kMost &&
+         checked_product(s.P, s.Q, s.K) < kMost && checked_product(s.C, s.K) < kMost;
 }
 
 template <Conv2dPass pass, bool large>
@@ -134,11 +135,11 @@ Workspace conv2d_ffma_workspace(const convkit::Call& call) {
   return bytes > of_large ? bytes : of_large;
 }
 
-#define CK_INSTANTIATE(pass)                                             \
-  template void conv2d_ffma<pass, true>(const Call&);                    \
-  template void conv2d_ffma<pass, false>(const Call&);                   \
-  template bool conv2d_ffma_supports<pass, true>(const convkit::Call&);  \
-  template bool conv2d_ffma_supports<pass, false>(const convkit::Call&); \
+#define CK_INSTANTIATE(pass)                                                  \
+  template void conv2d_ffma<pass, true>(const Call&);                         \
+  template void conv2d_ffma<pass, false>(const Call&);                        \
+  template bool conv2d_ffma_supports<pass, true>(const convkit::Call&);       \
+  template bool conv2d_ffma_supports<pass, false>(const convkit::Call&);      \
   template Workspace conv2d_ffma_workspace<pass, true>(const convkit::Call&); \
   template Workspace conv2d_ffma_workspace<pass, false>(const convkit::Call&);
 CK_INSTANTIATE(Conv2dPass::forward)

@@ -1,6 +1,7 @@
-// Loaders that make the matrices of a convolution (cuda/gemm.cuh) from images and filters where they
-// lie. A row of an image is one stretch of numbers, columns and channels; in it, what a row of a
-// filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for each tap.
+// Loaders that make the matrices of a convolution (cuda/gemm.cuh) from images and filters where
+// they lie. A row of an image is one stretch of numbers, columns and channels; in it, what a row of
+// a filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for each
+// tap.
 #pragma once
 
 #include "cuda/fast_divide.h"
@@ -11,8 +12,8 @@ namespace convkit::cuda {
 
 // The terms, or rows, (i, j, r) of a filter: number r of run j of row i.
 struct FilterRuns {
-  int length, runs;    // of a row of the filter
-  int down, across;    // in the image, from row to row and run to run (numbers)
+  int length, runs;  // of a row of the filter
+  int down, across;  // in the image, from row to row and run to run (numbers)
   FastDivide by_length, by_runs;
 
   FilterRuns(const Conv2dParams& params, int64_t KW, int64_t channels)
@@ -50,14 +51,15 @@ struct FilterRuns {
   }
 };
 
-// The image under a filter, whose places are pixels, of a whole batch; along one axis after another.
+// The image under a filter, whose places are pixels, of a whole batch; along one axis after
+// another.
 struct ImagePlaces {
   const float* data;
-  int height, row;       // of an image: rows, and numbers in a row
-  int64_t image;         // numbers
-  int down, across;      // from place to place
-  int top, left;         // of the first
-  int group;             // channels
+  int height, row;                 // of an image: rows, and numbers in a row
+  int64_t image;                   // numbers
+  int down, across;                // from place to place
+  int top, left;                   // of the first
+  int group;                       // channels
   FastDivide by_columns, by_rows;  // of places
   int count;                       // of places
   bool by_four;
@@ -170,8 +172,8 @@ struct FilterAlongPlaces {
   }
 };
 
-// Rows are pixels of dx, terms (i, j, k) the places of dy that reach them by tap (i, j): what stands
-// there for filters that move by more than a pixel.
+// Rows are pixels of dx, terms (i, j, k) the places of dy that reach them by tap (i, j): what
+// stands there for filters that move by more than a pixel.
 struct PixelsAlongTaps {
   static constexpr bool kAlongTerms = true;
   const float* dy;
