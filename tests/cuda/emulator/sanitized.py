@@ -1,11 +1,12 @@
 """Runs the tests of CUDA kernels on the emulator under a sanitizer.
 
-    python tests/cuda/emulator/sanitized.py address|thread [--most 20] [tests/ops/test_pool2d.py ...]
+    python tests/cuda/emulator/sanitized.py address|thread [--most 20] [test files ...]
 
-`address` finds memory that is not the kernel's, undefined behaviour and vector accesses that are not
-aligned; `thread` finds accesses of two threads of a grid that nothing orders. The first call builds
-the kernels, in build/cuda-<mode>. Of each file the tests of CUDA rows are run, spread over all of
-them where there are more than `--most`. Run it with the interpreter of dev.py (.venv/bin/python).
+`address` finds memory that is not the kernel's, undefined behaviour and vector accesses that are
+not aligned; `thread` finds accesses of two threads of a grid that nothing orders. The first call
+builds the kernels, in build/cuda-<mode>. Of each file (default: all of tests/ops) the tests of CUDA
+rows are run, spread over all of them where there are more than `--most`. Run it with the
+interpreter of dev.py, .venv/bin/python.
 """
 
 from __future__ import annotations
