@@ -73,6 +73,25 @@ Memory::Memory(int64_t bytes, MemoryKind kind) : bytes_(bytes), kind_(kind) {
 
 Memory::~Memory() { cudaFree(data_); }
 
+Pinned::Pinned(const void* data, int64_t bytes) : host_(const_cast<void*>(data)) {
+  const auto size = static_cast<std::size_t>(bytes);
+  // Not every system can do it read-only.
+  if (cudaHostRegister(host_, size, cudaHostRegisterReadOnly) != cudaSuccess) {
+    cudaGetLastError();
+    require(cudaHostRegister(host_, size, cudaHostRegisterDefault), "pin memory of the host");
+  }
+  require(cudaHostGetDevicePointer(&on_device_, host_, 0), "find pinned memory");
+}
+
+Pinned::~Pinned() { cudaHostUnregister(host_); }
+
+void require_on_device(const void* address) {
+  cudaPointerAttributes attributes{};
+  require(cudaPointerGetAttributes(&attributes, address), "look at an address");
+  if (attributes.type == cudaMemoryTypeUnregistered)
+    throw Error("a buffer of the program is not in the memory of the GPU");
+}
+
 Stream::Stream() {
   require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "make a stream");
 }

@@ -59,6 +59,24 @@ class Memory {
   MemoryKind kind_;
 };
 
+// Memory of the host that exists already, which the device reads where it is, over the bus. Throws
+// Error where the system cannot pin it.
+class Pinned {
+ public:
+  Pinned(const void* data, int64_t bytes);
+  ~Pinned();
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+
+  void* on_device() const { return on_device_; }
+
+ private:
+  void *host_, *on_device_ = nullptr;
+};
+
+// Throws Error if kernels cannot read what is there.
+void require_on_device(const void* address);
+
 class Stream {
  public:
   Stream();

@@ -73,6 +73,8 @@ void Executor::forget_graphs() {
 
 void Executor::bind(const std::vector<void*>& buffers) {
   if (buffers == buffers_) return;
+  for (void* buffer : buffers)
+    if (buffer != nullptr) require_on_device(buffer);
   forget_graphs();
   buffers_ = buffers;
   for (std::size_t i = 0; i < instructions_.size(); ++i) {

@@ -206,6 +206,15 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
     return facts;
   });
 
+  py::class_<Pinned>(m, "Pinned")
+      .def(py::init([](const py::array& array) {
+             return std::make_unique<Pinned>(contiguous(array).data(), array.nbytes());
+           }),
+           py::arg("array"))
+      .def_property_readonly("pointer", [](const Pinned& memory) {
+        return reinterpret_cast<uintptr_t>(memory.on_device());
+      });
+
   py::class_<Memory>(m, "Memory", py::buffer_protocol())
       .def(py::init([](int64_t bytes, bool shared) {
              return std::make_unique<Memory>(bytes,

@@ -60,6 +60,21 @@ def test_a_batch_that_does_not_fit_names_one_that_does(limit: Callable[[int], No
     assert model.predict(x[:4], batch_size=4, verbose=0).shape == (4, 3)
 
 
+def test_data_that_does_not_fit_stays_with_the_host(limit: Callable[[int], None]) -> None:
+    x = np.random.default_rng(1).standard_normal((3000, 64)).astype("f4")
+    y = np.arange(3000) % 3
+    found = []
+    for room in (1 << 30, x.nbytes // 2):
+        ck.set_seed(1)
+        model = network()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.train_on_batch(x[:8], y[:8])
+        limit(room)
+        model.fit(x, y, batch_size=8, steps_per_epoch=4, verbose=0)
+        found.append([w.tobytes() for w in model.get_weights()])
+    assert found[0] == found[1]
+
+
 def test_memory_comes_back() -> None:
     gc.collect()
     free = ck.cuda.memory_info()[0]

@@ -60,7 +60,10 @@ SMALL: dict[str, Network] = {
     "mlp": (M.mlp, images(9, 28, 28)),
     "rnn_classifier": (lambda: M.rnn_classifier(units=7, input_shape=(5, 6)), images(5, 5, 6)),
     "char_rnn simple": (lambda: M.char_rnn(9, steps=6, units=8), text(4, 6, 9)),
-    "char_rnn lstm": (lambda: M.char_rnn(9, steps=6, cell="lstm", units=8, layers=2), text(4, 6, 9)),
+    "char_rnn lstm": (
+        lambda: M.char_rnn(9, steps=6, cell="lstm", units=8, layers=2),
+        text(4, 6, 9),
+    ),
     "char_rnn gru": (lambda: M.char_rnn(9, steps=6, cell="gru", units=8), text(4, 6, 9)),
     "bidirectional": (bidirectional, images(4, 6, 5, classes=3)),
     "embedded": (embedded, (text(6, 7, 11)[0], np.arange(6) % 4)),

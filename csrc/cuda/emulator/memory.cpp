@@ -1,6 +1,7 @@
 // Device memory, and copies.
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/state.h"
@@ -101,6 +102,39 @@ cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) 
 }
 cudaError_t cudaFree(void* memory) { return release(memory, true); }
 cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
+
+cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned /*flags*/) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  if (memory == nullptr || bytes == 0) return kept(cudaErrorInvalidValue);
+  if (!r.registered.emplace(static_cast<unsigned char*>(memory), bytes).second)
+    return kept(cudaErrorInvalidValue);
+  return cudaSuccess;
+}
+cudaError_t cudaHostUnregister(void* memory) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  const bool known = r.registered.erase(static_cast<unsigned char*>(memory)) != 0;
+  return known ? cudaSuccess : kept(cudaErrorInvalidValue);
+}
+cudaError_t cudaHostGetDevicePointer(void** on_device, void* memory, unsigned /*flags*/) {
+  *on_device = memory;
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  const auto* p = static_cast<const unsigned char*>(memory);
+  const auto host = r.registered.upper_bound(p);
+  const bool registered =
+      host != r.registered.begin() && p < std::prev(host)->first + std::prev(host)->second;
+  *attributes = {on_device(memory, 1) ? cudaMemoryTypeDevice
+                 : registered         ? cudaMemoryTypeHost
+                                      : cudaMemoryTypeUnregistered,
+                 0, const_cast<void*>(memory), nullptr};
+  return cudaSuccess;
+}
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   Runtime& r = runtime();

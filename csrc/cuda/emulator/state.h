@@ -52,6 +52,7 @@ struct Runtime {
   std::recursive_mutex lock;
   cudaError_t last_error = cudaSuccess;
   std::map<unsigned char*, Block> blocks;
+  std::map<const unsigned char*, std::size_t> registered;  // memory of the host: its bytes
   std::size_t memory = std::size_t{8} << 30;
   MemoryUse use;
   std::set<cudaStream_t> streams;

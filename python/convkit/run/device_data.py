@@ -12,12 +12,15 @@ from convkit.ops.registry import Array
 
 __all__ = ["DeviceData"]
 
+ROOM = 0.9  # of the free memory that data may take
+
 
 class DeviceData:
     """A model's memory on the device: copies of arrays, each for as long as the array is there.
 
     An array is copied when a run first binds it; `forget` makes the next run copy all anew, as
-    between calls of `fit` a user may have changed them.
+    between calls of `fit` a user may have changed them. What the device has no room for stays in
+    the host's memory, which is pinned: the kernel that gathers a batch reads it over the bus.
     """
 
     def __init__(self) -> None:
@@ -45,7 +48,8 @@ class DeviceData:
     def forget(self) -> None:
         """Copy all anew."""
         with self._lock:
-            self._spare += [memory for _, memory in self._copies.values()]
+            for _, memory in self._copies.values():
+                self._give_back(memory)
             self._copies.clear()
 
     def pointer(self, array: Array | OnGpu) -> int:
@@ -56,21 +60,31 @@ class DeviceData:
         with self._lock:
             known = self._copies.get(key)
             if known is None or known[0]() is not array:
-                memory = self._take(array.nbytes)
-                memory.write(array)
+                memory = self._place(array)
 
                 def dropped(_: Any, key: int = key) -> None:
                     gone = self._copies.pop(key, None)
                     if gone is not None:
-                        self._spare.append(gone[1])
+                        self._give_back(gone[1])
 
                 known = self._copies[key] = weakref.ref(array, dropped), memory
         return int(known[1].pointer)
 
-    def _take(self, nbytes: int) -> Any:
-        """Memory of that size, best one that was used before: then graphs need not change."""
-        for i, memory in enumerate(self._spare):
-            if memory.nbytes == max(nbytes, 1):
-                return self._spare.pop(i)
-        self._spare.clear()
-        return cuda.allocate(nbytes, "the data")
+    def _place(self, array: Array) -> Any:
+        """A copy on the device, best where one of that size was: then graphs need not change."""
+        nbytes = max(array.nbytes, 1)
+        memory = next((m for m in self._spare if m.nbytes == nbytes), None)
+        if memory is not None:
+            self._spare.remove(memory)
+        else:
+            self._spare.clear()
+            native = cuda.require()
+            if nbytes > ROOM * native.memory_info()[0]:
+                return native.Pinned(array)
+            memory = cuda.allocate(nbytes, "the data")
+        memory.write(array)
+        return memory
+
+    def _give_back(self, memory: Any) -> None:
+        if hasattr(memory, "nbytes"):  # it is not the host's
+            self._spare.append(memory)
