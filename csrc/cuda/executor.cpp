@@ -118,6 +118,7 @@ cudaGraphExec_t Executor::captured(int steps) {
   require(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "capture a step");
   try {
     for (int k = 0; k < steps; ++k) launch_step();
+    require(cudaGetLastError(), "launch the kernels of a step");
   } catch (...) {
     cudaGraph_t broken = nullptr;
     cudaStreamEndCapture(stream_, &broken);
@@ -207,6 +208,7 @@ std::vector<double> Executor::profile(const StepBlock& block, int repeats) {
     for (const Bound& bound : bound_) {
       require(cudaEventRecord(start, stream_), "time a kernel");
       bound.run(bound.call);
+      require(cudaGetLastError(), "launch a kernel");
       require(cudaEventRecord(stop, stream_), "time a kernel");
       require(cudaEventSynchronize(stop), "time a kernel");
       float milliseconds = 0;
