@@ -34,7 +34,7 @@ struct LossRows {
   T *loss, *dp;  // dp null: not wanted
   Target<T> common;
 
-  CK_INLINE LossRows(const Call& call, bool gradient)
+  CK_INLINE LossRows(const convkit::Call& call, bool gradient)
       : rows(call[0].rows()),
         k(call[0].last()),
         params(call.as<LossParams>()),

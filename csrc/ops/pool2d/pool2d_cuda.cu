@@ -34,8 +34,8 @@ struct MaxForward {
   CK_DEVICE void operator()(int64_t i) const {
     const Place at(i, g.P, g.Q, g.C, kValues);
     const Span rows = g.rows(at.a), columns = g.columns(at.b);
-    Pack<T, kValues> best;
-    Pack<Index, kValues> winner;
+    Pack<T, kValues> best = {};
+    Pack<Index, kValues> winner = {};
     bool first = true;
     for (int64_t h = rows.begin; h < rows.end; ++h) {
       const T* from = x + ((at.n * g.H + h) * g.W + columns.begin) * g.C + at.c;
