@@ -1,5 +1,5 @@
-// Formulas of a whole row are written once for any number of threads that share it: for `Alone`, the
-// one thread of a CPU kernel, and for the groups of a GPU's threads (cuda/rows.cuh).
+// Formulas of a whole row are written once for any number of threads that share it: for `Alone`,
+// the one thread of a CPU kernel, and for the groups of a GPU's threads (cuda/rows.cuh).
 #pragma once
 
 #include "core/argmax.h"

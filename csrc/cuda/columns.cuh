@@ -1,6 +1,6 @@
 // Sums over the rows of an array [rows, C] for each channel. A block takes up to 32 neighbouring
-// channels and a chunk of rows; a thread, one channel of every `lanes`-th row of it. Where there are
-// several chunks, their sums go to the workspace, and a second kernel adds them up.
+// channels and a chunk of rows; a thread, one channel of every `lanes`-th row of it. Where there
+// are several chunks, their sums go to the workspace, and a second kernel adds them up.
 #pragma once
 
 #include "cuda/kernel.h"
@@ -19,7 +19,9 @@ struct Columns {
   Columns(int64_t count, int64_t channels)
       : rows(count),
         c(channels),
-        width(c < 1 ? 1 : c < 32 ? c : 32),
+        width(c < 1    ? 1
+              : c < 32 ? c
+                       : 32),
         lanes(kColumnThreads / width),
         chunks{rows, lanes * kRowsOfThread} {
     if (chunks.count() > kMostChunks) chunks.size = ceil_div(rows, kMostChunks);
@@ -79,9 +81,9 @@ struct Column {
   }
 };
 
-// What sum_columns is given: add(i, channel, sums) adds the value at i of a channel to its kSums sums,
-// and finish(channel, sums) is for one thread to store what follows. Where kApplies, apply(columns,
-// column, chunk, sums) is for all threads of a chunk: what the sums are wanted for.
+// What sum_columns is given: add(i, channel, sums) adds the value at i of a channel to its kSums
+// sums, and finish(channel, sums) is for one thread to store what follows. Where kApplies,
+// apply(columns, column, chunk, sums) is for all threads of a chunk: what the sums are wanted for.
 
 template <class F>
 struct SumColumns {
@@ -122,8 +124,8 @@ struct JoinColumns {
     if (column.active) {
       for (int64_t chunk = column.lane; chunk < columns.chunks.count(); chunk += columns.lanes)
         CK_UNROLL
-        for (int s = 0; s < F::kSums; ++s)
-          sums[s] += partial[(chunk * F::kSums + s) * columns.c + column.channel];
+      for (int s = 0; s < F::kSums; ++s)
+        sums[s] += partial[(chunk * F::kSums + s) * columns.c + column.channel];
     }
     column.sum_lanes(columns, sums);
     if (!column.leads()) return;

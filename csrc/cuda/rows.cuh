@@ -101,7 +101,7 @@ template <class F>
 void choose_width(int64_t k, const F& f) {
   if (k <= 16) {
     f(std::integral_constant<int, 8>{});
-  } else if (k <= 2048) {
+  } else if (k <= 512) {
     f(std::integral_constant<int, 32>{});
   } else {
     f(std::integral_constant<int, kRowThreads>{});

@@ -13,7 +13,7 @@ struct Tally {
   static constexpr int kThreads = 256;
   const int64_t* codes;  // [groups, items]: in which of its group's cells an item counts
   int64_t groups, cells, items;
-  const T* weight;   // of item i at i / repeats; null: 1
+  const T* weight;  // of item i at i / repeats; null: 1
   int64_t repeats;
   double* counts;  // [groups, cells]
 

@@ -1,5 +1,5 @@
-// Totals in double over everything a kernel works on, in an order that the shapes decide: each block
-// adds up its own, and where there are several a second kernel of one block adds up theirs.
+// Totals in double over everything a kernel works on, in an order that the shapes decide: each
+// block adds up its own, and where there are several a second kernel of one block adds up theirs.
 #pragma once
 
 #include "cuda/kernel.h"
@@ -29,9 +29,8 @@ struct AddUpBlocks {
 
   CK_DEVICE void operator()() const {
     double sums[kSums] = {};
-    for (int64_t block = threadIdx.x; block < blocks; block += kThreads)
-      CK_UNROLL
-      for (int i = 0; i < kSums; ++i) sums[i] += partial[block * kSums + i];
+    for (int64_t block = threadIdx.x; block < blocks; block += kThreads) CK_UNROLL
+    for (int i = 0; i < kSums; ++i) sums[i] += partial[block * kSums + i];
     add_up_block(sums, to);
   }
 };

@@ -13,8 +13,8 @@ void accuracy_naive_forward(const Call& call) {
       const double w = weight ? static_cast<double>(weight[r]) : 1.0;
       const T* target = labels ? nullptr : call[1].as<T>() + r * k;
       const int64_t label = labels ? call[1].as<int32_t>()[r] : 0;
-      right += w * match(Alone{}, call.as<AccuracyParams>(), call[0].as<T>() + r * k, target,
-                         label, k);
+      right +=
+          w * match(Alone{}, call.as<AccuracyParams>(), call[0].as<T>() + r * k, target, label, k);
       all += w;
     }
     result[0] = right;

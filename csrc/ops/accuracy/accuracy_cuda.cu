@@ -41,10 +41,14 @@ void forward(const Call& call) {
     const int64_t rows = call[0].rows(), k = call[0].last();
     choose_width(k, [&](auto width) {
       launch_totals<2>(call, row_blocks(rows, k, true), call[3].as<double>(), [&](double* to) {
-        return Matches<T, decltype(width)::value>{
-            call.as<AccuracyParams>(), call[0].as<T>(),
-            labels ? call[1].as<int32_t>() : nullptr, labels ? nullptr : call[1].as<T>(),
-            call[2].as<T>(), rows, k, to};
+        return Matches<T, decltype(width)::value>{call.as<AccuracyParams>(),
+                                                  call[0].as<T>(),
+                                                  labels ? call[1].as<int32_t>() : nullptr,
+                                                  labels ? nullptr : call[1].as<T>(),
+                                                  call[2].as<T>(),
+                                                  rows,
+                                                  k,
+                                                  to};
       });
     });
   });

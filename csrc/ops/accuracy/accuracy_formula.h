@@ -22,8 +22,8 @@ CK_ROW double share(const Group& group, int64_t k, const Hit& hit) {
   return static_cast<double>(group.sum(hits)) / static_cast<double>(k);
 }
 
-// The match of a row, whose targets are values or, where there are none, a label. Of a group without
-// a row of its own k is 0, and the match anything.
+// The match of a row, whose targets are values or, where there are none, a label. Of a group
+// without a row of its own k is 0, and the match anything.
 template <class T, class Group>
 CK_ROW double match(const Group& group, const AccuracyParams& params, const T* p, const T* target,
                     int64_t label, int64_t k) {
@@ -32,8 +32,7 @@ CK_ROW double match(const Group& group, const AccuracyParams& params, const T* p
   if (kind == Accuracy::binary)
     return share(group, k,
                  [&](int64_t j) { return (p[j] > threshold) == (target[j] > threshold); });
-  if (kind == Accuracy::equal)
-    return share(group, k, [&](int64_t j) { return p[j] == target[j]; });
+  if (kind == Accuracy::equal) return share(group, k, [&](int64_t j) { return p[j] == target[j]; });
   if (target) label = group.argmax(target, k);
   if (kind == Accuracy::sparse_top_k || kind == Accuracy::categorical_top_k)
     return in_top(group, p, k, label < k ? label : 0, params.top_k);

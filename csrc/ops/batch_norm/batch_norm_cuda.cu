@@ -1,7 +1,7 @@
 // Statistics come from each chunk of rows in two passes, the second, which finds them in the cache,
 // about the chunk's own mean, and are joined in double (Chan, Golub and LeVeque 1983, equations 1.7
-// and 2.1), as distances from the channel's first value. Where one chunk is all, a pass of batch_norm
-// is one kernel.
+// and 2.1), as distances from the channel's first value. Where one chunk is all, a pass of
+// batch_norm is one kernel.
 #include "cuda/columns.cuh"
 #include "ops/batch_norm/batch_norm.h"
 
@@ -44,7 +44,8 @@ struct Statistics {
     const bool some = column.active && count > 0;
     double centre = some ? static_cast<double>(x[begin * columns.c + column.channel]) : 0.0;
     double sum[1] = {};
-    column.each_row(columns, chunk, [&](int64_t i) { sum[0] += static_cast<double>(x[i]) - centre; });
+    column.each_row(columns, chunk,
+                    [&](int64_t i) { sum[0] += static_cast<double>(x[i]) - centre; });
     column.sum_lanes(columns, sum);
     centre += sum[0] / n;
     double sums[2] = {};
@@ -176,9 +177,7 @@ struct UpdateMoving {
 
 double epsilon_of(const Call& call) { return call.as<BatchNormParams>().epsilon; }
 
-Workspace workspace(const convkit::Call& call) {
-  return sum_columns_bytes(Columns(call[0]), 2);
-}
+Workspace workspace(const convkit::Call& call) { return sum_columns_bytes(Columns(call[0]), 2); }
 
 void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
@@ -188,8 +187,7 @@ void forward(const Call& call) {
                                          call[3].as<T>(), epsilon_of(call)};
     T *const mean = call[4].as<T>(), *const variance = call[5].as<T>();
     double* const partial = reinterpret_cast<double*>(call.workspace);
-    launch(call, columns.grid(),
-           Statistics<T>{columns, normalization, mean, variance, partial});
+    launch(call, columns.grid(), Statistics<T>{columns, normalization, mean, variance, partial});
     if (columns.count() == 1) return;
     launch(call, dim3(columns.grid().x),
            JoinStatistics<T>{columns, call[0].as<T>(), mean, variance, partial});

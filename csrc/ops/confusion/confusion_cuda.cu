@@ -20,9 +20,7 @@ struct Cells {
   }
 };
 
-Workspace workspace(const convkit::Call& call) {
-  return call[0].rows() * int64_t{sizeof(int64_t)};
-}
+Workspace workspace(const convkit::Call& call) { return call[0].rows() * int64_t{sizeof(int64_t)}; }
 
 void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
@@ -33,8 +31,8 @@ void forward(const Call& call) {
       launch(call, dim3(row_blocks(rows.rows, rows.k, false)),
              Cells<T, decltype(width)::value>{rows, codes});
     });
-    launch_tally(call, Tally<T>{codes, 1, rows.classes * rows.classes, rows.rows,
-                                call[2].as<T>(), 1, call[3].as<double>()});
+    launch_tally(call, Tally<T>{codes, 1, rows.classes * rows.classes, rows.rows, call[2].as<T>(),
+                                1, call[3].as<double>()});
   });
 }
 

@@ -46,8 +46,7 @@ struct Operands {
     return static_cast<double>(row < job.n ? a[row * job.d + k] : b[(row - job.n) * job.d + k]);
   }
   CK_DEVICE void store(const Job& job, int64_t row, int64_t k, double gradient) const {
-    (row < job.n ? da[row * job.d + k] : db[(row - job.n) * job.d + k]) =
-        static_cast<T>(gradient);
+    (row < job.n ? da[row * job.d + k] : db[(row - job.n) * job.d + k]) = static_cast<T>(gradient);
   }
 };
 

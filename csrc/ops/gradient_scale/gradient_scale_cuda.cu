@@ -41,9 +41,9 @@ void backward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     const int64_t n = call[0].size(), blocks = ceil_div(n, Scale<T>::kThreads);
-    launch(call, dim3(static_cast<unsigned>(blocks < 2048 ? blocks : 2048)),
-           Scale<T>{call.as<GradientScaleParams>(), call.step, call[0].as<T>(), call[1].as<T>(),
-                    n});
+    launch(
+        call, dim3(static_cast<unsigned>(blocks < 2048 ? blocks : 2048)),
+        Scale<T>{call.as<GradientScaleParams>(), call.step, call[0].as<T>(), call[1].as<T>(), n});
   });
 }
 

@@ -56,12 +56,10 @@ void run(const Call& call) {
     const unsigned blocks = blocks_of(call);
     double* const total = call[5].as<double>();
     const bool root = rows.kind() == Loss::root_mean_squared_error && rows.rows > 0;
-    double* const squares =
-        reinterpret_cast<double*>(call.workspace + totals_bytes(blocks, 1));
+    double* const squares = reinterpret_cast<double*>(call.workspace + totals_bytes(blocks, 1));
     choose_width(rows.k, [&](auto width) {
-      launch_totals<1>(call, blocks, root ? squares : total, [&](double* to) {
-        return RowLosses<T, decltype(width)::value>{rows, to};
-      });
+      launch_totals<1>(call, blocks, root ? squares : total,
+                       [&](double* to) { return RowLosses<T, decltype(width)::value>{rows, to}; });
     });
     if (root) for_each(call, rows.rows * rows.k, TakeRoot<T>{rows, squares, total});
   });

@@ -1,5 +1,5 @@
-// The losses of a row and of a value and, where it is wanted, their gradients: one function per kind,
-// for rows on any device.
+// The losses of a row and of a value and, where it is wanted, their gradients: one function per
+// kind, for rows on any device.
 #pragma once
 
 #include "core/row_group.h"
@@ -359,8 +359,8 @@ CK_ROW T mean(const Group& group, const LossParams& params, const T* p, const Ta
   return group.sum(loss) / divisor;
 }
 
-// Row r: its loss, which is for the caller to store, and its gradient. Of a group without a row of its
-// own `count` is 0, otherwise k.
+// Row r: its loss, which is for the caller to store, and its gradient. Of a group without a row of
+// its own `count` is 0, otherwise k.
 template <class T, class Group>
 CK_ROW T loss_of_row(const Group& group, const LossRows<T>& rows, int64_t r, int64_t count) {
   const T weight = rows.weight ? rows.weight[r] : T(1);

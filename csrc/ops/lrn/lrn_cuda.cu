@@ -1,6 +1,6 @@
 // Windows are summed up anew for each element: of five channels that is little beside memory. The
-// gradient comes in two steps, so that the power of each denominator is taken once: cuda_tiled hands
-// the first one's results on in shared memory, cuda_simple in the workspace.
+// gradient comes in two steps, so that the power of each denominator is taken once: cuda_tiled
+// hands the first one's results on in shared memory, cuda_simple in the workspace.
 #include "cuda/kernel.h"
 #include "cuda/launch.cuh"
 #include "ops/lrn/lrn_formula.h"
@@ -49,8 +49,8 @@ struct Take {
   }
 };
 
-// Windows across channels: a thread for each element of a tile, and for those beside it whose windows
-// reach into it.
+// Windows across channels: a thread for each element of a tile, and for those beside it whose
+// windows reach into it.
 template <class T>
 struct TiledBackward {
   static constexpr int kThreads = 256;

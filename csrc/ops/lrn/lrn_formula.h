@@ -57,9 +57,7 @@ struct LrnWindows {
   // What element j, with the gradient dy of its y, gives to the dx of all in its window, and what
   // the sum of that is multiplied by.
   CK_INLINE T given(int64_t j, T dy, T d, T scale) const { return dy * x[j] * scale / d; }
-  CK_INLINE T slope(int64_t i) const {
-    return static_cast<T>(2 * lrn_factor(p) * p.beta) * x[i];
-  }
+  CK_INLINE T slope(int64_t i) const { return static_cast<T>(2 * lrn_factor(p) * p.beta) * x[i]; }
 };
 
 }  // namespace convkit::CK_ISA

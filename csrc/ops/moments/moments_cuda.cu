@@ -29,8 +29,8 @@ void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     sum_columns(call, Columns(call[0]),
-                Moments<T>{call[0].as<T>(), call[1].as<T>(), call[2].as<T>(),
-                           call[3].as<double>(), call[0].last()});
+                Moments<T>{call[0].as<T>(), call[1].as<T>(), call[2].as<T>(), call[3].as<double>(),
+                           call[0].last()});
   });
 }
 

@@ -39,8 +39,7 @@ void naive(const Call& call, const Tensor& total, const Tensor* derivatives) {
       sums.squares += v * v;
       if (d) d[i] = (kAdd ? d[i] : T(0)) + s(x[i]);
     }
-    *total.as<double>() =
-        total_penalty(call.as<PenaltyParams>(), sums.absolute, sums.squares);
+    *total.as<double>() = total_penalty(call.as<PenaltyParams>(), sums.absolute, sums.squares);
   });
 }
 

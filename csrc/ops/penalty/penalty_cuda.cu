@@ -73,10 +73,10 @@ void run(const Call& call, const Tensor& total, const Tensor* derivatives) {
     const unsigned blocks = blocks_of(call);
     double* const to = total.as<double>();
     double* const partial = blocks > 1 ? reinterpret_cast<double*>(call.workspace) : to;
-    launch(call, dim3(blocks),
-           Penalise<T, kAdd>{Slopes<T>(params), params, call[0].as<T>(),
-                             derivatives ? derivatives->as<T>() : nullptr, call[0].size(),
-                             partial});
+    launch(
+        call, dim3(blocks),
+        Penalise<T, kAdd>{Slopes<T>(params), params, call[0].as<T>(),
+                          derivatives ? derivatives->as<T>() : nullptr, call[0].size(), partial});
     if (blocks > 1) launch(call, dim3(1), AddUpPenalty{params, partial, to, blocks});
   });
 }

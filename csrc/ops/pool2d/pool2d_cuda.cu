@@ -108,8 +108,8 @@ CK_DEVICE void store_through(const PoolGeometry& g, Pack<T, kValues> sum, const 
     const auto value = load<kValues>(x + i * kValues);
     CK_UNROLL
     for (int v = 0; v < kValues; ++v)
-      sum.v[v] *= activate_derivative_from_output(kind, static_cast<T>(g.k.through_alpha),
-                                                  value.v[v]);
+      sum.v[v] *=
+          activate_derivative_from_output(kind, static_cast<T>(g.k.through_alpha), value.v[v]);
   }
   store(dx + i * kValues, sum);
 }
@@ -126,8 +126,7 @@ struct MaxBackward {
     const Place at(i, g.H, g.W, g.C, kValues);
     Pack<T, kValues> sum = {};
     for_windows_of(g, at, [&](int64_t p, int64_t q, int64_t from) {
-      const auto own =
-          static_cast<Index>((at.a - g.top(p)) * g.k.window_w + (at.b - g.left(q)));
+      const auto own = static_cast<Index>((at.a - g.top(p)) * g.k.window_w + (at.b - g.left(q)));
       const auto winner = load<kValues>(argmax + from);
       const auto value = load<kValues>(dy + from);
       CK_UNROLL

@@ -26,8 +26,8 @@ void run(const Call& call) {
     const int64_t rows = call[0].rows(), k = call[0].last();
     choose_width(k, [&](auto width) {
       launch(call, dim3(row_blocks(rows, k, false)),
-             EachRow<Formula, T, decltype(width)::value>{
-                 call[0].as<T>(), call[kInputs - 1].as<T>(), call[kInputs].as<T>(), rows, k});
+             EachRow<Formula, T, decltype(width)::value>{call[0].as<T>(), call[kInputs - 1].as<T>(),
+                                                         call[kInputs].as<T>(), rows, k});
     });
   });
 }

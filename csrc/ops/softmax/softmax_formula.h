@@ -1,5 +1,5 @@
-// The passes over a row, on any device: row(group, inputs, output, k), where an input that is absent
-// is any other.
+// The passes over a row, on any device: row(group, inputs, output, k), where an input that is
+// absent is any other.
 #pragma once
 
 #include "core/row_group.h"
