@@ -56,7 +56,9 @@ def test_layers(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype)
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *TWO_CHUNKS, *WITHOUT_SOME]))
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"), row_cases([*AWKWARD, *TWO_CHUNKS, *WITHOUT_SOME])
+)
 def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
 
