@@ -24,6 +24,9 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--dtype", default="float32", choices=("float32", "float64"), help="default float32"
     )
+    parser.add_argument(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="cpu (default) or cuda"
+    )
     add_file(parser)
     parser.set_defaults(run=run)
 
@@ -35,13 +38,20 @@ def _rows(options: argparse.Namespace) -> list[Row]:
     ------
     ValueError
         If the op, the pass or the kernel is unknown.
+    RuntimeError
+        If rows for a GPU are asked for, and there is none.
     """
+    from convkit.cuda import native as cuda
     from convkit.errors import did_you_mean
     from convkit.ops import registry
 
     new = load_file(options.file) if options.file else []
     ops = [options.op] if options.op else list(registry.ops())
-    rows = [row for op in ops for row in registry.kernels(op)]
+    if options.device == "cuda":
+        cuda.require()
+    rows = [row for op in ops for row in registry.kernels(op, device=options.device)]
+    if options.device == "cuda":
+        rows = [row for row in rows if row.native]
     if new and not options.op and not options.kernel:
         rows = new
     for given, word, key in (

@@ -398,7 +398,7 @@ def check_kernel(
     ----------
     op : str
     kernel : str or callable
-        Name of a row, native or registered; or a function as `ck.ops.register` takes it.
+        Name of a row, native or registered, or of one on a GPU; or a function as `ck.ops.register` takes it.
     pass_name : str
     dtype : {"float32", "float64"}
     layers : sequence of str, optional
@@ -416,7 +416,8 @@ def check_kernel(
     ValueError
         If the op, the pass, the kernel, the dtype or a layer is unknown.
     """
-    rows = registry.kernels(op, registry.get(op)[pass_name].name)
+    device = "cuda" if isinstance(kernel, str) and kernel.startswith("cuda_") else "cpu"
+    rows = registry.kernels(op, registry.get(op)[pass_name].name, device=device)
     if callable(kernel):
         name = getattr(kernel, "__name__", type(kernel).__name__)
         row = Row(op, pass_name, name, "python", function=kernel)
