@@ -398,7 +398,8 @@ def check_kernel(
     ----------
     op : str
     kernel : str or callable
-        Name of a row, native or registered, or of one on a GPU; or a function as `ck.ops.register` takes it.
+        Name of a row, native or registered, or of one on a GPU; or a function as `ck.ops.register`
+        takes it.
     pass_name : str
     dtype : {"float32", "float64"}
     layers : sequence of str, optional
