@@ -21,6 +21,8 @@ class Steps:
         self.model = self.workload.model()
         self.x, self.y = self.workload.data(self.model)
         self.workload.compile(self.model)
+        if self.workload.device == "cuda":
+            self.x = ck.cuda.asarray(self.x)
 
     def outputs(self) -> dict[str, list[float]]:
         """Outputs before training, losses of the first steps, and how the weights changed.
