@@ -16,9 +16,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import libraries
 import machine
 import numpy as np
-import peers
 
 from convkit.bench.kernels import Runner
 from convkit.bench.tables import Table
@@ -137,8 +137,8 @@ def measure(call: Call, device: str) -> list[dict[str, Any]]:
     if not timers:
         return entries
     shared: dict[str, Any] = {}
-    others = {"copy": peers.copy(call.bytes, device), **peers.of_call(call, device)}
-    timers += [(shared, name, peers.Timer(work, device)) for name, work in others.items()]
+    others = {"copy": libraries.copy(call.bytes, device), **libraries.of_call(call, device)}
+    timers += [(shared, name, libraries.Timer(work, device)) for name, work in others.items()]
     launches = []
     for _, _, timer in timers:
         once = timer(1)
@@ -154,11 +154,15 @@ def measure(call: Call, device: str) -> list[dict[str, Any]]:
 def ceilings(device: str, tiny: bool) -> dict[str, float]:
     """Rates of the device: of cuBLAS's SGEMM and of a large copy."""
     n, nbytes = (64, 1 << 16) if tiny else (8192, 2 << 30)
-    product, copy = (
-        peers.Timer(work, device) for work in (peers.product(n, device), peers.copy(nbytes, device))
-    )
-    best = [min(timer(1 if i == 0 else 3) for _ in range(5)) for i, timer in enumerate((product, copy))]
-    return {"sgemm_flops": 2 * n**3 / best[0], "copy_bytes": nbytes / best[1]}
+
+    def best(work: Any, launches: int) -> float:
+        timer = libraries.Timer(work, device)
+        return min(timer(launches) for _ in range(5))
+
+    return {
+        "sgemm_flops": 2 * n**3 / best(libraries.product(n, device), 1),
+        "copy_bytes": nbytes / best(libraries.copy(nbytes, device), 3),
+    }
 
 
 def line(entry: dict[str, Any], rates: dict[str, float]) -> tuple[str, ...]:
@@ -225,7 +229,7 @@ def main() -> None:
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # after a restart
     options = parser.parse_args()
     until = options.until or time.time() + options.seconds
-    peers.strict()
+    libraries.strict()
     kept = options.out / "kernels.json"
     if options.until:
         record: dict[str, Any] = json.loads(kept.read_text())

@@ -1,19 +1,19 @@
 #!/bin/bash
 # Builds convkit on a machine with a GPU, tests it and measures it, in one call of some 8 minutes:
 #
-#   OUT=results bash benchmarks/gpu/run.sh [build tests sanitizers steps kernels]
+#   OUT=results bash benchmarks/gpu/run.sh [build tests sanitizers kernels steps]
 #
 # Each part has a time limit and goes on after failures; all of it lands under $OUT, eight files in
 # all. Without arguments all parts run; a part that was built before is found again in build/gpu.
 # Limits are in seconds and can be set: LIMIT_ALL=480 LIMIT_BUILD=150 LIMIT_TESTS=80
-# LIMIT_SANITIZERS=50 LIMIT_STEPS=150 LIMIT_KERNELS=60. Python, CMake, ninja, pybind11 and nvcc have
+# LIMIT_SANITIZERS=50 LIMIT_KERNELS=60 LIMIT_STEPS=220. Python, CMake, ninja, pybind11 and nvcc have
 # to be there, PyTorch and pytest for their parts; wheels of what is missing may lie in .whl/.
 # EMULATE=1 tries it out without a GPU, on tiny shapes.
 set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 out=${OUT:-$root/build/gpu-results}
-parts=${*:-build tests sanitizers steps kernels}
+parts=${*:-build tests sanitizers kernels steps}
 python=${PYTHON:-$(command -v python3)}
 began=$(date +%s)
 all=${LIMIT_ALL:-480}
@@ -146,10 +146,11 @@ fi
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 part tests "${LIMIT_TESTS:-80}" tests.log bash -c tests
 part sanitizers "${LIMIT_SANITIZERS:-50}" sanitizers.log bash -c sanitizers
-part steps "${LIMIT_STEPS:-150}" summary.md "$python" benchmarks/gpu/steps.py --out "$out" \
-  --seconds $((${LIMIT_STEPS:-150} - 20)) "${tiny[@]}"
 part kernels "${LIMIT_KERNELS:-60}" summary.md "$python" benchmarks/gpu/kernels.py --out "$out" \
   --seconds $((${LIMIT_KERNELS:-60} - 15)) "${tiny[@]}"
+# Last, with what time is left: it writes its record after each case.
+part steps "${LIMIT_STEPS:-220}" summary.md "$python" benchmarks/gpu/steps.py --out "$out" \
+  --seconds $((${LIMIT_STEPS:-220} - 20)) "${tiny[@]}"
 echo "== results in $out"
 [ -f "$out/tests.log" ] && tail -n 25 "$out/tests.log"
 [ -f "$out/sanitizers.log" ] && grep -E '^==|calls of|ERROR SUMMARY|not run' "$out/sanitizers.log" | head -n 40

@@ -73,14 +73,20 @@ void PlacedCall::capture(int launches) {
   launches_ = launches;
 }
 
+void PlacedCall::launch() {
+  require(cudaGraphLaunch(graph_.executable, stream_), "launch a kernel");
+  run_count(kernel_).fetch_add(launches_, std::memory_order_relaxed);
+}
+
 double PlacedCall::seconds(int launches) {
+  if (launches < 1) throw Error("a kernel is timed over one launch at least");
   if (launches != launches_) {
     capture(launches);
-    require(cudaGraphLaunch(graph_.executable, stream_), "launch a kernel");
+    launch();
   }
   const Event start, stop;
   require(cudaEventRecord(start.event, stream_), "time a kernel");
-  require(cudaGraphLaunch(graph_.executable, stream_), "launch a kernel");
+  launch();
   require(cudaEventRecord(stop.event, stream_), "time a kernel");
   require(cudaEventSynchronize(stop.event), "time a kernel");
   float milliseconds = 0;

@@ -38,6 +38,7 @@ class PlacedCall {
   };
   void* place(int64_t bytes);
   void capture(int launches);
+  void launch();  // the graph
 
   const Kernel& kernel_;
   std::vector<std::byte> params_;
