@@ -5,8 +5,8 @@
 #
 # Each part has a time limit and goes on after failures; all of it lands under $OUT, eight files in
 # all. Without arguments all parts run; a part that was built before is found again in build/gpu.
-# Limits are in seconds and can be set: LIMIT_ALL=480 LIMIT_BUILD=150 LIMIT_TESTS=80
-# LIMIT_SANITIZERS=50 LIMIT_KERNELS=60 LIMIT_STEPS=220. Python, CMake, ninja, pybind11 and nvcc have
+# Limits are in seconds and can be set: LIMIT_ALL=480 LIMIT_BUILD=150 LIMIT_TESTS=100
+# LIMIT_SANITIZERS=50 LIMIT_KERNELS=90 LIMIT_STEPS=220. Python, CMake, ninja, pybind11 and nvcc have
 # to be there, PyTorch and pytest for their parts; wheels of what is missing may lie in .whl/.
 # EMULATE=1 tries it out without a GPU, on tiny shapes.
 set -u
@@ -25,12 +25,19 @@ emulate=${EMULATE:-}
 
 say() { echo "$*" | tee -a "$summary"; }
 
-# limited SECONDS COMMAND...: within its limit and that of all parts; never begins what cannot end.
+left() { echo $((all - $(date +%s) + began)); }
+
+# Interrupts let pytest tell what has failed so far; a shell in the background ignores them.
+reset=()
+env --default-signal=INT true 2>/dev/null && reset=(env --default-signal=INT)
+
+# limited SECONDS COMMAND...: within its limit and that of all parts.
 limited() {
-  local limit=$1 left=$((all - $(date +%s) + began))
+  local limit=$1 rest
+  rest=$(left)
   shift
-  if [ "$left" -lt 5 ]; then say "not begun: time is up"; return 125; fi
-  timeout -k 5 "$((limit < left ? limit : left))" "$@"
+  if [ "$rest" -lt 15 ]; then say "not begun: time is up"; return 125; fi
+  timeout -s INT -k 8 "$((limit < rest - 9 ? limit : rest - 9))" "${reset[@]}" "$@"
 }
 
 # part NAME SECONDS LOG COMMAND...
@@ -74,7 +81,7 @@ facts() {
 facts >"$summary" 2>&1
 
 build() {
-  local mode=(-DCONVKIT_CUDA=ON) generator=()
+  local mode=(-DCONVKIT_CUDA=ON) generator=() folder=build/gpu/cmake${emulate:+-emulated}
   if [ -n "$emulate" ]; then
     mode=(-DCONVKIT_CUDA=EMULATE)
   else
@@ -85,13 +92,13 @@ build() {
   fi
   command -v ninja >/dev/null && generator=(-G Ninja)
   # OpenBLAS's wheel need not be there; another compiler may warn of what ours does not.
-  cmake -S . -B build/gpu/cmake "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
+  cmake -S . -B "$folder" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
     -DCONVKIT_BLAS=OFF -DCMAKE_COMPILE_WARNING_AS_ERROR=OFF "${mode[@]}" \
     -DPython_EXECUTABLE="$python" &&
-    cmake --build build/gpu/cmake --parallel "$(nproc)" &&
+    cmake --build "$folder" --parallel "$(nproc)" &&
     rm -rf "$site" && mkdir -p "$site" && cp -r python/convkit "$site/" &&
     rm -f "$site"/convkit/*.so &&
-    cmake --install build/gpu/cmake --prefix "$site" || return
+    cmake --install "$folder" --prefix "$site" || return
   cuobjdump --dump-resource-usage "$site"/convkit/_cuda*.so 2>/dev/null |
     grep -A1 Function | sed 's/^ *//' | paste - - - | cut -c1-400
   PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} "$python" -m convkit.cli info
@@ -114,11 +121,11 @@ END
 
 # All four at once: each is slow on its own account, and the GPU has room.
 sanitizers() {
-  local tool ids=() status=0
+  local tool ids=() status=0 limit=$((${LIMIT_SANITIZERS:-50} - 6))
   for tool in memcheck racecheck synccheck initcheck; do
-    local command=("$python" benchmarks/gpu/sanitize.py --seconds $((${LIMIT_SANITIZERS:-50} - 12)))
+    local command=("$python" benchmarks/gpu/sanitize.py --seconds $((limit - 8)))
     [ -z "$emulate" ] && command=(compute-sanitizer --tool $tool --error-exitcode 9 "${command[@]}")
-    "${command[@]}" >"build/gpu/$tool.log" 2>&1 &
+    timeout -k 3 $limit "${command[@]}" >"build/gpu/$tool.log" 2>&1 &
     ids+=($!)
   done
   for id in "${ids[@]}"; do wait "$id" || status=$?; done
@@ -144,13 +151,13 @@ if ! ls "$site"/convkit/_cuda*.so >/dev/null 2>&1; then
   exit 1
 fi
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
-part tests "${LIMIT_TESTS:-80}" tests.log bash -c tests
+part tests "${LIMIT_TESTS:-100}" tests.log bash -c tests
 part sanitizers "${LIMIT_SANITIZERS:-50}" sanitizers.log bash -c sanitizers
-part kernels "${LIMIT_KERNELS:-60}" summary.md "$python" benchmarks/gpu/kernels.py --out "$out" \
-  --seconds $((${LIMIT_KERNELS:-60} - 15)) "${tiny[@]}"
+part kernels "${LIMIT_KERNELS:-90}" summary.md "$python" benchmarks/gpu/kernels.py --out "$out" \
+  --seconds $((${LIMIT_KERNELS:-90} - 20)) "${tiny[@]}"
 # Last, with what time is left: it writes its record after each case.
 part steps "${LIMIT_STEPS:-220}" summary.md "$python" benchmarks/gpu/steps.py --out "$out" \
-  --seconds $((${LIMIT_STEPS:-220} - 20)) "${tiny[@]}"
+  --seconds $(($(left) < ${LIMIT_STEPS:-220} ? $(left) - 30 : ${LIMIT_STEPS:-220} - 20)) "${tiny[@]}"
 echo "== results in $out"
 [ -f "$out/tests.log" ] && tail -n 25 "$out/tests.log"
 [ -f "$out/sanitizers.log" ] && grep -E '^==|calls of|ERROR SUMMARY|not run' "$out/sanitizers.log" | head -n 40

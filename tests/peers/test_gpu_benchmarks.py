@@ -37,7 +37,7 @@ def test_steps(tmp_path: Path) -> None:
     assert [*race["contenders"]] == ["convkit", "eager", "whole-step graph"]
     assert race["disagreement"] < 1e-3 and not race["left_out"] and record["left"] == []
     assert all(len(row["samples_s"]) == 2 for row in race["contenders"].values())
-    assert "to eager" in (tmp_path / "steps.md").read_text()
+    assert "2x best: no verdict" in (tmp_path / "steps.md").read_text()
 
 
 def test_layouts_agree(tmp_path: Path) -> None:
