@@ -104,6 +104,14 @@ build() {
   PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} "$python" -m convkit.cli info
 }
 
+# What the emulator takes for granted, asked of the GPU.
+checks() {
+  local each sources=()
+  for each in checks check_numbers check_threads; do sources+=("tests/cuda/emulator/$each.cpp"); done
+  nvcc -std=c++20 -arch=native -x cu -Icsrc "${sources[@]}" -o build/gpu/checks && build/gpu/checks
+  echo "checks of the emulator on the GPU: exit $?"
+}
+
 tests() {
   local workers=() processes=$(($(nproc) < 8 ? $(nproc) : 8))
   cat >build/gpu/pytest.ini <<END
@@ -114,9 +122,14 @@ markers =
   slow: takes more than a few seconds
   peer: compares with PyTorch
 END
+  [ -z "$emulate" ] && checks >build/gpu/checks.log 2>&1 &
   "$python" -c 'import xdist' 2>/dev/null && workers=(-n "$processes" --dist worksteal)
   "$python" -m pytest -c build/gpu/pytest.ini --rootdir . -p no:cacheprovider -q -rf --tb=short \
     "${workers[@]}" -k 'cuda and not emulator' -m 'not peer and not slow' ${TESTS:-tests/cuda tests/ops}
+  local status=$?
+  wait
+  [ -f build/gpu/checks.log ] && cat build/gpu/checks.log
+  return $status
 }
 
 # All four at once: each is slow on its own account, and the GPU has room.
@@ -141,7 +154,7 @@ if [ -n "$emulate" ]; then
   export CONVKIT_CUDA_EMULATOR=1
   tiny=(--device cpu --tiny)
 fi
-export -f build tests sanitizers
+export -f build checks tests sanitizers
 export root site python emulate LIMIT_SANITIZERS
 
 part build "${LIMIT_BUILD:-150}" build.log bash -c build

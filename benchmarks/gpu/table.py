@@ -1,4 +1,4 @@
-"""The table of kernels in docs/cuda.md: those of this build, with what a record of kernels.py found.
+"""The table of kernels in docs/cuda.md: those of this build, and what kernels.py has found.
 
 Run as ``python benchmarks/gpu/table.py [kernels.json]``; it prints Markdown.
 """
