@@ -94,7 +94,7 @@ Workspace backward_workspace(const convkit::Call& call) {
 
 template <Cell kCell, int kU>
 bool few_units(const convkit::Call& call) {
-  return call[kU].shape[0] <= persistent_units(kCell);
+  return persistent_holds<kCell>(call[kU].shape[0]);
 }
 
 constexpr Kernel rows[] = {

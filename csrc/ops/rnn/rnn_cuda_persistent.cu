@@ -1,12 +1,19 @@
 #include "ops/rnn/rnn_cuda_persistent.cuh"
 
+#include "cuda/device.h"
 #include "ops/rnn/rnn_cuda.h"
 
 namespace convkit::cuda::rnn {
 namespace {
 
-// Of a block on every GPU.
-constexpr std::size_t kMostShared = 64 * 1024;
+// Shared memory of a block: at most so many bytes, which GPUs before compute capability 8.0 lack.
+constexpr std::size_t kMostShared = 72 * 1024;
+
+bool gpu_has_it() {
+  static const bool has = why_unavailable().empty() &&
+                          device_info().shared_bytes >= static_cast<int64_t>(kMostShared);
+  return has;
+}
 
 // Calls run.operator()<kResetAfter, kUnits>() for the kernel of a call.
 template <Cell kCell, class Run>
@@ -23,6 +30,14 @@ void with_kernel(int64_t H, bool reset_after, const Run& run) {
 }
 
 }  // namespace
+
+template <Cell kCell>
+bool persistent_holds(int64_t H) {
+  if (H > (kCell == Cell::simple ? 256 : 128)) return false;
+  // Registers alone hold the others.
+  const bool rest = kCell == Cell::simple ? H > 128 : kCell == Cell::lstm && H > 64;
+  return !rest || gpu_has_it();
+}
 
 template <Cell kCell>
 void persistent_forward(const Call& call) {
@@ -59,6 +74,9 @@ void persistent_backward(const Call& call) {
   launch_input_gradients(call, p, plan);
 }
 
+template bool persistent_holds<Cell::simple>(int64_t);
+template bool persistent_holds<Cell::lstm>(int64_t);
+template bool persistent_holds<Cell::gru>(int64_t);
 template void persistent_forward<Cell::simple>(const Call&);
 template void persistent_forward<Cell::lstm>(const Call&);
 template void persistent_forward<Cell::gru>(const Call&);

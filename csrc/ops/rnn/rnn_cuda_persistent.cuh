@@ -11,6 +11,13 @@
 #include "ops/rnn/rnn_cuda_products.cuh"
 #include "ops/rnn/rnn_formula.h"
 
+// In front of a loop whose body needs all registers.
+#if CK_CUDA_EMULATED
+#define CK_ROLLED
+#else
+#define CK_ROLLED _Pragma("unroll 1")
+#endif
+
 namespace convkit::cuda::rnn {
 
 CK_DEVICE float quarter(const float4& v, int i) {
@@ -24,7 +31,7 @@ struct HeldWeights {
   static constexpr int kEach = kInputs / kSlices, kHeld = kHeld_ < kEach ? kHeld_ : kEach;
   static constexpr int kThreads = static_cast<int>(kStepThreads);
   static constexpr int kSharedBytes = (kEach - kHeld) * kThreads * 16;
-  static_assert(kEach % 4 == 0 && (kOut == 4 || kHeld == kEach));
+  static_assert(kEach % 4 == 0 && kHeld % 4 == 0 && (kOut == 4 || kHeld == kEach));
 
   float held[kHeld][kOut];
   float4* rest;
@@ -53,20 +60,24 @@ struct HeldWeights {
   CK_DEVICE void multiply(const float* in, float (&sums)[kLast - kFirst]) const {
     CK_UNROLL
     for (int o = 0; o < kLast - kFirst; ++o) sums[o] = 0;
+    constexpr int kFrom = kBegin / kSlices, kTo = kEnd / kSlices;
     CK_UNROLL
-    for (int i = kBegin / kSlices; i < kEnd / kSlices; i += 4) {
+    for (int i = kFrom; i < (kTo < kHeld ? kTo : kHeld); i += 4) {
       const float4 four = *reinterpret_cast<const float4*>(in + input(i));
       CK_UNROLL
       for (int k = 0; k < 4; ++k) {
-        const float value = quarter(four, k);
-        if (i + k < kHeld) {
-          CK_UNROLL
-          for (int o = kFirst; o < kLast; ++o) sums[o - kFirst] += held[i + k][o] * value;
-        } else {
-          const float4 weights = rest[(i + k - kHeld) * kThreads];
-          CK_UNROLL
-          for (int o = kFirst; o < kLast; ++o) sums[o - kFirst] += quarter(weights, o) * value;
-        }
+        CK_UNROLL
+        for (int o = kFirst; o < kLast; ++o) sums[o - kFirst] += held[i + k][o] * quarter(four, k);
+      }
+    }
+    CK_ROLLED
+    for (int i = kHeld; i < kTo; i += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(in + input(i));
+      CK_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        const float4 weights = rest[(i + k - kHeld) * kThreads];
+        CK_UNROLL
+        for (int o = kFirst; o < kLast; ++o) sums[o - kFirst] += quarter(weights, o) * quarter(four, k);
       }
     }
     CK_UNROLL
@@ -89,7 +100,7 @@ struct PersistentForward {
   static constexpr int kGroupUnits = kCell == Cell::simple ? 4 : 1;
   static constexpr int kSlices = kThreads * kGroupUnits / kUnits;
   static constexpr int kMostRows = kSlices / kGroupUnits;  // a unit of a row to each lane
-  using Weights = HeldWeights<kUnits, kOut, kSlices, kCell == Cell::gru ? 64 : 49>;
+  using Weights = HeldWeights<kUnits, kOut, kSlices, kCell == Cell::gru ? 64 : 48>;
   static constexpr int kStates = kResetBefore ? 3 : 2;  // before and after; r h
   static constexpr std::size_t shared_bytes(int rows) {
     return Weights::kSharedBytes + static_cast<std::size_t>(kStates * rows * kUnits) * 4;
@@ -117,11 +128,11 @@ struct PersistentForward {
 
     // What this lane finishes.
     const int row = slice / kGroupUnits, unit = group * kGroupUnits + slice % kGroupUnits;
-    const int64_t n = int64_t{blockIdx.x} * rows + row;
+    const int n = static_cast<int>(blockIdx.x) * rows + row;
     const bool mine = row < rows && n < p.N && unit < H;
     const int here = row * kUnits + unit;
-    float state = mine && p.h0 != nullptr ? p.h0[n * H + unit] : 0.0f;
-    float c = mine && p.c0 != nullptr ? p.c0[n * H + unit] : 0.0f;
+    float state = mine && p.h0 != nullptr ? p.h0[n * p.H + unit] : 0.0f;
+    float c = mine && p.c0 != nullptr ? p.c0[n * p.H + unit] : 0.0f;
     float bias = 0;
     if constexpr (kCell == Cell::gru && kResetAfter) {
       if (mine && p.b1 != nullptr) bias = p.b1[2 * H + unit];
@@ -130,18 +141,21 @@ struct PersistentForward {
     bool begun = false;
     __syncthreads();
 
-    for (int64_t s = 0; s < p.steps; ++s) {
-      const int64_t at = n * p.steps + p.time(s);
+    const int steps = static_cast<int>(p.steps);
+    for (int s = 0; s < steps; ++s) {
       bool real = false;
       float sum[kGates] = {};
       if (mine) {
         real = p.real(n, s);
-        const float* const given = sums.at(at);
+        const float* const given = sums.at(n * p.steps + p.time(s));
         CK_UNROLL
         for (int g = 0; g < kGates; ++g) sum[g] = given[g * H + unit];
       }
-      float* const saved = p.saved + at * kSaved * H + unit;
+      const auto saved = [&](int g) -> float& {
+        return p.saved[((n * p.steps + p.time(s)) * kSaved + g) * H + unit];
+      };
       if constexpr (kCell == Cell::simple) {
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[4];
           u.template multiply<0, kUnits, 0, 4>(h + r * kUnits, of_row);
@@ -151,6 +165,7 @@ struct PersistentForward {
         }
         if (real) state = activate(kind, 0.0f, sum[0]);
       } else if constexpr (kCell == Cell::lstm) {
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[4];
           u.template multiply<0, kUnits, 0, 4>(h + r * kUnits, of_row);
@@ -160,11 +175,12 @@ struct PersistentForward {
         if (real) {
           state = lstm_unit(sum, c);
           CK_UNROLL
-          for (int g = 0; g < 4; ++g) saved[g * H] = sum[g];
-          saved[4 * H] = c;
+          for (int g = 0; g < 4; ++g) saved(g) = sum[g];
+          saved(4) = c;
         }
       } else if constexpr (kResetAfter) {
         float q = bias;
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[3];
           u.template multiply<0, kUnits, 0, 3>(h + r * kUnits, of_row);
@@ -175,10 +191,11 @@ struct PersistentForward {
         if (real) {
           const float z = logistic(sum[0]), reset = logistic(sum[1]);
           const float candidate = libm::tanh(sum[2] + reset * q);
-          saved[0] = z, saved[H] = reset, saved[2 * H] = candidate, saved[3 * H] = q;
+          saved(0) = z, saved(1) = reset, saved(2) = candidate, saved(3) = q;
           state = gru_unit(z, candidate, state);
         }
       } else {
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[2];
           u.template multiply<0, kUnits, 0, 2>(h + r * kUnits, of_row);
@@ -188,6 +205,7 @@ struct PersistentForward {
         const float z = logistic(sum[0]), reset = logistic(sum[1]);
         if (mine) rh[here] = reset * state;
         __syncthreads();
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[1];
           u.template multiply<0, kUnits, 2, 3>(rh + r * kUnits, of_row);
@@ -195,7 +213,7 @@ struct PersistentForward {
         }
         if (real) {
           const float candidate = libm::tanh(sum[2]);
-          saved[0] = z, saved[H] = reset, saved[2 * H] = candidate;
+          saved(0) = z, saved(1) = reset, saved(2) = candidate;
           state = gru_unit(z, candidate, state);
         }
       }
@@ -203,7 +221,7 @@ struct PersistentForward {
       if (mine) {
         if (!real) {
           CK_UNROLL
-          for (int g = 0; g < kSaved; ++g) saved[g * H] = 0;
+          for (int g = 0; g < kSaved; ++g) saved(g) = 0;
         }
         h_after[here] = state;
         p.y[(n * p.steps + p.place(s)) * H + unit] = begun ? state : 0.0f;
@@ -213,8 +231,8 @@ struct PersistentForward {
       h = h_after, h_after = before;
     }
     if (!mine) return;
-    p.h[n * H + unit] = state;
-    if (kCell == Cell::lstm) p.c[n * H + unit] = c;
+    p.h[n * p.H + unit] = state;
+    if (kCell == Cell::lstm) p.c[n * p.H + unit] = c;
   }
 };
 
@@ -229,11 +247,9 @@ struct PersistentBackward {
   static constexpr int kSlices = kThreads * 4 / kUnits, kInputs = kGates * kUnits;
   static constexpr int kMostRows = kSlices / 4;
   static constexpr int kWidth = kCell == Cell::gru && kResetAfter ? 4 : kGates;  // of da
-  using Weights = HeldWeights<kInputs, 4, kSlices, 49>;
-  // With one buffer for the inputs of a step, those of the next one wait for another barrier.
-  static constexpr int kBuffers = kCell == Cell::lstm && kUnits == 128 ? 1 : 2;
+  using Weights = HeldWeights<kInputs, 4, kSlices, 48>;
   static constexpr std::size_t shared_bytes(int rows) {
-    return Weights::kSharedBytes + static_cast<std::size_t>(kBuffers * rows * kInputs) * 4;
+    return Weights::kSharedBytes + static_cast<std::size_t>(2 * rows * kInputs) * 4;
   }
 
   Backward<float, kCell> p;
@@ -264,8 +280,8 @@ struct PersistentBackward {
         given.c = p.saved[((n * p.steps + p.time(last)) * 5 + 4) * H + unit];
       }
     } else {
-      if (p.h0 != nullptr) given.h = p.h0[n * H + unit];
-      if (kCell == Cell::lstm && p.c0 != nullptr) given.c = p.c0[n * H + unit];
+      if (p.h0 != nullptr) given.h = p.h0[n * p.H + unit];
+      if (kCell == Cell::lstm && p.c0 != nullptr) given.c = p.c0[n * p.H + unit];
     }
     if constexpr (kCell == Cell::simple) {
       given.saved[0] = p.y[out];
@@ -289,8 +305,8 @@ struct PersistentBackward {
       return unit < H && of < H ? p.u[unit * GH + k / kUnits * H + of] : 0.0f;
     });
     float* in = reinterpret_cast<float*>(shared) + Weights::kSharedBytes / 4;
-    float* in_after = in + (kBuffers - 1) * rows * kInputs;
-    for (int i = static_cast<int>(threadIdx.x); i < kBuffers * rows * kInputs; i += kThreads) in[i] = 0;
+    float* in_after = in + rows * kInputs;
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * rows * kInputs; i += kThreads) in[i] = 0;
     __syncthreads();
 
     const int row = slice / 4, unit = 4 * group + slice % 4;
@@ -342,6 +358,7 @@ struct PersistentBackward {
       next = read(n, unit, s - 1, last, mine);
       if constexpr (kResetBefore) {
         float d_rh = 0;
+        CK_ROLLED
         for (int r = 0; r < rows; ++r) {
           float of_row[4];
           u.template multiply<2 * kUnits, 3 * kUnits, 0, 4>(in + r * kInputs, of_row);
@@ -360,6 +377,7 @@ struct PersistentBackward {
         for (int g = 0; g < kWidth; ++g) da[(at * kWidth + g) * H + unit] = d[g];
       }
       float sum = 0;
+      CK_ROLLED
       for (int r = 0; r < rows; ++r) {
         float of_row[4];
         u.template multiply<0, kResetBefore ? 2 * kUnits : kInputs, 0, 4>(in + r * kInputs, of_row);
@@ -367,7 +385,6 @@ struct PersistentBackward {
       }
       dh = given.real ? past + sum : dh;
       if (p.cut(s)) dh = dc = 0;
-      if (kBuffers == 1) __syncthreads();
       float* const used = in;
       in = in_after, in_after = used;
     }

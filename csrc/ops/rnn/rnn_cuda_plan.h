@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/kernel.h"
+#include "cuda/split_sums.cuh"
 #include "ops/rnn/rnn_operands.h"
 
 namespace convkit::cuda::rnn {
@@ -72,7 +73,7 @@ struct BackwardPlan {
   int64_t rh;      // [N*T,H] r h, of a GRU without reset_after
   int64_t u;       // [GH,H] transposed
   int64_t states;  // as in the forward pass
-  int64_t splits;  // of the sums over all steps
+  Splits splits;   // of the sums over all steps
   int64_t parts;   // [splits, .] their partial sums, if there are several
   int64_t total;
 
@@ -92,9 +93,8 @@ struct BackwardPlan {
     // Some 256 tiles of 64 x 64, with at least 128 terms each.
     const int64_t rows = checked_sum(numbers ? 0 : C, H, 2);
     const int64_t tiles = checked_product(ceil_div(rows, 64), ceil_div(GH, 64));
-    const int64_t wanted = ceil_div(256, tiles), most = ceil_div(NT, 128);
-    splits = wanted < most ? wanted : most > 1 ? most : 1;
-    parts = layout.take(splits > 1 ? splits : 0, checked_product(rows, GH));
+    splits = Splits::of(NT, ceil_div(256, tiles), 128, 16);
+    parts = layout.take(splits.count > 1 ? splits.count : 0, checked_product(rows, GH));
     total = layout.total;
   }
 };

@@ -307,10 +307,10 @@ void launch_input_gradients(const Call& call, const Backward<T, kCell>& p,
   if (after) add({before, H, H}, 3 * H, H, part(p.du, 2), part(db1, 2), none, 0);
   if (kCell == Cell::gru && !after) add({work + plan.rh, H, H}, 2 * H, H, part(p.du, 2), none, none, 0);
   if (all.count == 0) return;
-  all.split = round_up(ceil_div(NT, plan.splits), kTileTerms);
-  all.parts = plan.splits > 1 ? work + plan.parts : nullptr;
-  launch(call, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(plan.splits)), all);
-  if (all.parts != nullptr) for_each(call, all.size, AddSplits<T>{all, plan.splits});
+  all.split = plan.splits.length;
+  all.parts = plan.splits.count > 1 ? work + plan.parts : nullptr;
+  launch(call, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(plan.splits.count)), all);
+  if (all.parts != nullptr) for_each(call, all.size, AddSplits<T>{all, plan.splits.count});
 }
 
 }  // namespace convkit::cuda::rnn
