@@ -9,7 +9,7 @@ namespace {
 
 template <class T>
 std::size_t shared_bytes(int64_t parts, int64_t states) {
-  return static_cast<std::size_t>(parts + states) * sizeof(T);
+  return static_cast<std::size_t>(parts + states) * sizeof(T) + kRowBytes;
 }
 
 template <Cell kCell>

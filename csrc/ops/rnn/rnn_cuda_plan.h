@@ -28,12 +28,15 @@ CK_INLINE constexpr int64_t saved_blocks(Cell cell, bool reset_after) {
 // before and after and c or r h; dh, dc or d_rh, and da.
 CK_INLINE constexpr int64_t forward_parts(Cell cell) { return kStepThreads * kBlockRows * gates(cell); }
 CK_INLINE constexpr int64_t backward_parts() { return kStepThreads * kBlockRows; }
+// Bytes for a number of each row.
+constexpr int64_t kRowBytes = 8 * kBlockRows;
 constexpr int64_t kForwardStates = 3 * kBlockRows;
 CK_INLINE constexpr int64_t backward_states(Cell cell) { return (2 + gates(cell)) * kBlockRows; }
 
 // Whether the states fit the shared memory, with `parts` elements beside them.
 inline bool states_fit(int64_t H, int64_t states, int64_t parts, int64_t bytes) {
-  return checked_product(checked_sum(checked_product(H, states), parts), bytes) <= kSharedBytes;
+  const int64_t all = checked_product(checked_sum(checked_product(H, states), parts), bytes);
+  return checked_sum(all, kRowBytes) <= kSharedBytes;
 }
 
 // Deals out stretches of the workspace, in elements, each on a line of 128 bytes.

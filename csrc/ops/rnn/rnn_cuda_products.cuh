@@ -4,76 +4,10 @@
 
 #include "cuda/kernel.h"
 #include "cuda/launch.cuh"
+#include "cuda/tile_sums.cuh"
 #include "ops/rnn/rnn_cuda_plan.h"
 
 namespace convkit::cuda::rnn {
-
-// A block of 256 threads makes a tile of 64 x 64, a thread 4 x 4 of it, 16 terms at a time.
-constexpr int kTile = 64, kTileTerms = 16;
-
-// A matrix of lines, which are rows or columns of the result, by terms of the sums.
-template <class T>
-struct Factor {
-  const T* data;
-  int64_t ld;
-  int64_t lines;
-  bool ones = false;  // one more line, of ones
-};
-
-// kTermsAlong: a line's terms are neighbours in memory; else the lines of a term are.
-template <bool kTermsAlong, class T>
-CK_DEVICE void load_tile(const Factor<T>& from, int64_t first, int64_t term, int64_t terms,
-                         T (&to)[kTileTerms][kTile + 4]) {
-  const int thread = static_cast<int>(threadIdx.x);
-  CK_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    const int k = kTermsAlong ? thread % 16 : thread / 64 + 4 * i;
-    const int row = kTermsAlong ? thread / 16 + 16 * i : thread % 64;
-    const int64_t line = first + row, at = term + k;
-    T value = T(0);
-    if (at < terms) {
-      if (line < from.lines) value = from.data[kTermsAlong ? line * from.ld + at : at * from.ld + line];
-      if (line == from.lines && from.ones) value = T(1);
-    }
-    to[k][row] = value;
-  }
-}
-
-// Sums of the terms [begin, end) of a tile of left x right, and put(row, column, sum) for each.
-template <bool kLeftTermsAlong, bool kRightTermsAlong, class T, class Put>
-CK_DEVICE void tile_product(const Factor<T>& left, const Factor<T>& right, int64_t row,
-                            int64_t column, int64_t begin, int64_t end, const Put& put) {
-  CK_SHARED(T, a, [kTileTerms][kTile + 4]);
-  CK_SHARED(T, b, [kTileTerms][kTile + 4]);
-  const int m = static_cast<int>(threadIdx.x) / 16 * 4, n = static_cast<int>(threadIdx.x) % 16 * 4;
-  T sums[4][4] = {};
-  for (int64_t term = begin; term < end; term += kTileTerms) {
-    load_tile<kLeftTermsAlong>(left, row, term, end, a);
-    load_tile<kRightTermsAlong>(right, column, term, end, b);
-    __syncthreads();
-    CK_UNROLL
-    for (int k = 0; k < kTileTerms; ++k) {
-      CK_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        CK_UNROLL
-        for (int j = 0; j < 4; ++j) sums[i][j] += a[k][m + i] * b[k][n + j];
-      }
-    }
-    __syncthreads();
-  }
-  const int64_t rows = left.lines + (left.ones ? 1 : 0);
-  CK_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    CK_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      if (row + m + i < rows && column + n + j < right.lines) {
-        put(row + m + i, column + n + j, sums[i][j]);
-      }
-    }
-  }
-}
-
-inline unsigned tiles_of(int64_t lines) { return static_cast<unsigned>(ceil_div(lines, kTile)); }
 
 // Of the sums with x w: b0 and, in the first `both` columns, b1.
 template <class T>
@@ -100,7 +34,8 @@ struct InputSums {
   T* to;
   int64_t ld;
   CK_DEVICE void operator()() const {
-    tile_product<true, false>(x, w, int64_t{blockIdx.x} * kTile, int64_t{blockIdx.y} * kTile, 0, C,
+    tile_sums<true, false>(x, w, int64_t{blockIdx.x} * kTileLines,
+                           int64_t{blockIdx.y} * kTileLines, 0, C, Products{},
                               [this](int64_t row, int64_t column, T sum) {
                                 to[row * ld + column] = sum + bias.at(column);
                               });
@@ -163,7 +98,8 @@ struct InputGradient {
   int64_t GH;
   T* dx;
   CK_DEVICE void operator()() const {
-    tile_product<true, true>(da, w, int64_t{blockIdx.x} * kTile, int64_t{blockIdx.y} * kTile, 0, GH,
+    tile_sums<true, true>(da, w, int64_t{blockIdx.x} * kTileLines,
+                          int64_t{blockIdx.y} * kTileLines, 0, GH, Products{},
                              [this](int64_t row, int64_t column, T sum) {
                                dx[row * w.lines + column] = sum;
                              });
@@ -181,7 +117,6 @@ struct WeightSums {
   int64_t offset;   // among the partial sums
   int64_t tile;     // its first one
 
-  CK_HOST_DEVICE int64_t rows() const { return left.lines + (left.ones ? 1 : 0); }
   CK_DEVICE void put(int64_t row, int64_t column, T sum, int64_t GH) const {
     if (row < left.lines) {
       if (dw != nullptr) dw[row * GH + column] = sum;
@@ -206,10 +141,11 @@ struct WeightGradients {
     int which = 0;
     while (which + 1 < count && blockIdx.x >= sums[which + 1].tile) ++which;
     const WeightSums<T>& one = sums[which];
-    const int64_t tile = blockIdx.x - one.tile, down = (one.rows() + kTile - 1) / kTile;
+    const int64_t tile = blockIdx.x - one.tile;
+    const int64_t down = (one.left.count() + kTileLines - 1) / kTileLines;
     const int64_t begin = blockIdx.y * split, end = begin + split < terms ? begin + split : terms;
-    tile_product<false, false>(one.left, one.da, tile % down * kTile, tile / down * kTile, begin,
-                               end, [&](int64_t row, int64_t column, T sum) {
+    tile_sums<false, false>(one.left, one.da, tile % down * kTileLines, tile / down * kTileLines,
+                            begin, end, Products{}, [&](int64_t row, int64_t column, T sum) {
                                  if (parts == nullptr) return one.put(row, column, sum, GH);
                                  parts[blockIdx.y * size + one.offset + row * one.da.lines +
                                        column] = sum;
@@ -294,8 +230,8 @@ void launch_input_gradients(const Call& call, const Backward<T, kCell>& p,
     if (left.lines == 0 && !left.ones) return;
     WeightSums<T>& one = all.sums[all.count++];
     one = {left, {da + from, plan.width, columns}, dw, db, db1, both, all.size, tiles};
-    all.size += one.rows() * columns;
-    tiles += int64_t{tiles_of(one.rows())} * tiles_of(columns);
+    all.size += one.left.count() * columns;
+    tiles += int64_t{tiles_of(one.left.count())} * tiles_of(columns);
   };
   const auto part = [H](T* matrix, int64_t gate) { return matrix ? matrix + gate * H : nullptr; };
   T* const db1 = p.two_biases && p.db != nullptr ? p.db + GH : nullptr;

@@ -235,8 +235,8 @@ struct SimpleBackward {
   }
 
   CK_DEVICE void operator()() const {
-    CK_DYN_SHARED(T, shared);
-    CK_SHARED(int64_t, last, [kRows]);  // real steps before this one
+    CK_DYN_SHARED(int64_t, last);  // real steps before this one
+    T* const shared = reinterpret_cast<T*>(last + kRows);
     const Lanes lanes(units);
     const int thread = static_cast<int>(threadIdx.x);
     const int64_t H = p.H, HR = H * kRows, first = int64_t{blockIdx.x} * rows;
