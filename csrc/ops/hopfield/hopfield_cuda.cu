@@ -8,7 +8,9 @@
 namespace convkit::cuda {
 namespace {
 
-constexpr int64_t kSharedFields = 47 * 1024;  // bytes of a state's fields that a block may keep there
+// Bytes of a state's fields that a block may have in shared memory; in the emulator few, so that
+// tests reach both.
+constexpr int64_t kSharedFields = CK_CUDA_EMULATED ? 1000 : 47 * 1024;
 
 // The fields of all states, or what they make of the states.
 template <class T, bool kUpdate>
@@ -124,7 +126,7 @@ void asynchronous(const Call& call) {
     launch(call, dim3(static_cast<unsigned>(B)),
            Asynchronous<T>{call[0].as<T>(), fields, call[2].as<int64_t>(), L, N, Alphabet<T>(call),
                            call[3].as<T>(), call[4].as<int64_t>(), fit ? nullptr : fields},
-           fit ? static_cast<std::size_t>(bytes) : 0);
+           fit ? static_cast<std::size_t>(bytes) : sizeof(T));
   });
 }
 

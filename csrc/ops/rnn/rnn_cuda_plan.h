@@ -9,10 +9,11 @@ namespace convkit::cuda::rnn {
 
 constexpr int64_t kStepThreads = 256;
 // A block takes up to so many sequences through their steps, with that many sums to a weight; fewer
-// where there are not enough of them for some 128 blocks.
-constexpr int64_t kBlockRows = 4, kWantedBlocks = 128;
-// Dynamic shared memory of a block that every GPU has.
-constexpr int64_t kSharedBytes = 63 * 1024;
+// where there are not enough of them for that many blocks. The emulator has small sizes, for which
+// tests are to reach all that there is.
+constexpr int64_t kBlockRows = 4, kWantedBlocks = CK_CUDA_EMULATED ? 4 : 128;
+// Shared memory of a block that every GPU has.
+constexpr int64_t kSharedBytes = CK_CUDA_EMULATED ? 32 * 1024 : 64 * 1024;
 
 CK_INLINE int64_t block_rows(int64_t N, int64_t most) {
   const int64_t rows = ceil_div(N, kWantedBlocks);
