@@ -1,5 +1,5 @@
-// Sums over the terms of two matrices, in tiles, for any formula of a term and both dtypes: the plain
-// way to a product of matrices. cuda/gemm.cuh is the fast one, for products in float32.
+// Sums over the terms of two matrices, in tiles, for any formula of a term and both dtypes: the
+// plain way to a product of matrices. cuda/gemm.cuh is the fast one, for products in float32.
 //
 // A block of 256 threads makes a tile of 64 x 64, a thread 4 x 4 of it, 16 terms at a time.
 #pragma once
@@ -23,7 +23,7 @@ struct Factor {
   int64_t lines;
   bool ones = false;  // one more line, of ones
 
-  CK_HOST_DEVICE int64_t count() const { return ones ? lines + 1 : lines; }
+  CK_INLINE int64_t count() const { return ones ? lines + 1 : lines; }
 };
 
 // kTermsAlong: a line's terms are neighbours in memory; else the lines of a term are. Beyond the

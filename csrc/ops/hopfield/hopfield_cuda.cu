@@ -137,8 +137,7 @@ void synchronous(const Call& call) {
     const T* const s = call[2].as<T>();
     T* const y = call[3].as<T>();
     launch_fields<true>(call, call[0].as<T>(), call[1].as<T>(), s, B, N, y);
-    launch(call, dim3(static_cast<unsigned>(B)),
-           CountFlips<T>{s, y, N, call[4].as<int64_t>()});
+    launch(call, dim3(static_cast<unsigned>(B)), CountFlips<T>{s, y, N, call[4].as<int64_t>()});
   });
 }
 

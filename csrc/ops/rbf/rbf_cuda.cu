@@ -53,10 +53,9 @@ struct InputGradient {
   GradientTerms<T, true> terms;
   T* dx;
   CK_DEVICE void operator()() const {
-    tile_sums<true, true>(dd, w, int64_t{blockIdx.x} * kTileLines, int64_t{blockIdx.y} * kTileLines,
-                          0, K, terms, [this](int64_t r, int64_t c, T sum) {
-                            dx[r * w.lines + c] = scale * sum;
-                          });
+    tile_sums<true, true>(
+        dd, w, int64_t{blockIdx.x} * kTileLines, int64_t{blockIdx.y} * kTileLines, 0, K, terms,
+        [this](int64_t r, int64_t c, T sum) { dx[r * w.lines + c] = scale * sum; });
   }
 };
 
@@ -72,12 +71,10 @@ struct WeightGradient {
   CK_DEVICE void operator()() const {
     const int64_t begin = blockIdx.z * splits.length, end = begin + splits.length;
     T* const part = to + blockIdx.z * x.lines * dd.lines;
-    tile_sums<false, false>(x, dd, int64_t{blockIdx.x} * kTileLines,
-                            int64_t{blockIdx.y} * kTileLines, begin,
-                            end < splits.terms ? end : splits.terms, terms,
-                            [&](int64_t c, int64_t k, T sum) {
-                              part[c * dd.lines + k] = scale * sum;
-                            });
+    tile_sums<false, false>(
+        x, dd, int64_t{blockIdx.x} * kTileLines, int64_t{blockIdx.y} * kTileLines, begin,
+        end < splits.terms ? end : splits.terms, terms,
+        [&](int64_t c, int64_t k, T sum) { part[c * dd.lines + k] = scale * sum; });
   }
 };
 
@@ -134,8 +131,11 @@ void distance(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     if (R == 0) return;
     launch(call, dim3(tiles_of(R), tiles_of(K)),
-           Distance<T>{{call[0].as<T>(), C, R}, {call[1].as<T>(), K, K}, C,
-                       static_cast<T>(call.as<RbfParams>().scale), call[2].as<T>()});
+           Distance<T>{{call[0].as<T>(), C, R},
+                       {call[1].as<T>(), K, K},
+                       C,
+                       static_cast<T>(call.as<RbfParams>().scale),
+                       call[2].as<T>()});
   });
 }
 
@@ -144,9 +144,12 @@ void backward_input(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     if (R == 0) return;
     launch(call, dim3(tiles_of(R), tiles_of(C)),
-           InputGradient<T>{{call[0].as<T>(), K, R}, {call[2].as<T>(), K, C}, K,
+           InputGradient<T>{{call[0].as<T>(), K, R},
+                            {call[2].as<T>(), K, C},
+                            K,
                             static_cast<T>(2 * call.as<RbfParams>().scale),
-                            {call[1].as<T>(), C}, call[3].as<T>()});
+                            {call[1].as<T>(), C},
+                            call[3].as<T>()});
   });
 }
 
@@ -166,8 +169,11 @@ void backward_weight(const Call& call) {
     T* const dw = call[3].as<T>();
     if (C == 0 || K == 0) return;
     launch(call, dim3(tiles_of(C), tiles_of(K), static_cast<unsigned>(splits.count)),
-           WeightGradient<T>{{call[1].as<T>(), C, C}, {call[0].as<T>(), K, K}, splits,
-                             static_cast<T>(2 * call.as<RbfParams>().scale), {call[2].as<T>(), K},
+           WeightGradient<T>{{call[1].as<T>(), C, C},
+                             {call[0].as<T>(), K, K},
+                             splits,
+                             static_cast<T>(2 * call.as<RbfParams>().scale),
+                             {call[2].as<T>(), K},
                              splits.count > 1 ? reinterpret_cast<T*>(call.workspace) : dw});
     if (splits.count > 1) add_parts<T>(call, splits.count, C * K, Store<T>{dw});
   });

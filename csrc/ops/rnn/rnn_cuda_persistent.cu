@@ -1,7 +1,6 @@
-#include "ops/rnn/rnn_cuda_persistent.cuh"
-
 #include "cuda/device.h"
 #include "ops/rnn/rnn_cuda.h"
+#include "ops/rnn/rnn_cuda_persistent.cuh"
 
 namespace convkit::cuda::rnn {
 namespace {
@@ -10,8 +9,8 @@ namespace {
 constexpr std::size_t kMostShared = 72 * 1024;
 
 bool gpu_has_it() {
-  static const bool has = why_unavailable().empty() &&
-                          device_info().shared_bytes >= static_cast<int64_t>(kMostShared);
+  static const bool has =
+      why_unavailable().empty() && device_info().shared_bytes >= static_cast<int64_t>(kMostShared);
   return has;
 }
 

@@ -1,10 +1,10 @@
-// The steps of rnn on a GPU with the weights on chip: a block reads u once, into registers and, what
-// they don't hold, shared memory, and takes its sequences through all steps (Diamos et al. 2016,
-// "Persistent RNNs", for sequences that are spread over blocks instead of units).
+// The steps of rnn on a GPU with the weights on chip: a block reads u once, into registers and,
+// what they don't hold, shared memory, and takes its sequences through all steps (Diamos et al.
+// 2016, "Persistent RNNs", for sequences that are spread over blocks instead of units).
 //
-// A step's product has kOut results to a group of lanes, each of which has a slice of the terms; they
-// exchange their sums by shuffles. Then each lane of the group finishes one unit of one sequence, whose
-// state it keeps in registers. So a step needs one barrier.
+// A step's product has kOut results to a group of lanes, each of which has a slice of the terms;
+// they exchange their sums by shuffles. Then each lane of the group finishes one unit of one
+// sequence, whose state it keeps in registers. So a step needs one barrier.
 #pragma once
 
 #include "cuda/reduce.cuh"
@@ -24,8 +24,8 @@ CK_DEVICE float quarter(const float4& v, int i) {
   return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
-// A thread's part of a matrix [kInputs, .]: every kSlices-th run of four inputs, for kOut outputs. The
-// first kHeld of its inputs are in registers, the others in shared memory.
+// A thread's part of a matrix [kInputs, .]: every kSlices-th run of four inputs, for kOut outputs.
+// The first kHeld of its inputs are in registers, the others in shared memory.
 template <int kInputs, int kOut, int kSlices, int kHeld_>
 struct HeldWeights {
   static constexpr int kEach = kInputs / kSlices, kHeld = kHeld_ < kEach ? kHeld_ : kEach;
@@ -77,7 +77,8 @@ struct HeldWeights {
       for (int k = 0; k < 4; ++k) {
         const float4 weights = rest[(i + k - kHeld) * kThreads];
         CK_UNROLL
-        for (int o = kFirst; o < kLast; ++o) sums[o - kFirst] += quarter(weights, o) * quarter(four, k);
+        for (int o = kFirst; o < kLast; ++o)
+          sums[o - kFirst] += quarter(weights, o) * quarter(four, k);
       }
     }
     CK_UNROLL
@@ -123,7 +124,8 @@ struct PersistentForward {
     });
     float* h = reinterpret_cast<float*>(shared) + Weights::kSharedBytes / 4;
     float *h_after = h + rows * kUnits, *const rh = h_after + rows * kUnits;
-    for (int i = static_cast<int>(threadIdx.x); i < kStates * rows * kUnits; i += kThreads) h[i] = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < kStates * rows * kUnits; i += kThreads)
+      h[i] = 0;
     __syncthreads();
 
     // What this lane finishes.
@@ -319,7 +321,7 @@ struct PersistentBackward {
     Given next = read(n, unit, last_step, last, mine);
 
     // Of the sums of a row's product those of this lane.
-    const auto own = [&](int r, const float(&of_row)[4]) {
+    const auto own = [&](int r, const float (&of_row)[4]) {
       float sum = 0;
       CK_UNROLL
       for (int k = 0; k < 4; ++k) sum = r == row && k == slice % 4 ? of_row[k] : sum;

@@ -27,7 +27,9 @@ CK_INLINE constexpr int64_t saved_blocks(Cell cell, bool reset_after) {
 
 // Elements of shared memory for the partial sums of a step, and of states for each unit and row: h
 // before and after and c or r h; dh, dc or d_rh, and da.
-CK_INLINE constexpr int64_t forward_parts(Cell cell) { return kStepThreads * kBlockRows * gates(cell); }
+CK_INLINE constexpr int64_t forward_parts(Cell cell) {
+  return kStepThreads * kBlockRows * gates(cell);
+}
 CK_INLINE constexpr int64_t backward_parts() { return kStepThreads * kBlockRows; }
 // Bytes for a number of each row.
 constexpr int64_t kRowBytes = 8 * kBlockRows;
@@ -57,8 +59,7 @@ struct ForwardPlan {
   int64_t states;  // of all blocks, where they don't fit shared memory
   int64_t total;
 
-  ForwardPlan(Cell cell, int64_t N, int64_t T, int64_t C, int64_t H, bool numbers,
-                     int64_t bytes) {
+  ForwardPlan(Cell cell, int64_t N, int64_t T, int64_t C, int64_t H, bool numbers, int64_t bytes) {
     const int64_t NT = checked_product(N, T);
     Layout layout;
     sums = layout.take(cell == Cell::simple && !numbers ? 1 : 0, checked_product(NT, H));
@@ -82,7 +83,7 @@ struct BackwardPlan {
   int64_t total;
 
   BackwardPlan(Cell cell, bool reset_after, int64_t N, int64_t T, int64_t C, int64_t H,
-                      bool numbers, int64_t bytes) {
+               bool numbers, int64_t bytes) {
     const bool gru = cell == Cell::gru;
     const int64_t NT = checked_product(N, T), GH = gates(cell) * H;
     width = gru && reset_after ? 4 * H : GH;

@@ -1,5 +1,5 @@
-// The products before and behind the steps of the CUDA kernels of rnn: x w of all steps, dx, and the
-// sums over all steps that are the gradients of the weights.
+// The products before and behind the steps of the CUDA kernels of rnn: x w of all steps, dx, and
+// the sums over all steps that are the gradients of the weights.
 #pragma once
 
 #include "cuda/kernel.h"
@@ -34,11 +34,10 @@ struct InputSums {
   T* to;
   int64_t ld;
   CK_DEVICE void operator()() const {
-    tile_sums<true, false>(x, w, int64_t{blockIdx.x} * kTileLines,
-                           int64_t{blockIdx.y} * kTileLines, 0, C, Products{},
-                              [this](int64_t row, int64_t column, T sum) {
-                                to[row * ld + column] = sum + bias.at(column);
-                              });
+    tile_sums<true, false>(x, w, int64_t{blockIdx.x} * kTileLines, int64_t{blockIdx.y} * kTileLines,
+                           0, C, Products{}, [this](int64_t row, int64_t column, T sum) {
+                             to[row * ld + column] = sum + bias.at(column);
+                           });
   }
 };
 
@@ -98,24 +97,23 @@ struct InputGradient {
   int64_t GH;
   T* dx;
   CK_DEVICE void operator()() const {
-    tile_sums<true, true>(da, w, int64_t{blockIdx.x} * kTileLines,
-                          int64_t{blockIdx.y} * kTileLines, 0, GH, Products{},
-                             [this](int64_t row, int64_t column, T sum) {
-                               dx[row * w.lines + column] = sum;
-                             });
+    tile_sums<true, true>(da, w, int64_t{blockIdx.x} * kTileLines, int64_t{blockIdx.y} * kTileLines,
+                          0, GH, Products{}, [this](int64_t row, int64_t column, T sum) {
+                            dx[row * w.lines + column] = sum;
+                          });
   }
 };
 
-// Columns of the gradient of a matrix, left^T da over all steps, and of its bias, for which left has
-// a line of ones.
+// Columns of the gradient of a matrix, left^T da over all steps, and of its bias, for which left
+// has a line of ones.
 template <class T>
 struct WeightSums {
   Factor<T> left, da;
-  T *dw, *db;       // of which either may be null; the rows of dw are GH apart
-  T* db1;           // the same once more, for the first `both` columns
+  T *dw, *db;  // of which either may be null; the rows of dw are GH apart
+  T* db1;      // the same once more, for the first `both` columns
   int64_t both;
-  int64_t offset;   // among the partial sums
-  int64_t tile;     // its first one
+  int64_t offset;  // among the partial sums
+  int64_t tile;    // its first one
 
   CK_DEVICE void put(int64_t row, int64_t column, T sum, int64_t GH) const {
     if (row < left.lines) {
@@ -146,10 +144,10 @@ struct WeightGradients {
     const int64_t begin = blockIdx.y * split, end = begin + split < terms ? begin + split : terms;
     tile_sums<false, false>(one.left, one.da, tile % down * kTileLines, tile / down * kTileLines,
                             begin, end, Products{}, [&](int64_t row, int64_t column, T sum) {
-                                 if (parts == nullptr) return one.put(row, column, sum, GH);
-                                 parts[blockIdx.y * size + one.offset + row * one.da.lines +
-                                       column] = sum;
-                               });
+                              if (parts == nullptr) return one.put(row, column, sum, GH);
+                              parts[blockIdx.y * size + one.offset + row * one.da.lines + column] =
+                                  sum;
+                            });
   }
 };
 
@@ -169,8 +167,8 @@ struct AddSplits {
   }
 };
 
-// dw where x holds numbers: for each row the sum of da of its steps, in their order. A block has one
-// row and 256 columns.
+// dw where x holds numbers: for each row the sum of da of its steps, in their order. A block has
+// one row and 256 columns.
 template <class T>
 struct NumberSums {
   static constexpr int kThreads = 256;
@@ -241,7 +239,8 @@ void launch_input_gradients(const Call& call, const Backward<T, kCell>& p,
   add({p.x, C, C}, 0, GH, p.numbers ? none : p.dw, p.db, db1, both);
   add({before, H, H}, 0, both, p.du, none, none, 0);
   if (after) add({before, H, H}, 3 * H, H, part(p.du, 2), part(db1, 2), none, 0);
-  if (kCell == Cell::gru && !after) add({work + plan.rh, H, H}, 2 * H, H, part(p.du, 2), none, none, 0);
+  if (kCell == Cell::gru && !after)
+    add({work + plan.rh, H, H}, 2 * H, H, part(p.du, 2), none, none, 0);
   if (all.count == 0) return;
   all.split = plan.splits.length;
   all.parts = plan.splits.count > 1 ? work + plan.parts : nullptr;

@@ -1,9 +1,9 @@
-// The steps of rnn on a GPU: a block takes a few sequences through all of them, whose states it keeps
-// in shared memory. The weights are read anew in every step, from the second-level cache.
+// The steps of rnn on a GPU: a block takes a few sequences through all of them, whose states it
+// keeps in shared memory. The weights are read anew in every step, from the second-level cache.
 //
 // A step's product has a unit to a thread, with all gates and sequences: neighbouring threads read
-// neighbouring columns of u. Of fewer than 256 units several threads share a unit, each with a slice
-// of the terms, and their sums are added up in the order of the slices.
+// neighbouring columns of u. Of fewer than 256 units several threads share a unit, each with a
+// slice of the terms, and their sums are added up in the order of the slices.
 #pragma once
 
 #include "ops/rnn/rnn_cuda_products.cuh"
@@ -58,8 +58,8 @@ CK_DEVICE void partial_sums(const Lanes& lanes, const T* in, int64_t inputs, con
   }
 }
 
-// Calls finish(r, unit, sums) for each row and unit of a product, once all its parts are there; each
-// is always the same thread's.
+// Calls finish(r, unit, sums) for each row and unit of a product, once all its parts are there;
+// each is always the same thread's.
 template <int kGates, class T, class Finish>
 CK_DEVICE void multiply(const Lanes& lanes, int rows, const T* in, int64_t inputs, const T* m,
                         int64_t ld, int64_t apart, int64_t H, T* parts, const Finish& finish) {
@@ -126,8 +126,8 @@ struct SimpleForward {
     const int64_t H = p.H, HR = H * kRows, first = int64_t{blockIdx.x} * rows;
     const int64_t left = p.N - first;
     const int here = static_cast<int>(left < rows ? left : rows);
-    T* h = states != nullptr ? states + int64_t{blockIdx.x} * 3 * HR
-                             : shared + forward_parts(kCell);
+    T* h =
+        states != nullptr ? states + int64_t{blockIdx.x} * 3 * HR : shared + forward_parts(kCell);
     T *h_after = h + HR, *const extra = h_after + HR;
     for (int64_t i = threadIdx.x; i < HR; i += kThreads) {
       const int64_t r = i % kRows, at = (first + r) * H + i / kRows;
