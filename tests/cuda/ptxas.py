@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Usage(NamedTuple):
 
     Attributes
     ----------
-    kernel : str
+    kernel, architecture : str
     registers : int
         Of a thread.
     shared : int
@@ -29,6 +30,7 @@ class Usage(NamedTuple):
     """
 
     kernel: str
+    architecture: str
     registers: int
     shared: int
     stack: int
@@ -46,13 +48,13 @@ def architectures() -> list[str]:
     return re.findall(r"(\d+a?)-real", text)
 
 
-def compile_for(source: Path, architecture: str, output: Path) -> list[Usage]:
+def compile_for(source: Path, architectures: Sequence[str], output: Path) -> list[Usage]:
     """Compile a source, warnings being errors, and return the usage of each of its kernels."""
     compiler = nvcc()
     assert compiler is not None
     command = [
-        compiler, "-std=c++20", "-cubin", "-I", str(ROOT / "csrc"), "-DCK_ISA=cuda",
-        "-DCK_ISA_COUNT=3", f"-gencode=arch=compute_{architecture},code=sm_{architecture}",
+        compiler, "-std=c++20", "-c", "-I", str(ROOT / "csrc"), "-DCK_ISA=cuda", "-DCK_ISA_COUNT=3",
+        *(f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures),
         "-Xptxas=-v", "-Werror=all-warnings", "-o", str(output), str(source),
     ]  # fmt: skip
     if source.name.startswith("augment_cuda"):
@@ -66,7 +68,7 @@ def read(report: str) -> list[Usage]:
     """The kernels in what ``ptxas -v`` writes."""
     found = []
     for part in report.split("Compiling entry function '")[1:]:
-        name = part.partition("'")[0]
+        name, architecture = re.findall(r"^(\w+)' for 'sm_(\w+)'", part)[0]
         stack, stores, loads = (
             int(re.search(rf"(\d+) bytes {what}", part)[1])  # type: ignore[index]
             for what in ("stack frame", "spill stores", "spill loads")
@@ -75,6 +77,13 @@ def read(report: str) -> list[Usage]:
         shared = re.search(r"(\d+) bytes smem", part)
         assert registers is not None
         found.append(
-            Usage(name, int(registers[1]), int(shared[1]) if shared else 0, stack, stores + loads)
+            Usage(
+                name,
+                architecture,
+                int(registers[1]),
+                int(shared[1]) if shared else 0,
+                stack,
+                stores + loads,
+            )  # fmt: skip
         )
     return found
