@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "ops/embedding/embedding.h"
-#include "ops/embedding/embedding_row.h"
+#include "gemm/table_row.h"
 
 namespace convkit::CK_ISA {
 namespace {
