@@ -143,6 +143,8 @@ def build(state: dict[str, Any]) -> None:
     # An editable installation knows the packages that there were when it was made.
     packages = sorted(p.parent.relative_to(ROOT) for p in ROOT.glob("python/**/__init__.py"))
     digest.update(repr([str(p) for p in packages]).encode())
+    cuda = cuda_options()
+    digest.update(repr(cuda).encode())
     variables = [f"{name}={os.environ[name]}" for name in BUILD_VARIABLES if os.environ.get(name)]
     digest.update(repr(variables).encode())
     if state.get("build") == digest.hexdigest():
@@ -152,12 +154,19 @@ def build(state: dict[str, Any]) -> None:
     if variables:
         folder += "-" + hashlib.sha256(repr(variables).encode()).hexdigest()[:8]
     print(f"dev.py: building in {folder}", file=sys.stderr)
-    options = ["--no-build-isolation", "--no-deps", f"--config-settings=build-dir={folder}"]
+    options = ["--no-build-isolation", "--no-deps", f"--config-settings=build-dir={folder}", *cuda]
     state.pop("build", None)
     write_state(state)
     pip("install", *options, "--editable", str(ROOT))
     state["build"] = digest.hexdigest()
     write_state(state)
+
+
+def cuda_options() -> list[str]:
+    """Without a GPU, CUDA kernels are built for the emulator, unless CMAKE_ARGS says otherwise."""
+    if Path("/dev/nvidiactl").exists() or "CONVKIT_CUDA=" in os.environ.get("CMAKE_ARGS", ""):
+        return []
+    return ["--config-settings=cmake.define.CONVKIT_CUDA=EMULATE"]
 
 
 def prepare(verb: str) -> None:

@@ -1,30 +1,92 @@
-# CUDA detection. This version has no CUDA kernels: nothing is compiled, only reported.
+# The CUDA half: convkit/_cuda, of kernels *_cuda*.cu that nvcc compiles for GPUs or, to prove them
+# without one, g++ for the emulator in csrc/cuda/emulator.
 
-# convkit_find_cuda(<variable>)
+set(CONVKIT_CUDA_ARCHITECTURES
+  "75-real;80-real;86-real;89-real;90a-real;100-real;120-real;80-virtual;120-virtual"
+  CACHE STRING "GPUs to compile for; the virtual ones are what the driver translates for others")
+
+# convkit_add_cuda(<variable>)
 #
-# Checks CONVKIT_CUDA and stores a line that says what came of it, for `convkit info`.
-function(convkit_find_cuda variable)
-  string(TOUPPER "${CONVKIT_CUDA}" mode)
-  if(NOT mode MATCHES "^(AUTO|ON|OFF|EMULATE)$")
+# Adds the target _cuda as CONVKIT_CUDA asks, and stores a line that says what came of it, for
+# `convkit info`.
+macro(convkit_add_cuda variable)
+  string(TOUPPER "${CONVKIT_CUDA}" cuda_mode)
+  if(NOT cuda_mode MATCHES "^(AUTO|ON|OFF|EMULATE)$")
     message(FATAL_ERROR "CONVKIT_CUDA is AUTO, ON, OFF or EMULATE, not \"${CONVKIT_CUDA}\"")
   endif()
-  string(TOLOWER "${mode}" outcome)
-  if(mode STREQUAL "EMULATE")
-    string(APPEND outcome ": no CUDA kernels to emulate in this version")
-  elseif(NOT mode STREQUAL "OFF")
+  string(TOLOWER "${cuda_mode}" ${variable})
+  if(cuda_mode STREQUAL "EMULATE")
+    string(APPEND ${variable} ": emulated on the CPU, for tests")
+    _convkit_cuda_target(TRUE)
+  elseif(NOT cuda_mode STREQUAL "OFF")
+    # Before the language is enabled, or CMake chooses for itself.
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES ${CONVKIT_CUDA_ARCHITECTURES})
+    endif()
     include(CheckLanguage)
     check_language(CUDA)
     if(CMAKE_CUDA_COMPILER)
-      execute_process(COMMAND "${CMAKE_CUDA_COMPILER}" --version OUTPUT_VARIABLE text ERROR_QUIET)
-      string(REGEX MATCH "release ([0-9.]+)" matched "${text}")
-      string(APPEND outcome ": nvcc ${CMAKE_MATCH_1} found, no CUDA kernels in this version")
-    elseif(mode STREQUAL "ON")
+      enable_language(CUDA)
+      string(APPEND ${variable} ": nvcc ${CMAKE_CUDA_COMPILER_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}")
+      string(REPLACE ";" " " ${variable} "${${variable}}")
+      _convkit_cuda_target(FALSE)
+    elseif(cuda_mode STREQUAL "ON")
       message(FATAL_ERROR "CONVKIT_CUDA=ON, but no working CUDA compiler was found. Put nvcc on "
                           "the PATH or set CUDACXX, or build with CONVKIT_CUDA=AUTO.")
     else()
-      string(APPEND outcome ": no nvcc found")
+      string(APPEND ${variable} ": no nvcc found")
     endif()
   endif()
-  message(STATUS "convkit: CUDA ${outcome}")
-  set(${variable} "${outcome}" PARENT_SCOPE)
+  message(STATUS "convkit: CUDA ${${variable}}")
+endmacro()
+
+# Writes the list of the tables that there are.
+function(_convkit_cuda_tables output)
+  file(GLOB tables CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/csrc/ops" csrc/ops/*/*_cuda.cu)
+  set(declarations "")
+  set(addresses "")
+  foreach(path IN LISTS tables)
+    cmake_path(GET path PARENT_PATH op)
+    list(APPEND declarations "CK_DECLARE_TABLE(${op})")
+    list(APPEND addresses "&${op}_cuda_table")
+  endforeach()
+  list(LENGTH addresses count)
+  list(JOIN declarations "\n" declarations)
+  list(JOIN addresses ", " addresses)
+  configure_file(csrc/cuda/tables.cpp.in "${output}" @ONLY)
+endfunction()
+
+function(_convkit_cuda_target emulated)
+  set(tables "${CMAKE_CURRENT_BINARY_DIR}/cuda_tables.cpp")
+  _convkit_cuda_tables("${tables}")
+  file(GLOB kernels CONFIGURE_DEPENDS csrc/ops/*/*_cuda*.cu csrc/cuda/*.cu)
+  file(GLOB sources CONFIGURE_DEPENDS csrc/cuda/*.cpp)
+  if(emulated)
+    file(GLOB emulator CONFIGURE_DEPENDS csrc/cuda/emulator/*.cpp)
+    list(APPEND sources ${emulator})
+    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
+    set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -xc++)
+  endif()
+  pybind11_add_module(_cuda MODULE NO_EXTRAS ${sources} ${tables} ${kernels})
+  target_include_directories(_cuda PRIVATE csrc)
+  target_compile_definitions(_cuda PRIVATE
+    CK_ISA_COUNT=${CONVKIT_ISA_COUNT} CK_ISA=cuda)
+  target_compile_options(_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:${CONVKIT_BASELINE_FLAGS} -Wall -Wextra -fno-math-errno>)
+  target_link_libraries(_cuda PRIVATE Threads::Threads)
+  # The bindings, and kernels that are run by the emulator, are small rather than fast.
+  target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O2>)
+  if(CONVKIT_SANITIZE)
+    target_link_libraries(_cuda PRIVATE convkit_sanitizers)
+  endif()
+  if(NOT emulated)
+    find_package(CUDAToolkit REQUIRED)
+    set_target_properties(_cuda PROPERTIES
+      CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static
+      CUDA_VISIBILITY_PRESET hidden)
+    target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
+    target_compile_options(_cuda PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size -Werror=all-warnings -Xcompiler=-Wall>)
+  endif()
+  install(TARGETS _cuda DESTINATION convkit)
 endfunction()

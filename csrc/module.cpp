@@ -1,11 +1,6 @@
-// The one pybind11 file: kernel rows by op, pass and name, the executor, threads and ISA.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+// The bindings of the CPU's half: kernel rows by op, pass and name, the executor, threads and ISA.
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <variant>
 
 #include "core/cpu_features.h"
@@ -15,27 +10,10 @@
 #include "exec/executor.h"
 #include "exec/machine.h"
 #include "gemm/blas.h"
-
-namespace py = pybind11;
+#include "python/marshal.h"
 
 namespace convkit {
 namespace {
-
-// (shape, dtype name), as in convkit.ops.registry.Spec.
-using Spec = std::pair<std::vector<int64_t>, std::string>;
-// (step, sample, learning rate, seed), as in convkit.ops.registry.Step.
-using StepTuple = std::tuple<int64_t, int64_t, double, uint64_t>;
-
-StepBlock to_block(const StepTuple& t) {
-  return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};
-}
-StepTuple from_block(const StepBlock& b) { return {b.step, b.sample, b.learning_rate, b.seed}; }
-
-Dtype to_dtype(const std::string& name) {
-  for (int i = 0; i < kDtypeCount; ++i)
-    if (name == kDtypeNames[i]) return static_cast<Dtype>(i);
-  throw py::type_error("no kernel takes dtype " + name);
-}
 
 const OpTable& op_named(const std::string& op) {
   if (const OpTable* table = find_op(op)) return *table;
@@ -78,56 +56,10 @@ std::vector<std::byte> to_params(const OpTable& table, const py::dict& values) {
   return bytes;
 }
 
-Tensor to_tensor(const Spec& spec) {
-  Tensor t;
-  t.dtype = to_dtype(spec.second);
-  if (spec.first.size() > kMaxRank) throw py::value_error("more than 6 dimensions");
-  t.rank = static_cast<int>(spec.first.size());
-  for (int i = 0; i < t.rank; ++i) t.shape[i] = spec.first[static_cast<std::size_t>(i)];
-  return t;
-}
-
-Tensor to_tensor(const py::object& object) {
-  if (object.is_none()) return {};
-  const auto array = object.cast<py::array>();
-  if (!(array.flags() & py::array::c_style)) throw py::value_error("operand is not contiguous");
-  Tensor t = to_tensor(Spec(std::vector<int64_t>(array.shape(), array.shape() + array.ndim()),
-                            py::str(array.dtype().attr("name"))));
-  // An empty array has no address to give; the operand is present all the same.
-  static std::byte nothing[64];
-  t.data = array.size() ? const_cast<void*>(array.data()) : static_cast<void*>(nothing);
-  return t;
-}
-
-// A call that knows shapes and parameters but has no data: what supports() and workspace() see.
-struct Query {
-  std::vector<std::byte> params;
-  std::vector<Tensor> tensors;
-  Call call;
-  Query(const std::string& op, const std::vector<std::optional<Spec>>& specs,
-        const py::dict& values)
-      : params(to_params(op_named(op), values)) {
-    static std::byte somewhere;
-    for (const auto& spec : specs) {
-      tensors.push_back(spec ? to_tensor(*spec) : Tensor{});
-      if (spec) tensors.back().data = &somewhere;
-    }
-    call.operands = tensors.data();
-    call.count = static_cast<int>(tensors.size());
-    call.params = params.data();
-  }
-};
-
 bool supports(const std::string& op, const std::string& pass, const std::string& name,
               const std::vector<std::optional<Spec>>& specs, const py::dict& params) {
   const Kernel& kernel = row_named(op, pass, name);
-  const Query query(op, specs, params);
-  for (const Tensor& t : query.tensors)
-    if (t.present()) {
-      if (!(kernel.dtypes & bit(t.dtype))) return false;
-      break;
-    }
-  return !kernel.supports || kernel.supports(query.call);
+  return Query(to_params(op_named(op), params), specs).supported(kernel.dtypes, kernel.supports);
 }
 
 int64_t workspace_bytes(const std::string& op, const std::string& pass, const std::string& name,
@@ -135,8 +67,14 @@ int64_t workspace_bytes(const std::string& op, const std::string& pass, const st
                         int64_t threads) {
   const Kernel& kernel = row_named(op, pass, name);
   if (!kernel.workspace) return 0;
-  const Workspace work = kernel.workspace(Query(op, specs, params).call);
+  const Workspace work = kernel.workspace(Query(to_params(op_named(op), params), specs).call);
   return threads > 0 ? work.touched(threads) : work.bytes();
+}
+
+// A Params struct as the kernels of all devices see it.
+py::bytes params_bytes(const std::string& op, const py::dict& params) {
+  const std::vector<std::byte> bytes = to_params(op_named(op), params);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
@@ -167,14 +105,12 @@ void call_kernel(const std::string& op, const std::string& pass, const std::stri
 py::list kernels(const std::string& op) {
   py::list rows;
   for (const Kernel& kernel : op_named(op).rows) {
-    py::list dtypes, isas;
-    for (int i = 0; i < kDtypeCount; ++i)
-      if (kernel.dtypes & bit(static_cast<Dtype>(i))) dtypes.append(kDtypeNames[i]);
+    py::list isas;
     for (int i = 0; i < CK_ISA_COUNT; ++i) isas.append(isa_name(static_cast<Isa>(i)));
     py::dict row;
     row["pass"] = kernel.pass;
     row["name"] = kernel.name;
-    row["dtypes"] = dtypes;
+    row["dtypes"] = dtype_names(kernel.dtypes);
     row["isas"] = isas;
     rows.append(row);
   }
@@ -240,16 +176,6 @@ const Kernel* python_row() {
 
 // ---- executor -----------------------------------------------------------------------------------
 
-// (buffer, offset, shape, dtype), None where an operand is absent.
-using RefTuple = std::tuple<int, int64_t, std::vector<int64_t>, std::string>;
-
-OperandRef to_ref(const std::optional<RefTuple>& t) {
-  if (!t) return {};
-  const auto& [buffer, offset, shape, dtype] = *t;
-  if (shape.size() > kMaxRank) throw py::value_error("more than 6 dimensions");
-  return {buffer, offset, to_dtype(dtype), shape};
-}
-
 // (op, pass, row, params, operands, workspace, seconds)
 using InstructionTuple =
     std::tuple<std::string, std::string, std::string, py::dict,
@@ -275,9 +201,6 @@ Instruction to_instruction(int64_t number) {
   return instruction;
 }
 
-// (value, limit)
-using GuardTuple = std::pair<RefTuple, double>;
-
 // A number stands for a call to Python.
 using AnyInstruction = std::variant<int64_t, InstructionTuple>;
 
@@ -288,36 +211,22 @@ std::unique_ptr<Executor> make_executor(const std::vector<AnyInstruction>& given
   std::vector<Instruction> instructions;
   for (const AnyInstruction& each : given)
     instructions.push_back(std::visit([](const auto& one) { return to_instruction(one); }, each));
-  std::vector<Readout> outs;
-  for (const RefTuple& readout : readouts) {
-    Readout out{to_ref(readout), 1};
-    for (int64_t n : out.source.shape) out.width *= n;
-    outs.push_back(std::move(out));
-  }
-  std::vector<Guard> held;
-  for (const auto& [value, limit] : guards) held.push_back({to_ref(value), limit});
-  return std::make_unique<Executor>(std::move(instructions), std::move(outs), std::move(held),
-                                    commit, batch);
+  return std::make_unique<Executor>(std::move(instructions), to_readouts(readouts),
+                                    to_guards(guards), commit, batch);
 }
 
 std::vector<void*> addresses(const std::vector<py::object>& buffers) {
-  static std::byte nothing[64];
   std::vector<void*> data;
   for (const py::object& object : buffers) {
     if (object.is_none()) {
-      data.push_back(nothing);
+      data.push_back(kNothing);
       continue;
     }
     const auto array = object.cast<py::array>();
     if (!(array.flags() & py::array::c_style)) throw py::value_error("buffer is not contiguous");
-    data.push_back(array.size() ? const_cast<void*>(array.data()) : static_cast<void*>(nothing));
+    data.push_back(array.size() ? const_cast<void*>(array.data()) : static_cast<void*>(kNothing));
   }
   return data;
-}
-
-bool poll_signals(void*) {
-  const py::gil_scoped_acquire acquire;
-  return PyErr_CheckSignals() != 0;
 }
 
 py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffers, int64_t steps,
@@ -325,28 +234,13 @@ py::tuple run_executor(Executor& executor, const std::vector<py::object>& buffer
                        py::array_t<double> sums, double time_limit, const Callables& callables) {
   const WithCallables with(callables);
   executor.bind(addresses(buffers));
-  RunRequest request;
-  request.steps = steps;
-  request.block = to_block(step);
-  if (rates) {
-    if (rates->size() < steps) throw py::value_error("fewer learning rates than steps");
-    request.learning_rates = rates->data();
-  }
-  request.time_limit = time_limit;
-  request.sums = sums.mutable_data();
-  request.poll = &poll_signals;
+  const RunRequest request = to_request(steps, step, rates, sums, time_limit);
   RunResult result;
   {
     const py::gil_scoped_release release;
     result = executor.run(request);
   }
-  // The steps before the interruption count, so its exception is handed over rather than thrown;
-  // that of a signal which nobody has polled yet, too, or Python would raise it on our return.
-  py::object error = py::none();
-  if (PyErr_Occurred() || PyErr_CheckSignals() != 0) error = py::error_already_set().value();
-  static constexpr const char* kStatus[] = {"done", "time_up", "not_finite", "interrupted"};
-  return py::make_tuple(result.steps, kStatus[static_cast<int>(result.status)],
-                        from_block(result.block), error);
+  return from_result(result);
 }
 
 py::array_t<double> profile_executor(Executor& executor, const std::vector<py::object>& buffers,
@@ -377,6 +271,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.def("choices", &choices, py::arg("op"), py::arg("field"));
   m.def("supports", &supports);
   m.def("workspace_bytes", &workspace_bytes);
+  m.def("params_bytes", &params_bytes);
   m.def("call", &call_kernel);
   m.def("call_count", [](const std::string& op, const std::string& pass, const std::string& name) {
     return run_count(row_named(op, pass, name)).load();

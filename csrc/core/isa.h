@@ -27,7 +27,14 @@
 #endif
 #endif
 
+// Helpers of scalars are shared with CUDA kernels, which are compiled with -DCK_ISA=cuda.
+#ifdef __CUDACC__
+#define CK_INLINE __host__ __device__ __forceinline__
+#define CK_SCALAR __host__ __device__
+#else
 #define CK_INLINE inline __attribute__((always_inline))
+#define CK_SCALAR  // in front of a template of scalars that need not be inlined
+#endif
 
 namespace convkit {
 

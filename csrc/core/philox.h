@@ -15,12 +15,6 @@
 
 #include "core/isa.h"
 
-#ifdef __CUDACC__
-#define CK_PHILOX_INLINE __host__ __device__ __forceinline__
-#else
-#define CK_PHILOX_INLINE CK_INLINE
-#endif
-
 namespace convkit {
 
 // A plain array in a struct: std::array's members are not always_inline (see core/isa.h).
@@ -32,7 +26,7 @@ struct PhiloxKey {
   uint32_t v[2];
 };
 
-CK_PHILOX_INLINE constexpr Philox4 philox4x32(Philox4 c, PhiloxKey k) {
+CK_INLINE constexpr Philox4 philox4x32(Philox4 c, PhiloxKey k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53u} * c.v[0];
     const uint64_t b = uint64_t{0xCD9E8D57u} * c.v[2];
@@ -45,27 +39,27 @@ CK_PHILOX_INLINE constexpr Philox4 philox4x32(Philox4 c, PhiloxKey k) {
 }
 
 // [0, 1) in steps of 2^-24: every value is exact in float32, and 1 itself never comes out.
-CK_PHILOX_INLINE constexpr float uniform24(uint32_t bits) {
+CK_INLINE constexpr float uniform24(uint32_t bits) {
   return static_cast<float>(bits >> 8) * (1.0f / 16777216.0f);
 }
 
 // The four words that elements 4*block .. 4*block+3 take.
-CK_PHILOX_INLINE constexpr Philox4 philox_block(uint64_t seed, uint32_t stream, uint64_t step,
-                                                uint64_t block) {
+CK_INLINE constexpr Philox4 philox_block(uint64_t seed, uint32_t stream, uint64_t step,
+                                         uint64_t block) {
   return philox4x32(Philox4{{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
                              static_cast<uint32_t>(step), stream}},
                     PhiloxKey{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}});
 }
 
 // Element i as a float in [0, 1).
-CK_PHILOX_INLINE constexpr float philox_uniform(uint64_t seed, uint32_t stream, uint64_t step,
-                                                uint64_t i) {
+CK_INLINE constexpr float philox_uniform(uint64_t seed, uint32_t stream, uint64_t step,
+                                         uint64_t i) {
   return uniform24(philox_block(seed, stream, step, i / 4).v[i % 4]);
 }
 
 namespace philox_detail {
 
-CK_PHILOX_INLINE constexpr bool same(Philox4 a, Philox4 b) {
+CK_INLINE constexpr bool same(Philox4 a, Philox4 b) {
   return a.v[0] == b.v[0] && a.v[1] == b.v[1] && a.v[2] == b.v[2] && a.v[3] == b.v[3];
 }
 

@@ -16,20 +16,6 @@ double now() {
   return std::chrono::duration<double>(clock::now().time_since_epoch()).count();
 }
 
-void* locate(const OperandRef& ref, const std::vector<void*>& buffers) {
-  if (ref.buffer < 0) return nullptr;
-  return static_cast<std::byte*>(buffers.at(static_cast<std::size_t>(ref.buffer))) + ref.offset;
-}
-
-Tensor view(const OperandRef& ref, void* data) {
-  Tensor t;
-  t.data = data;
-  t.dtype = ref.dtype;
-  t.rank = static_cast<int>(ref.shape.size());
-  for (int i = 0; i < t.rank; ++i) t.shape[i] = ref.shape[static_cast<std::size_t>(i)];
-  return t;
-}
-
 constexpr int64_t kGuardChunk = 65536;  // numbers
 
 bool all_within(const NumberRun& run) {
@@ -108,7 +94,7 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
       readout_data_(readouts_.size()) {
   for (const Instruction& instruction : instructions_) {
     std::vector<Tensor>& tensors = tensors_.emplace_back();
-    for (const OperandRef& ref : instruction.operands) tensors.push_back(view(ref, nullptr));
+    for (const OperandRef& ref : instruction.operands) tensors.push_back(tensor_of(ref, nullptr));
     Call call;
     call.operands = tensors.data();
     call.count = static_cast<int>(tensors.size());
@@ -118,7 +104,7 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
     bound_.push_back({nullptr, call, &run_count(*instruction.kernel), instruction.seconds});
   }
   for (const auto& [value, limit] : guards) {
-    const Tensor whole = view(value, nullptr);
+    const Tensor whole = tensor_of(value, nullptr);
     const int64_t size = kDtypeBytes[static_cast<int>(value.dtype)];
     const Chunks chunks{whole.size(), kGuardChunk};
     for (int64_t i = 0; i < chunks.count(); ++i) {

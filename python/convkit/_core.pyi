@@ -28,6 +28,7 @@ def workspace_bytes(
     threads: int,
     /,
 ) -> int: ...
+def params_bytes(op: str, params: dict[str, Any], /) -> bytes: ...
 def call(
     op: str,
     pass_name: str,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from convkit import _core
+from convkit.cuda import native as cuda
 from convkit.ops import registry
 from convkit.ops.registry import Array, Bound, Context, Row, Spec, Step
 from convkit.testing.calls import Call
@@ -162,6 +163,30 @@ def _garbage(array: Array) -> Array:
     return array
 
 
+# What the emulator of a GPU can do in milliseconds: operations, and numbers.
+EMULATED_FLOPS, EMULATED_SIZE = 1_000_000, 100_000
+
+
+def cuda_rows(case: Case, dtype: str) -> list[Row]:
+    """The CUDA rows that a case is for: none without a GPU, and small ones for its emulator."""
+    if cuda.why_unavailable():
+        return []
+    specs, out = case.inputs_at(dtype), case.out_at(dtype)
+    if cuda.module().emulated:
+        flops = registry.get(case.op)[case.pass_name].flops
+        size = sum(s.size for s in (*specs, *out) if s is not None)
+        work = flops(case.params, specs, out) if flops else 0
+        if work > EMULATED_FLOPS or size > EMULATED_SIZE:
+            return []
+    return registry.kernels(case.op, case.pass_name, device="cuda")[:-1]
+
+
+def call_count(row: Row) -> int:
+    """How often a native row has run."""
+    module = cuda.module() if row.device == "cuda" else _core
+    return int(module.call_count(row.op, row.pass_name, row.name))
+
+
 def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | None]:
     """Run a row and return updates and outputs.
 
@@ -175,14 +200,14 @@ def run_row(row: Row, p: Problem, *, end: bool | None = None) -> list[Array | No
         inputs = [None if a is None else guarded_copy(a, end=end) for a in p.inputs]
         outputs = [None if s is None else guarded(s.shape, s.dtype, end=end) for s in p.out]
     outputs = [None if a is None else _garbage(a) for a in outputs]
-    before = _core.call_count(row.op, row.pass_name, row.name) if row.native else 0
+    before = call_count(row) if row.native else 0
     if row.native and end:
         _run_in_executor(row, p, [*inputs, *outputs])
     else:
         with np.errstate(all="ignore"):
             registry.run(row, p.case.params, inputs, outputs, p.case.step, all_threads=True)
     if row.native:
-        after = _core.call_count(row.op, row.pass_name, row.name)
+        after = call_count(row)
         assert after == before + 1, f"{row.name} did not run"
     first_update = len(inputs) - len(registry.get(row.op)[row.pass_name].updates)
     for i, (a, original) in enumerate(zip(inputs[:first_update], p.inputs)):
@@ -229,10 +254,25 @@ def check_row(
     if not row.native:
         _compare(row, p, run_row(row, p), exact)
         return
+    if row.device == "cuda":
+        _compare_schedules(row, p, exact)
+        return
     for isa in isas or [_core.isa()]:
         with use_isa(isa):
             for end in (True, False):
                 _compare(row, p, run_row(row, p, end=end), exact)
+
+
+def _compare_schedules(row: Row, p: Problem, exact: bool) -> None:
+    """Hold a CUDA row against the reference; the same bits for any order of blocks and threads."""
+    module, bits = cuda.module(), []
+    for seed in (1, 2):
+        if module.emulated:
+            module.seed_schedule(seed)
+        results = run_row(row, p)
+        _compare(row, p, results, exact)
+        bits.append([None if a is None else a.tobytes() for a in results])
+    assert bits[0] == bits[1], f"{row.name} on {p.case.name}: the bits depend on the schedule"
 
 
 def _refuse_trivial(p: Problem) -> None:
@@ -310,7 +350,8 @@ def row_cases(
     for case in cases:
         for dtype in dtypes:
             specs = [*case.inputs_at(dtype), *case.out_at(dtype)]
-            for row in registry.kernels(case.op, case.pass_name):
+            rows = [*registry.kernels(case.op, case.pass_name), *cuda_rows(case, dtype)]
+            for row in rows:
                 if row.supports(specs, case.params) and (row.native or not native):
                     name = f"{case.pass_name}-{row.name}-{dtype}-{case.name}"
                     parameters.append(pytest.param(row, case, dtype, id=name))
@@ -320,7 +361,8 @@ def row_cases(
 def check_coverage(op: str, cases: Sequence[Case]) -> None:
     """Every row of the op, in each of its dtypes, is in some case."""
     covered = {(p.values[0], p.values[2]) for p in row_cases(cases)}
-    for row in registry.kernels(op):
+    on_gpu = [] if cuda.why_unavailable() else registry.kernels(op, device="cuda")
+    for row in [*registry.kernels(op), *(row for row in on_gpu if row.native)]:
         for dtype in FLOATS:
             if dtype in row.dtypes:
                 assert (row, dtype) in covered, f"{op}.{row.pass_name} {row.name} has no case"

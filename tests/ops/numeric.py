@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convkit.cuda import native as cuda
 from convkit.ops import registry
 from convkit.ops.registry import Array
 
@@ -14,7 +15,8 @@ from convkit.ops.registry import Array
 def each_row(op: str, pass_name: str, call: Callable[[str], Any]) -> list[Any]:
     """Results of `call(name)` for the rows of a pass that support it."""
     results = []
-    for row in registry.kernels(op, pass_name):
+    on_gpu = [] if cuda.why_unavailable() else registry.kernels(op, pass_name, device="cuda")
+    for row in [*registry.kernels(op, pass_name), *(row for row in on_gpu if row.native)]:
         try:
             results.append(call(row.name))
         except ValueError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convkit import _core
 from convkit.errors import did_you_mean
-from convkit.ops import cost
+from convkit.ops import cost, cuda_rows
 from convkit.ops.returned import accept, read_only
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
@@ -183,6 +183,8 @@ class Row:
         Dtypes of the first operand that it takes.
     function : callable, optional
         None for a native row.
+    proved : str
+        Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
     """
 
     op: str
@@ -192,6 +194,7 @@ class Row:
     isas: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "float64")
     function: Callable[..., Any] | None = None
+    proved: str = ""
 
     @property
     def native(self) -> bool:
@@ -209,6 +212,8 @@ class Row:
             return False
         if not self.native:
             return True
+        if self.device == "cuda":
+            return cuda_rows.supports(self, specs, params)
         return bool(_core.supports(self.op, self.pass_name, self.name, list(specs), dict(params)))
 
     def workspace_bytes(
@@ -217,6 +222,8 @@ class Row:
         """Scratch memory that the call needs, in bytes; what so many threads touch, if given."""
         if not self.native:
             return 0
+        if self.device == "cuda":
+            return cuda_rows.workspace_bytes(self, specs, params)
         given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
         return int(_core.workspace_bytes(*given))
 
@@ -294,7 +301,7 @@ def get(name: str) -> Op:
     return _ops[name]
 
 
-def kernels(op: str, pass_name: str | None = None) -> list[Row]:
+def kernels(op: str, pass_name: str | None = None, *, device: str = "cpu") -> list[Row]:
     """The kernel table of an op, best row first, the NumPy reference last.
 
     Parameters
@@ -302,13 +309,22 @@ def kernels(op: str, pass_name: str | None = None) -> list[Row]:
     op : str
     pass_name : str, optional
         Only the rows of this pass.
+    device : {"cpu", "cuda"}
+        Where they run. Those in Python, which a user registers, run on the CPU.
 
     Returns
     -------
     list of Row
     """
     passes = [p.name for p in get(op).passes] if pass_name is None else [get(op)[pass_name].name]
-    return [row for name in passes for row in _rows[op, name]]
+    if device == "cpu":
+        return [row for name in passes for row in _rows[op, name]]
+    if device != "cuda":
+        raise ValueError(f"unknown device {device!r}{did_you_mean(device, ('cpu', 'cuda'))}")
+    rows = cuda_rows.rows_of(op)
+    return [
+        row for n in passes for row in (*(r for r in rows if r.pass_name == n), _rows[op, n][-1])
+    ]
 
 
 def has_own_rows(op: str) -> bool:
@@ -395,6 +411,9 @@ def run(
     step = step or Step()
     rule = get(row.op)[row.pass_name]
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
+    if row.device == "cuda":
+        cuda_rows.run(row, params, inputs, outputs, step)
+        return
     if row.native:
         specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]
         flops = rule.flops(params, specs, out) if rule.flops else 0

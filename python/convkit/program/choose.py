@@ -16,6 +16,12 @@ def choose(program: Program) -> None:
     for n, i in enumerate(program.instructions):
         choice = consider(i.op, i.pass_name, i.specs, i.params, program.policy)
         i.row = choice.row
+        if program.policy.device == "cuda" and i.row.device != "cuda":
+            shapes = ", ".join("-" if s is None else f"{s.dtype}{s.shape}" for s in i.specs)
+            raise NotImplementedError(
+                f"[{i.layer or i.op}] {i.op}.{i.pass_name} has no CUDA kernel for {shapes}; "
+                'compile the model with device="cpu"'
+            )
         if choice.open or i.op == "conv2d_pool":
             program.kernels[choice.text] = i.row.name
         nbytes = i.row.workspace_bytes(i.specs, i.params)

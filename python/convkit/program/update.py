@@ -81,7 +81,8 @@ def without_gradients(program: Program, optimizer: Optimizer) -> list[Unkept]:
     list of Unkept
         For `append_updates`.
     """
-    if not optimizer.fuses or not _plain(optimizer):
+    # On a GPU gradients are kept: there is no row of dense_update.
+    if not optimizer.fuses or program.policy.device != "cpu" or not _plain(optimizer):
         return []
     uses = Counter(
         v.root.offset

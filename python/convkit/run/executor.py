@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convkit.program.program import Program, Value
     from convkit.run.store import Store
 
-KINDS = ("native", "eager", "reference")
+KINDS = ("native", "eager", "reference")  # on the CPU
 
 
 class RunResult(NamedTuple):
@@ -84,8 +84,8 @@ def make_executor(kind: str, program: Program, store: Store) -> Executor:
     Parameters
     ----------
     kind : str
-        "native" (C++ runs whole epochs), "eager" (one kernel at a time, values visible) or
-        "reference" (NumPy in float64: the specification).
+        "native" (C++ runs whole epochs), "eager" (one kernel at a time, values visible),
+        "reference" (NumPy in float64: the specification) or "cuda" (graphs on a GPU).
     program : Program
     store : Store
 
@@ -103,6 +103,10 @@ def make_executor(kind: str, program: Program, store: Store) -> Executor:
 
     if kind == "native":
         return NativeExecutor(program, store)
+    if kind == "cuda":
+        from convkit.run.cuda import CudaExecutor
+
+        return CudaExecutor(program, store)
     if kind == "eager":
         return EagerExecutor(program, store)
     if kind == "reference":

@@ -6,12 +6,14 @@ import math
 import threading
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from convkit import _core
+from convkit.cuda import native as cuda
 from convkit.ops.registry import Array
+from convkit.run.device_data import DeviceData
 
 if TYPE_CHECKING:
     from convkit.layers.parameter import Parameter
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def flat(count: int, dtype: str, purpose: str = "an array") -> Array:
+def flat(count: int, dtype: str, purpose: str = "an array", device: str = "cpu") -> Array:
     """Zeroed, aligned array of `count` elements that owns its native memory.
+
+    That of the device "cuda" is the GPU's as well as the CPU's, while no kernel runs.
 
     Raises
     ------
@@ -29,10 +33,14 @@ def flat(count: int, dtype: str, purpose: str = "an array") -> Array:
     """
     nbytes = max(count, 1) * np.dtype(dtype).itemsize
     try:
-        buffer = _core.Buffer(nbytes)
+        if device == "cuda":
+            buffer: Any = cuda.require().Memory(nbytes, True)
+        else:
+            buffer = _core.Buffer(nbytes)
     except MemoryError:
         raise MemoryError(
-            f"the system gives no {nbytes / 1e6:,.0f} MB for {purpose}; take a smaller model, or "
+            f"the {'GPU' if device == 'cuda' else 'system'} gives no {nbytes / 1e6:,.0f} MB for "
+            f"{purpose}; take a smaller model, or "
             "smaller batches: model.memory_estimate(batch_size) says what it takes"
         ) from None
     array: Array = np.asarray(buffer).view(dtype)
@@ -114,12 +122,31 @@ class Store:
         self.unkept: tuple[Parameter, ...] | None = None
         self._arena = _Arena()
         self._turn = _Turn()
+        self.device = "cpu"
+        self.device_data = DeviceData()
         self._allocate()
 
     def _allocate(self) -> None:
-        self.parameters = flat(self.count, self.dtype, "the weights of a model")
-        self.gradient_buffer = flat(self.count, self.dtype, "the gradients of a model")
+        self.parameters = self._flat(self.count, "the weights of a model")
+        self.gradient_buffer = self._flat(self.count, "the gradients of a model")
         self.slots = np.zeros((0, self.count), self.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "device": "cpu"}  # memory that Python copies is the CPU's
+
+    def _flat(self, count: int, purpose: str) -> Array:
+        return flat(count, self.dtype, purpose, self.device)
+
+    def move(self, device: str) -> None:
+        """Let the buffers be where a device reads and writes them; views of before keep the old."""
+        if device == self.device:
+            return
+        self.device = device
+        old = self.parameters, self.gradient_buffer, self.slots
+        self._allocate()
+        self.parameters[...], self.gradient_buffer[...] = old[:2]
+        self.reserve_slots(len(old[2]))
+        self.slots[...] = old[2]
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
@@ -233,7 +260,7 @@ class Store:
         """
         old = self.slots if keep else ()
         purpose = "the state of an optimizer"
-        self.slots = flat(count * self.count, self.dtype, purpose).reshape(count, self.count)
+        self.slots = self._flat(count * self.count, purpose).reshape(count, self.count)
         for slot, value in zip(self.slots, initial):
             if value:
                 for p in self.members:
@@ -251,6 +278,8 @@ class Store:
     @property
     def arena_bytes(self) -> int:
         """Of this thread's block."""
+        if self.device == "cuda":
+            return self.device_data.arena_bytes
         return int(self._arena.memory.size)
 
     @contextmanager
@@ -305,6 +334,8 @@ class Store:
         """A store of the same layout and values in another dtype (without touching the members)."""
         other = object.__new__(Store)
         other.dtype = dtype
+        other.device = "cpu"
+        other.device_data = DeviceData()
         other.members = self.members
         other.count = self.count
         other.parameters = flat(self.count, dtype)

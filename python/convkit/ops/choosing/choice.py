@@ -159,7 +159,7 @@ def consider(
         If `compile` was given the name of a row that cannot run this very call, or that a limit
         excludes.
     """
-    table = registry.kernels(op, pass_name)
+    table = registry.kernels(op, pass_name, device=policy.device)
     candidates = tuple(Candidate(row, specs, params) for row in table)
 
     def made(chosen: Candidate, why: str) -> Choice:
@@ -191,6 +191,11 @@ def consider(
     return made(fast[0], "first in the table")
 
 
+def kernel_device(name: str) -> str:
+    """Where a row of that name runs."""
+    return "cuda" if name.startswith("cuda_") else "cpu"
+
+
 def choose(
     op: str,
     pass_name: str,
@@ -208,7 +213,7 @@ def choose(
     """
     if kernel is None:
         return consider(op, pass_name, specs, params, policy).row
-    rows = registry.kernels(op, pass_name)
+    rows = registry.kernels(op, pass_name, device=kernel_device(kernel))
     for row in rows:
         if row.name == kernel:
             if not row.supports(specs, params):

@@ -56,6 +56,8 @@ class Policy:
         ``cpu_naive`` and ``reference``, are left where nothing else is.
     autotune : bool
         Whether rows are measured where several could do, see `convkit.ops.choosing.tuning`.
+    device : str
+        Where they run: "cpu" or "cuda".
     kernels : dict of str to str
         Names of rows: by call (`call_text`), as recorded; or by op or pass ("conv2d",
         "conv2d.forward") for all calls that this row supports.
@@ -70,6 +72,7 @@ class Policy:
     autotune: bool = False
     kernels: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     @classmethod
     def make(
@@ -131,7 +134,7 @@ class Policy:
         return any(key in self.kernels or key in self.recorded for key in keys)
 
     def arguments(self) -> dict[str, Any]:
-        """What `compile` takes, by name."""
+        """What `compile` takes, by name; not the device, which is a model's."""
         return {
             "exact": self.exact,
             "max_error": self.max_error,

@@ -1,0 +1,256 @@
+// The bindings of the CUDA half: rows by op, pass and name, the executor, device memory. Params
+// structs come as bytes, which the CPU's half makes (_core.params_bytes): fields have one list.
+#include <cstring>
+#include <memory>
+
+#include "cuda/device.h"
+#include "cuda/exchange.h"
+#include "cuda/executor.h"
+#include "cuda/kernel.h"
+#include "python/marshal.h"
+#if CK_CUDA_EMULATED
+#include "cuda/emulator/emulator.h"
+#endif
+
+namespace convkit::cuda {
+namespace {
+
+const Kernel& row_named(const std::string& op, const std::string& pass, const std::string& name) {
+  if (const Table* table = find_table(op))
+    if (const Kernel* kernel = find_kernel(*table, pass, name)) return *kernel;
+  throw py::value_error("no CUDA kernel " + op + "." + pass + " " + name);
+}
+
+std::vector<std::byte> to_bytes(const std::string& params) {
+  std::vector<std::byte> bytes(params.size());
+  if (!bytes.empty()) std::memcpy(bytes.data(), params.data(), params.size());
+  return bytes;
+}
+
+py::list kernels(const std::string& op) {
+  py::list rows;
+  const Table* table = find_table(op);
+  if (!table) return rows;
+  for (const Kernel& kernel : table->rows) {
+    py::dict row;
+    row["pass"] = kernel.pass;
+    row["name"] = kernel.name;
+    row["dtypes"] = dtype_names(kernel.dtypes);
+    row["proved"] = kProofNames[static_cast<int>(kernel.proved)];
+    rows.append(row);
+  }
+  return rows;
+}
+
+bool supports(const std::string& op, const std::string& pass, const std::string& name,
+              const std::vector<std::optional<Spec>>& specs, const py::bytes& params) {
+  const Kernel& kernel = row_named(op, pass, name);
+  return Query(to_bytes(params), specs).supported(kernel.dtypes, kernel.supports);
+}
+
+int64_t workspace_bytes(const std::string& op, const std::string& pass, const std::string& name,
+                        const std::vector<std::optional<Spec>>& specs, const py::bytes& params) {
+  const Kernel& kernel = row_named(op, pass, name);
+  if (!kernel.workspace) return 0;
+  return kernel.workspace(Query(to_bytes(params), specs).call).bytes();
+}
+
+// Copies arrays to the device, runs a row, and copies back what it may have changed: all but the
+// first `inputs` operands.
+void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
+                 const std::vector<py::object>& operands, int inputs, const py::bytes& values,
+                 const StepTuple& step) {
+  const Kernel& kernel = row_named(op, pass, name);
+  const std::vector<std::byte> params = to_bytes(values);
+  std::vector<Tensor> host, device;
+  for (const py::object& operand : operands) host.push_back(to_tensor(operand));
+  device = host;
+  const py::gil_scoped_release release;
+  std::vector<std::unique_ptr<Memory>> memory;
+  const auto place = [&](int64_t bytes) {
+    return memory.emplace_back(std::make_unique<Memory>(bytes, MemoryKind::device))->data();
+  };
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    if (!host[i].present()) continue;
+    for (std::size_t k = 0; k < i; ++k)  // operands that share memory do so there, too
+      if (host[k].data == host[i].data && host[i].data != kNothing) device[i].data = device[k].data;
+    if (device[i].data != host[i].data) continue;
+    device[i].data = place(host[i].bytes());
+    copy_in(device[i].data, host[i].data, host[i].bytes());
+  }
+  const Stream stream;
+  const StepBlock block = to_block(step);
+  Call call;
+  call.operands = device.data();
+  call.count = static_cast<int>(device.size());
+  call.params = params.data();
+  call.stream = stream;
+  auto* step_block = static_cast<StepBlock*>(place(sizeof block));
+  copy_in(step_block, &block, sizeof block);
+  call.step = step_block;
+  if (kernel.workspace)
+    call.workspace = static_cast<std::byte*>(place(kernel.workspace(call).bytes()));
+  kernel.run(call);
+  require(cudaGetLastError(), "launch a kernel");
+  stream.synchronize();
+  for (auto i = static_cast<std::size_t>(inputs); i < host.size(); ++i)
+    if (host[i].present()) copy_out(host[i].data, device[i].data, host[i].bytes());
+  run_count(kernel).fetch_add(1, std::memory_order_relaxed);
+}
+
+// (op, pass, row, params, operands, workspace)
+using InstructionTuple = std::tuple<std::string, std::string, std::string, py::bytes,
+                                    std::vector<std::optional<RefTuple>>, std::optional<RefTuple>>;
+
+std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& given,
+                                        const std::vector<RefTuple>& readouts,
+                                        const std::vector<GuardTuple>& guards, int commit,
+                                        int64_t batch) {
+  std::vector<Instruction> instructions;
+  for (const auto& [op, pass, name, params, operands, workspace] : given) {
+    Instruction instruction;
+    instruction.kernel = &row_named(op, pass, name);
+    instruction.params = to_bytes(params);
+    for (const auto& operand : operands) instruction.operands.push_back(to_ref(operand));
+    instruction.workspace = to_ref(workspace);
+    instructions.push_back(std::move(instruction));
+  }
+  return std::make_unique<Executor>(std::move(instructions), to_readouts(readouts),
+                                    to_guards(guards), commit, batch);
+}
+
+// Addresses in device memory, as Memory.pointer gives them.
+using Addresses = std::vector<uintptr_t>;
+
+void bind(Executor& executor, const Addresses& addresses) {
+  std::vector<void*> buffers;
+  for (const uintptr_t address : addresses) buffers.push_back(reinterpret_cast<void*>(address));
+  executor.bind(buffers);
+}
+
+py::tuple run_executor(Executor& executor, const Addresses& buffers, int64_t steps,
+                       const StepTuple& step, const std::optional<py::array_t<double>>& rates,
+                       py::array_t<double> sums, double time_limit) {
+  const RunRequest request = to_request(steps, step, rates, sums, time_limit);
+  RunResult result;
+  {
+    const py::gil_scoped_release release;
+    bind(executor, buffers);
+    result = executor.run(request);
+  }
+  return from_result(result);
+}
+
+py::array_t<double> profile_executor(Executor& executor, const Addresses& buffers,
+                                     const StepTuple& step, int repeats) {
+  std::vector<double> seconds;
+  {
+    const py::gil_scoped_release release;
+    bind(executor, buffers);
+    seconds = executor.profile(to_block(step), repeats);
+  }
+  py::array_t<double> result(
+      {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
+  std::copy(seconds.begin(), seconds.end(), result.mutable_data());
+  return result;
+}
+
+// Where bytes of a buffer are, after a check that they are in it.
+std::byte* within(const Memory& memory, int64_t offset, int64_t bytes) {
+  if (offset < 0 || bytes < 0 || offset > memory.bytes() - bytes)
+    throw py::index_error("beyond the end of the device's buffer");
+  return static_cast<std::byte*>(memory.data()) + offset;
+}
+
+py::array contiguous(const py::array& array) {
+  if (!(array.flags() & py::array::c_style)) throw py::value_error("array is not contiguous");
+  return array;
+}
+
+PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
+  m.doc() = "CUDA kernels and executor of convkit; use the Python package.";
+  py::register_exception<Error>(m, "Error", PyExc_RuntimeError);
+  m.attr("emulated") = static_cast<bool>(CK_CUDA_EMULATED);
+  m.attr("most_readouts") = kMostReadouts;
+#if CK_CUDA_EMULATED
+  m.def("seed_schedule", &emulator::seed, py::arg("seed"));
+#endif
+  m.def("ops", [] {
+    std::vector<std::string> names;
+    for (const Table* table : all_tables()) names.emplace_back(table->op);
+    return names;
+  });
+  m.def("kernels", &kernels, py::arg("op"));
+  m.def("supports", &supports);
+  m.def("workspace_bytes", &workspace_bytes);
+  m.def("call", &call_kernel);
+  m.def("call_count", [](const std::string& op, const std::string& pass, const std::string& name) {
+    return run_count(row_named(op, pass, name)).load();
+  });
+  m.def("why_unavailable", &why_unavailable);
+  m.def("memory_info", [] {
+    const MemoryInfo info = memory_info();
+    return std::make_pair(info.free, info.total);
+  });
+  m.def("device_info", [] {
+    const DeviceInfo info = device_info();
+    py::dict facts;
+    facts["name"] = info.name;
+    facts["capability"] = py::make_tuple(info.major, info.minor);
+    facts["multiprocessors"] = info.multiprocessors;
+    facts["shared_bytes"] = info.shared_bytes;
+    facts["memory_bytes"] = info.memory_bytes;
+    facts["driver"] = info.driver;
+    facts["runtime"] = info.runtime;
+    return facts;
+  });
+
+  py::class_<Memory>(m, "Memory", py::buffer_protocol())
+      .def(py::init([](int64_t bytes, bool shared) {
+             return std::make_unique<Memory>(bytes,
+                                             shared ? MemoryKind::shared : MemoryKind::device);
+           }),
+           py::arg("bytes"), py::arg("shared"))
+      .def_property_readonly("nbytes", &Memory::bytes)
+      .def_property_readonly(
+          "pointer",
+          [](const Memory& memory) { return reinterpret_cast<uintptr_t>(memory.data()); })
+      .def(
+          "write",
+          [](Memory& memory, const py::array& array, int64_t offset) {
+            copy_in(within(memory, offset, array.nbytes()), contiguous(array).data(),
+                    array.nbytes());
+          },
+          py::arg("array"), py::arg("offset") = 0)
+      .def(
+          "read_into",
+          [](const Memory& memory, py::array array, int64_t offset) {
+            copy_out(contiguous(array).mutable_data(), within(memory, offset, array.nbytes()),
+                     array.nbytes());
+          },
+          py::arg("array"), py::arg("offset") = 0)
+      .def_buffer([](Memory& memory) {
+        if (memory.kind() != MemoryKind::shared)
+          throw py::buffer_error("the CPU cannot see the device's memory; copy it");
+        return py::buffer_info(static_cast<uint8_t*>(memory.data()), memory.bytes());
+      });
+
+  m.def("to_dlpack", &to_dlpack, py::arg("pointer"), py::arg("shape"), py::arg("dtype"),
+        py::arg("device"), py::arg("owner"), py::arg("versioned"));
+  m.def("from_dlpack", &from_dlpack, py::arg("capsule"));
+  m.def("finish", &finish, py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+  m.def("read_into", [](py::array array, uintptr_t pointer) {
+    copy_out(contiguous(array).mutable_data(), reinterpret_cast<const void*>(pointer),
+             array.nbytes());
+  });
+
+  py::class_<Executor>(m, "Executor")
+      .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
+           py::arg("guards"), py::arg("commit"), py::arg("batch"))
+      .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
+           py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
+      .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));
+}
+
+}  // namespace
+}  // namespace convkit::cuda
