@@ -86,6 +86,8 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "multiples of 16": ((32,), 64, 48),
     "around 16": ((15,), 17, 33),
     "many rows": ((301,), 5, 3),
+    "few columns": ((37,), 300, 65),
+    "fewer columns than a vector": ((140,), 259, 10),
 }
 AWKWARD = [case for name, shape in SHAPES.items() for case in dense_cases(name, *shape)]
 NO_BIAS = dense_cases("no bias", (5,), 6, 7, bias=False)

@@ -1,8 +1,8 @@
 #include <cstring>
 #include <limits>
 
-#include "ops/embedding/embedding.h"
 #include "gemm/table_row.h"
+#include "ops/embedding/embedding.h"
 
 namespace convkit::CK_ISA {
 namespace {
