@@ -58,7 +58,7 @@ void sum_rows(const T* b, int64_t rows, int64_t ld, int64_t columns, T* sums) {
 constexpr int64_t kNarrow = 128;
 template <class T>
 CK_INLINE bool is_narrow(const TransposedProduct<T>& t) {
-  return t.N < kNarrow && t.N % Vec<T>::kLanes != 0 && t.M > t.N;
+  return t.N < kNarrow && t.N % Vec<T>::kLanes != 0 && t.M > t.N && t.M >= 64;
 }
 
 // Columns [begin, end) of B^T A, at most kNarrow, in scratch memory, and from there to C.
