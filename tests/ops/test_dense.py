@@ -88,6 +88,10 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "many rows": ((301,), 5, 3),
     "few columns": ((37,), 300, 65),
     "fewer columns than a vector": ((140,), 259, 10),
+    "large tiles": ((140,), 20, 150),
+    "large tiles of dx": ((140,), 150, 20),
+    "large tiles of dw": ((20,), 140, 150),
+    "large tiles of parts": ((5,), 300, 164),
 }
 AWKWARD = [case for name, shape in SHAPES.items() for case in dense_cases(name, *shape)]
 NO_BIAS = dense_cases("no bias", (5,), 6, 7, bias=False)
