@@ -10,8 +10,18 @@
 #include "gemm/product.h"
 #include "gemm/runs.h"
 #include "gemm/shared_scratch.h"
+#include "gemm/table_row.h"
 
 namespace convkit::CK_ISA {
+
+// Sums of rows of B by their numbers: row v of `to`, of `count`, is the sum of the rows whose
+// number is v, in their order. What is no number of a row is passed over.
+template <class T>
+struct SumsByNumber {
+  const T* numbers = nullptr;
+  int64_t count = 0;
+  T* to = nullptr;  // rows SharedProduct::ldc apart; null: none
+};
 
 // C [M,N] = A B for A [M,depth] and B [depth,N]. The first rows[0] rows of C are those of c[0], the
 // others those of c[1]. sums [N] = the column sums of B, unless null.
@@ -25,6 +35,7 @@ struct SharedProduct {
   T* c[2];
   int64_t ldc;
   T* sums;
+  SumsByNumber<T> by_number = {};
 
   CK_INLINE int64_t M() const { return rows[0] + rows[1]; }
 };
@@ -75,6 +86,16 @@ CK_INLINE void pack_and_sum(const T* from, int64_t ld, int64_t count, int last, 
   for (int v = 0; v < NV; ++v) sum[v].storeu(sums + v * V::kLanes);
 }
 
+// Adds rows that are packed, `wide` apart, to those of `to` that their numbers mean.
+template <class T>
+CK_INLINE void add_by_number(const SumsByNumber<T>& sums, int64_t first, int64_t count,
+                             const T* packed, int64_t wide, int64_t columns, T* to, int64_t ld) {
+  for (int64_t i = first; i < first + count; ++i, packed += wide) {
+    const int64_t row = row_of(sums.numbers[i], sums.count);
+    if (row >= 0) add_run(packed, columns, to + row * ld);
+  }
+}
+
 // Computes one block.
 template <class T>
 void shared_block(const SharedProduct<T>& p, const SharedBlocks<T>& blocks, int64_t index,
@@ -86,10 +107,17 @@ void shared_block(const SharedProduct<T>& p, const SharedBlocks<T>& blocks, int6
   const int64_t first_panel = blocks.columns.begin(column), end = blocks.columns.end(column);
   const int64_t m = blocks.rows.begin(group), M = p.M() > 0 ? blocks.rows.end(group) - m : 0;
   const bool sum = p.sums != nullptr && group == 0;
+  const SumsByNumber<T>& by_number = p.by_number;
+  const bool add = by_number.to != nullptr && group == 0;
   alignas(kVecBytes) T packed[kMostTerms * wide];
   alignas(kVecBytes) T sums[kSharedColumns] = {};
   const int64_t parts = p.depth > 0 ? ceil_div(p.depth, kMostTerms) : 1;
   const int64_t size = ceil_div(p.depth, parts);
+  const int64_t first_column = panels.first(first_panel), end_column = panels.first(end);
+  const int64_t all = (end_column < p.N ? end_column : p.N) - first_column;
+  for (int64_t row = 0; add && row < by_number.count; ++row) {
+    clear_run(by_number.to + row * p.ldc + first_column, all);
+  }
   const int64_t calls =
       ceil_div(M, product_tile_rows<T>(kTileVectors<T>)) * ceil_div(size, Fetch<T>::kLine);
   for (int64_t part = 0; part < parts; ++part) {
@@ -104,12 +132,15 @@ void shared_block(const SharedProduct<T>& p, const SharedBlocks<T>& blocks, int6
         pack_and_sum<T, NV>(b, p.ldb, count, panels.last_lanes(panel), packed,
                             sum ? sums + (panel - first_panel) * wide : nullptr);
       });
+      if (add) {
+        add_by_number(by_number, first, count, packed, panels.width(panel), columns,
+                      by_number.to + j, p.ldc);
+      }
       if (M == 0) continue;
       // What is next is the next panel, or all panels' first one with the next terms of A.
       const bool turn = panel + 1 == end;
-      const int64_t back = panels.first(first_panel);
       const Matrix next_b =
-          turn ? Matrix{p.b + (first + count) * p.ldb + back, p.ldb, next, wide}
+          turn ? Matrix{p.b + (first + count) * p.ldb + first_column, p.ldb, next, wide}
                : Matrix{b + wide, p.ldb, count, p.N - j - wide < wide ? p.N - j - wide : wide};
       const Matrix next_a{p.a + m * p.lda + first + count, p.lda, turn && next > 0 ? M : 0, next};
       Fetch<T> fetch(next_b, next_a, calls);
@@ -120,9 +151,7 @@ void shared_block(const SharedProduct<T>& p, const SharedBlocks<T>& blocks, int6
     }
   }
   static_assert(most * wide == kSharedColumns);
-  const int64_t j = panels.first(first_panel), next = panels.first(end);
-  const int64_t columns = (next < p.N ? next : p.N) - j;
-  if (sum) copy_run(sums, columns, p.sums + j);
+  if (sum) copy_run(sums, all, p.sums + first_column);
   for (int64_t row = m; row < m + M; ++row) {
     T* const to = row < p.rows[0] ? p.c[0] + row * p.ldc : p.c[1] + (row - p.rows[0]) * p.ldc;
     for (int64_t panel = first_panel; panel < end; ++panel) {

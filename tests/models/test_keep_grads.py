@@ -271,6 +271,35 @@ def test_a_gradient_that_was_not_kept_says_what_to_do():
     assert model.store.gradient(kernel).any() and model.store.gradients.any()
 
 
+def test_before_the_first_step_there_are_none():
+    model = chain()
+    model.compile("sgd", CROSS_ENTROPY, keep_grads=True)
+    model.build()
+    kernel = model.get_layer("b").weights[0]
+    with pytest.raises(RuntimeError, match=r"no gradient of 'b\.kernel' yet.*no training step"):
+        model.store.gradient(kernel)
+    with pytest.raises(RuntimeError, match=r"no gradients yet: no training step.*train_on_batch"):
+        _ = model.store.gradients
+    model.evaluate(X, Y, verbose=0)
+    copied = copy.deepcopy(model)
+    for each in (model, copied):
+        assert not each.store.has_step
+        each.train_on_batch(X, Y)
+        assert each.store.gradient(each.get_layer("b").weights[0]).any()
+
+
+def test_convergence_is_saved_before_there_is_a_gradient():
+    stop = callbacks.Convergence(1e9, on="gradient")
+    model = chain()
+    model.compile("sgd", CROSS_ENTROPY)
+    model.build()
+    stop.set_model(model)
+    state = stop.get_state()
+    assert "gradients" not in state
+    stop.set_state(state)
+    assert not model.store.has_step
+
+
 def test_a_callback_gets_the_gradients_that_it_asks_for():
     class Norms(callbacks.Callback):
         def __init__(self, needs):

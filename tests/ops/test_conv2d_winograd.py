@@ -79,7 +79,10 @@ def test_other_numbers_of_points_are_refused(m: int, r: int) -> None:
         winograd.matrices(m, r)
 
 
-SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], dict[str, Any]]] = {
+Shapes = dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], dict[str, Any]]]
+
+# Of x and w, and options: what tiles trip over in any pass.
+TILES: Shapes = {
     "one pixel": ((1, 3, 3, 1), (3, 3, 1, 1), {}),
     "one pixel, 5 x 5": ((2, 5, 5, 3), (5, 5, 3, 2), {}),
     "smaller than a tile": ((2, 2, 3, 5), (3, 3, 5, 7), {"padding": 1}),
@@ -96,6 +99,9 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     "long row": ((1, 3, 470, 2), (3, 3, 2, 3), {"padding": 1}),
     "several blocks": ((3, 33, 30, 20), (3, 3, 20, 24), {"padding": 1}),
     "several blocks, groups": ((2, 30, 30, 8), (3, 3, 4, 6), {"groups": 2}),
+}
+SHAPES: Shapes = {
+    **TILES,
     "several chunks of filters": ((2, 9, 9, 9), (3, 3, 9, 270), {"padding": 1}),
     "chunks, groups and blocks": ((2, 21, 23, 48), (3, 3, 24, 288), {"groups": 2, "padding": 1}),
     "empty batch": ((0, 5, 5, 4), (3, 3, 4, 4), {"padding": 1}),

@@ -16,6 +16,7 @@ from convkit.ops.registry import Array, Row
 from ops.harness import Case, check_row, check_threads, problem, run_row
 from ops.test_conv2d import conv_cases
 from ops.test_conv2d_pool import cases as pool_cases
+from ops.test_conv2d_winograd import TILES, Shapes
 
 
 def case_of(*arguments: Any, **options: Any) -> Case:
@@ -35,23 +36,8 @@ def chosen(case: Case, dtype: str = "float32") -> str:
     return choosing.choose("conv2d", case.pass_name, specs, case.params).name
 
 
-SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], dict[str, Any]]] = {
-    "one pixel": ((1, 3, 3, 1), (3, 3, 1, 1), {}),
-    "one pixel, 5 x 5": ((2, 5, 5, 3), (5, 5, 3, 2), {}),
-    "smaller than a tile": ((2, 2, 3, 5), (3, 3, 5, 7), {"padding": 1}),
-    "primes": ((3, 11, 13, 17), (3, 3, 17, 19), {"padding": 1}),
-    "primes, 5 x 5": ((3, 11, 13, 17), (5, 5, 17, 19), {"padding": 2}),
-    "whole tiles": ((1, 8, 12, 32), (3, 3, 32, 64), {"padding": 1}),
-    "no padding, whole tiles": ((1, 10, 6, 16), (3, 3, 16, 48), {}),
-    "uneven padding": ((2, 6, 7, 9), (3, 3, 9, 20), {"padding": ((2, 0), (1, 3))}),
-    "padding over the filter": ((1, 3, 4, 2), (3, 3, 2, 3), {"padding": ((5, 4), (3, 6))}),
-    "padding over the filter, 5 x 5": ((2, 7, 6, 3), (5, 5, 3, 4), {"padding": ((7, 0), (1, 9))}),
-    "groups": ((2, 9, 7, 36), (3, 3, 12, 51), {"groups": 3, "padding": 1}),
-    "groups, 5 x 5": ((1, 7, 9, 34), (5, 5, 17, 36), {"groups": 2, "padding": 2}),
-    "groups of one": ((1, 9, 6, 5), (3, 3, 1, 5), {"groups": 5, "padding": 1}),
-    "long row": ((1, 3, 470, 2), (3, 3, 2, 3), {"padding": 1}),
-    "several steps": ((3, 33, 30, 20), (3, 3, 20, 24), {"padding": 1}),
-    "several steps, groups": ((2, 30, 30, 8), (3, 3, 4, 6), {"groups": 2}),
+SHAPES: Shapes = {
+    **TILES,
     "blocks of channels": ((2, 9, 9, 131), (3, 3, 131, 20), {"padding": 1}),
     "blocks of filters": ((2, 9, 9, 10), (5, 5, 10, 149), {"padding": 2}),
     "blocks of both, groups": ((2, 9, 9, 140), (3, 3, 70, 150), {"padding": 1, "groups": 2}),

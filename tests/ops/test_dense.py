@@ -86,6 +86,8 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "multiples of 16": ((32,), 64, 48),
     "around 16": ((15,), 17, 33),
     "many rows": ((301,), 5, 3),
+    "few columns": ((37,), 300, 65),
+    "fewer columns than a vector": ((140,), 259, 10),
     "large tiles": ((140,), 20, 150),
     "large tiles of dx": ((140,), 150, 20),
     "large tiles of dw": ((20,), 140, 150),

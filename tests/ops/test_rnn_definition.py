@@ -209,6 +209,20 @@ def test_masked_outputs_repeat() -> None:
     assert (still == 0).all() and (h == h0).all()
 
 
+def test_numbers_with_states_of_several_blocks():
+    """The sums of each number are made once, whatever the other gradients are cut into."""
+    rng, (n, t, c, h) = np.random.default_rng(3), (20, 30, 9, 520)
+    index = rng.integers(0, c, (n, t)).astype(float)
+    w, u = rng.standard_normal((c, h)), rng.standard_normal((h, h)) / np.sqrt(h)
+    y, _ = ck.ops.simple_rnn(index, w, u)
+    dy = rng.standard_normal(y.shape)
+    for kernel in ("cpu_tiled", "reference"):
+        found = ck.ops.simple_rnn_backward(index, w, u, y, dy=dy, kernel=kernel)[1:3]
+        expected = ck.ops.simple_rnn_backward(np.eye(c)[index.astype(int)], w, u, y, dy=dy)[1:3]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("kernel", ["cpu_naive", "cpu_tiled"])
 def test_numbers_stand_for_one_hot_rows(kernel):
     """X w has one term that is not 0."""

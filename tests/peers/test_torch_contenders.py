@@ -25,6 +25,9 @@ WORKLOADS = [
     Workload(
         "char_rnn", 4, {"cell": "lstm", "units": 24, "layers": 2, "steps": 12}, samples=8, **ADAM
     ),
+    Workload(
+        "char_rnn", 4, {"cell": "gru", "units": 24, "embedding": 9, "steps": 30}, samples=8, **ADAM
+    ),
 ]
 LAYERS: dict[str, dict[str, Any]] = {
     "convolution": {"x": (2, 11, 12, 3), "w": (3, 3, 3, 8), "padding": 1},

@@ -222,10 +222,11 @@ def test_one_hot_rows_go_into_the_recurrent_layer_behind_them(cell, mode):
     assert named(program, "rnn")[0].inputs[0].spec.shape == (2, 4)
 
 
-def test_a_trained_embedding_stays_before_the_recurrent_layer():
-    program = compiled(characters(ck.layers.Embedding(5, 5, embeddings_initializer="identity")))
-    assert len(named(program, "embedding", "forward")) == 1
-    assert named(program, "rnn")[0].inputs[0].spec.shape == (2, 4, 5)
+def test_one_hot_rows_go_into_both_directions():
+    two_ways = ck.layers.Bidirectional(ck.layers.GRU(3))
+    program = compiled(ck.Sequential([ck.Input((4,)), one_hot(), two_ways]))
+    assert named(program, "embedding") == []
+    assert [i.inputs[0].spec.shape for i in named(program, "rnn", "gru_forward")] == [(2, 4)] * 2
 
 
 def test_one_hot_rows_with_two_readers_are_not_fused():

@@ -1,7 +1,7 @@
 // Products in register tiles, for weights of any size: what is reused is packed on the way, in
 // pieces that stay in the cache.
 #include "gemm/dot_products.h"
-#include "gemm/product.h"
+#include "gemm/transposed_product.h"
 #include "ops/activation/activation_through.h"
 #include "ops/dense/dense.h"
 
@@ -71,11 +71,7 @@ void dense_tiled_backward_bias(const Call& call) {
         columns.count(),
         [&](int64_t chunk, int) {
           const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
-          for (int64_t k = begin; k < end; ++k) db[k] = 0;
-          for (int64_t r = 0; r < R; ++r) {
-            const T* const dy = call[0].as<T>() + r * K;
-            for (int64_t k = begin; k < end; ++k) db[k] += dy[k];
-          }
+          sum_rows(call[0].as<T>() + begin, R, K, end - begin, db + begin);
         },
         max_threads<T>(R, K, 1));
   });

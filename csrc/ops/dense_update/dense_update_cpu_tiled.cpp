@@ -2,7 +2,7 @@
 // rule over the same chunk of state and weights, which are read and written once. The code of the
 // product is common to all rules. The sums and the rules are those of the tiled dense kernel and of
 // update, and so are the bits.
-#include "gemm/product.h"
+#include "gemm/transposed_product.h"
 #include "ops/dense_update/dense_update.h"
 #include "ops/update/update_blocks.h"
 

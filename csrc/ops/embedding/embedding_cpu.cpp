@@ -1,8 +1,8 @@
 #include <cstring>
 #include <limits>
 
+#include "gemm/table_row.h"
 #include "ops/embedding/embedding.h"
-#include "ops/embedding/embedding_row.h"
 
 namespace convkit::CK_ISA {
 namespace {

@@ -200,38 +200,12 @@ void input_gradient(const Call& call, const Reverse<T, kCell>& p) {
   if (kCell == Cell::gru) multiply(2 * H, H, p.da + p.width - H, true);
 }
 
-// dw where x holds numbers: each row is the sum of its steps' rows of da, in their order.
-template <Cell kCell, class T>
-void add_by_number(const Call& call, const Reverse<T, kCell>& p) {
-  const int64_t H = p.H, last = kCell == Cell::gru ? p.width - H : p.GH;
-  const Chunks columns{p.GH, 128};
-  call.pool->parallel_for(
-      columns.count(),
-      [&](int64_t chunk, int) {
-        // Of a GRU, the last gate's columns are behind those of q.
-        const auto add = [&](int64_t begin, int64_t end, int64_t shift) {
-          if (begin >= end) return;
-          for (int64_t i = 0; i < p.N * p.steps; ++i) {
-            const int64_t row = row_of(p.x[i], p.C);
-            if (row < 0) continue;
-            add_run(p.da + i * p.width + begin + shift, end - begin, p.dw + row * p.GH + begin);
-          }
-        };
-        const int64_t begin = columns.begin(chunk), end = columns.end(chunk);
-        const int64_t middle = kCell == Cell::gru ? 2 * H : p.GH;
-        for (int64_t row = 0; row < p.C; ++row) clear_run(p.dw + row * p.GH + begin, end - begin);
-        add(begin, end < middle ? end : middle, 0);
-        add(begin > middle ? begin : middle, end, last - middle);
-      },
-      max_threads<T>(p.N * p.steps, p.GH, 1));
-}
-
-// The gradients of w, u and their biases, which are sums over all steps.
+// The gradients of w, u and their biases, which are sums over all steps; dw, where x holds numbers,
+// sums of the steps of each.
 template <Cell kCell, class T>
 void weight_gradients(const Call& call, const Reverse<T, kCell>& p) {
   transpose_left(call, p);
-  if (p.numbers && p.dw != nullptr) add_by_number(call, p);
-  const bool by_product = p.dw != nullptr && !p.numbers;
+  const bool by_product = p.dw != nullptr && !p.numbers, by_number = p.dw != nullptr && p.numbers;
   const int64_t H = p.H, C = p.inputs(), ld = p.plan.terms, terms = p.N * p.steps;
   const T *const states = p.work + p.plan.left, *const x = states + H * ld;
   const auto product = [&](bool with_u, bool with_w, const T* a, int64_t from, int64_t columns,
@@ -247,7 +221,8 @@ void weight_gradients(const Call& call, const Reverse<T, kCell>& p) {
                             p.width,
                             {p.du + gate * H, p.dw + gate * H},
                             p.GH,
-                            sums};
+                            sums,
+                            {p.x, p.C, with_w && by_number ? p.dw + gate * H : nullptr}};
   };
   SharedProduct<T> products[3];
   int count = 0;

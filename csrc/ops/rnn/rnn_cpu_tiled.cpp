@@ -10,6 +10,26 @@
 namespace convkit::CK_ISA {
 namespace {
 
+// All gates of a few units at once: finish(step, panel, row, sums) makes their new state of a row.
+template <class P, Cell kCell, class T, class Finish>
+void take_whole_steps(const Call& call, const Steps<T, kCell>& p, const Finish& finish) {
+  const int64_t H = p.H;
+  const P w{p.C, H}, u{H, H};
+  T* const packed = p.work + p.plan.u;
+  p.multiply_inputs(call, w);
+  pack(call.pool, u, p.u, gates(kCell) * H, packed);
+  take_steps(call, p, [&](const StepOf<T>& step) {
+    const Terms<T> terms[2] = {step.state_terms(H, packed), p.input_terms(step.begin, step.s)};
+    alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
+    take_step(
+        u, step.rows, terms, p.plan.fused ? 2 : 1, step.fetch,
+        [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
+          p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
+        },
+        [&](int64_t panel, int64_t m, int row, T* sums) { finish(step, panel, m + row, sums); });
+  });
+}
+
 // z, r and q at once, n from x w alone.
 template <class T>
 void gru_reset_after(const Call& call, const Steps<T, Cell::gru>& p) {
@@ -105,29 +125,16 @@ void rnn_tiled_simple_forward(const Call& call) {
   const Activation kind = kRnnActivations[call.as<RnnParams>().activation];
   with_operands<Steps, Cell::simple>(call, [&]<class T>(const Steps<T, Cell::simple>& p) {
     using P = GatePanels<T, 1, 4>;
-    const int64_t H = p.H;
-    const P w{p.C, H}, u{H, H};
-    T* const packed = p.work + p.plan.u;
-    p.multiply_inputs(call, w);
-    pack(call.pool, u, p.u, H, packed);
-    take_steps(call, p, [&](const StepOf<T>& step) {
-      const Terms<T> terms[2] = {step.state_terms(H, packed), p.input_terms(step.begin, step.s)};
-      alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
-      take_step(
-          u, step.rows, terms, p.plan.fused ? 2 : 1, step.fetch,
-          [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
-            p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
-          },
-          [&](int64_t panel, int64_t m, int row, T* sums) {
-            const StepRow<T> of = step_row(p, step, m + row);
-            if (of.real) apply_activation(kind, 0.0, sums, P::kWidth);
-            for (int v = 0; v < P::kVectors && u.lanes(panel, v) > 0; ++v) {
-              one_vector<T>(H, panel * P::kVectors + v, [&](auto at) {
-                if (!of.real) return pass_over<0>(of, at);
-                step_out(of, at, Vec<T>::loadu(sums + v * P::kLanes));
-              });
-            }
-          });
+    const P u{p.H, p.H};
+    take_whole_steps<P>(call, p, [&](const StepOf<T>& step, int64_t panel, int64_t row, T* sums) {
+      const StepRow<T> of = step_row(p, step, row);
+      if (of.real) apply_activation(kind, 0.0, sums, P::kWidth);
+      for (int v = 0; v < P::kVectors && u.lanes(panel, v) > 0; ++v) {
+        one_vector<T>(p.H, panel * P::kVectors + v, [&](auto at) {
+          if (!of.real) return pass_over<0>(of, at);
+          step_out(of, at, Vec<T>::loadu(sums + v * P::kLanes));
+        });
+      }
     });
   });
 }
@@ -135,27 +142,13 @@ void rnn_tiled_simple_forward(const Call& call) {
 void rnn_tiled_lstm_forward(const Call& call) {
   with_operands<Steps, Cell::lstm>(call, [&]<class T>(const Steps<T, Cell::lstm>& p) {
     using P = GatePanels<T, 4, 1>;
-    const int64_t H = p.H;
-    const P w{p.C, H}, u{H, H};
-    T* const packed = p.work + p.plan.u;
-    p.multiply_inputs(call, w);
-    pack(call.pool, u, p.u, 4 * H, packed);
-    take_steps(call, p, [&](const StepOf<T>& step) {
-      const Terms<T> terms[2] = {step.state_terms(H, packed), p.input_terms(step.begin, step.s)};
-      alignas(kVecBytes) T inputs[kStepRows<T, P::kVectors> * P::kWidth];
-      take_step(
-          u, step.rows, terms, p.plan.fused ? 2 : 1, step.fetch,
-          [&](int64_t panel, int64_t m, int size, Start<T>* starts) {
-            p.starts(u, panel, step.begin + m, size, step.s, 0, inputs, starts);
-          },
-          [&](int64_t panel, int64_t m, int row, T* sums) {
-            const StepRow<T> of = step_row(p, step, m + row);
-            T* const c = p.c + (step.begin + m + row) * H;
-            one_vector<T>(H, panel, [&](auto at) {
-              if (!of.real) return pass_over<5>(of, at);
-              lstm_forward(of, at, sums, c);
-            });
-          });
+    take_whole_steps<P>(call, p, [&](const StepOf<T>& step, int64_t panel, int64_t row, T* sums) {
+      const StepRow<T> of = step_row(p, step, row);
+      T* const c = p.c + (step.begin + row) * p.H;
+      one_vector<T>(p.H, panel, [&](auto at) {
+        if (!of.real) return pass_over<5>(of, at);
+        lstm_forward(of, at, sums, c);
+      });
     });
   });
 }

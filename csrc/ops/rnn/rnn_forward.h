@@ -43,45 +43,55 @@ struct Steps : Forward<T, kCell> {
   void multiply_inputs(const Call& call, const Gates& panels) const {
     const int64_t GH = kGates * this->H, R = this->N * this->steps;
     if (plan.fused) return pack(call.pool, panels, this->w, GH, work + plan.w);
-    if (this->numbers) return add_bias(GH);
+    if (this->numbers) return;
     pack(call.pool, Panels<T>{this->C, GH}, this->w, GH, work + plan.w);
     packed_product(call.pool,
                    Product<T>{R, GH, this->C, this->x, this->C, nullptr, 0, sums, width, bias},
                    work + plan.w);
   }
 
-  // The sums of a step, by number, are rows of w with the bias; of what means none, a row of NaN.
-  void add_bias(int64_t GH) const {
-    T* const table = work + plan.w;
-    for (int64_t row = 0; row < this->C; ++row) {
-      copy_run(bias, GH, table + row * GH);
-      add_run(this->w + row * GH, GH, table + row * GH);
-    }
-    for (int64_t j = 0; j < GH; ++j) table[this->C * GH + j] = std::numeric_limits<T>::quiet_NaN();
-  }
-
   CK_INLINE int64_t at(int64_t n, int64_t s) const { return n * this->steps + this->time(s); }
 
   // What the sums of `size` sequences from n on begin with at step s, with columns from gate `gate`
-  // on: the bias, x w, or rows of the table, which are copied to `rows`.
+  // on: the bias, x w, or, by number, rows of w with the bias, which are made in `rows`. Of what
+  // means no row, NaN.
   template <class Gates>
   CK_INLINE void starts(const Gates& panels, int64_t panel, int64_t n, int size, int64_t s,
                         int64_t gate, T* rows, Start<T>* to) const {
+    if (this->numbers) rows_by_number(panels, panel, n, size, s, gate, rows);
     for (int v = 0; v < Gates::kVectors; ++v) {
       const int lanes = panels.lanes(panel, v);
-      const int64_t column = gate * this->H + (lanes > 0 ? panels.column(panel, v) : 0);
+      const int64_t column = first_column(panels, panel, v, gate);
       if (this->numbers) {
-        for (int r = 0; r < size; ++r) {
-          const int64_t found = row_of(this->x[at(n + r, s)], this->C);
-          const int64_t row = found >= 0 ? found : this->C;
-          Vec<T>::load_partial(work + plan.w + row * kGates * this->H + column, lanes)
-              .storeu(rows + r * Gates::kWidth + v * Gates::kLanes);
-        }
         to[v] = {rows + v * Gates::kLanes, Gates::kWidth, Gates::kLanes};
       } else if (plan.fused) {
         to[v] = {bias + column, 0, lanes};
       } else {
         to[v] = {sums + at(n, s) * width + column, this->steps * width, lanes};
+      }
+    }
+  }
+
+  template <class Gates>
+  CK_INLINE int64_t first_column(const Gates& panels, int64_t panel, int v, int64_t gate) const {
+    return gate * this->H + (panels.lanes(panel, v) > 0 ? panels.column(panel, v) : 0);
+  }
+
+  template <class Gates>
+  CK_INLINE void rows_by_number(const Gates& panels, int64_t panel, int64_t n, int size, int64_t s,
+                                int64_t gate, T* rows) const {
+    using V = Vec<T>;
+    for (int r = 0; r < size; ++r, rows += Gates::kWidth) {
+      const int64_t row = row_of(this->x[at(n + r, s)], this->C);
+      for (int v = 0; v < Gates::kVectors; ++v) {
+        const int lanes = panels.lanes(panel, v);
+        const int64_t column = first_column(panels, panel, v, gate);
+        V sum = std::numeric_limits<T>::quiet_NaN();
+        if (row >= 0) {
+          const T* const from = this->w + row * kGates * this->H + column;
+          sum = V::load_partial(from, lanes) + V::load_partial(bias + column, lanes);
+        }
+        sum.storeu(rows + v * V::kLanes);
       }
     }
   }

@@ -1,7 +1,7 @@
 // The operands of the passes of rnn by name, and the order of its steps. For kernel sources only.
 #pragma once
 
-#include "ops/embedding/embedding_row.h"
+#include "gemm/table_row.h"
 #include "ops/rnn/rnn.h"
 
 namespace convkit::CK_ISA {

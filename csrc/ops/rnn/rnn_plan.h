@@ -22,7 +22,7 @@ CK_INLINE int64_t rnn_padded(int64_t H) { return round_up(H, 64); }
 
 // A narrow w stays in the cache beside u, and x w is a part of each step. Otherwise it is made for
 // all steps at once, where the gates are saved; that of the simple cell in `sums`.
-// If x holds numbers, w is there with the bias in its rows, and a row of NaN behind them.
+// If x holds numbers, a step begins with rows of w where they are.
 struct RnnForwardPlan {
   bool fused;
   int64_t w, u, un;     // packed; un is the last block of u in a GRU without reset_after
@@ -38,7 +38,7 @@ struct RnnForwardPlan {
     const int64_t GH = gates(cell) * H, padded = gates(cell) * rnn_padded(H);
     fused = !numbers && !rh_first && C <= H && checked_product(C, GH) <= kFusedWeights;
     RnnLayout layout;
-    w = layout.take(numbers ? C + 1 : C, fused ? padded : GH);
+    w = layout.take(numbers ? 0 : C, fused ? padded : GH);
     u = layout.take(H, padded);
     un = layout.take(rh_first ? H : 0, rnn_padded(H));
     bias = layout.take(1, GH);

@@ -202,7 +202,7 @@ def models(quick: bool) -> list[Case]:
 
 
 def rnn(quick: bool) -> list[Case]:
-    """Recurrent networks with Adam: rows of images, and a model of characters."""
+    """Recurrent networks with Adam: rows of images, and models of characters."""
     adam = {"optimizer": "adam", "rate": 0.001}
     peers = ("convkit", _EAGER, _FUSED_EAGER, _COMPILED)
     found = [
@@ -215,8 +215,10 @@ def rnn(quick: bool) -> list[Case]:
     ]  # fmt: skip
     for title, options, batch, target in (
         ("LSTM 2x256", {"cell": "lstm", "units": 256, "layers": 2}, 10 if quick else 50, 1.6),
+        ("Embedding(64), LSTM(256)", {"cell": "lstm", "units": 256, "embedding": 64},
+         10 if quick else 50, 1.6),
         ("SimpleRNN(512)", {"cell": "simple", "units": 512}, 16 if quick else 64, 2.0),
-    ):
+    ):  # fmt: skip
         text = _case(
             f"{title} on characters, T 100, batch {batch}", peers, target, network="char_rnn",
             batch=batch, options={**options, "steps": 100}, compared=2, samples=2 * batch, **adam,

@@ -72,7 +72,8 @@ class Convergence(Callback):
 
     def get_state(self) -> dict[str, Any]:
         state = {"wait": self.wait, "change": self.change, "previous": self._previous}
-        if self.on == "gradient":  # of the last step, should the epoch end without another one
+        # That of the last step, should the epoch end without another one.
+        if self.on == "gradient" and self.model.store.has_step:
             state["gradients"] = self.model.store.gradients.copy()
         return state
 
@@ -80,7 +81,7 @@ class Convergence(Callback):
         self.wait, self.change, self._previous = (
             state[name] for name in ("wait", "change", "previous")
         )
-        if self.on == "gradient":
+        if "gradients" in state:
             self.model.store.all_gradients()[...] = state["gradients"]
 
     def _subject(self, logs: Logs) -> Array:

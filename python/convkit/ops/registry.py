@@ -327,6 +327,11 @@ def kernels(op: str, pass_name: str | None = None, *, device: str = "cpu") -> li
     ]
 
 
+def has_own_rows(op: str) -> bool:
+    """Whether a user has registered kernels for an op, which a fused form of it would pass by."""
+    return any(not row.native and row.name != "reference" for row in kernels(op))
+
+
 def register(
     op: str,
     name: str,

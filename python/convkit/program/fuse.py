@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from convkit.ops.activation import FROM_OUTPUT
 from convkit.program.logits import logits_of
 from convkit.program.pooled import pooled_params
 from convkit.program.program import Instruction, Program, Value
+from convkit.program.tables import take_numbers
 
 
 class _Uses:
     """Who makes and who reads each value; views count for the value that they show."""
 
     def __init__(self, program: Program) -> None:
+        self.instructions = program.instructions
         self.makers = {v.root: i for i in program.instructions for v in i.outputs if v is not None}
         self.readers: Counter[Value] = Counter(
             v.root
@@ -41,6 +41,19 @@ class _Uses:
         if maker is None or value is None or maker.op not in ops or maker.pass_name != "forward":
             return None
         return maker if value is maker.outputs[0] and self.readers[value] == 1 else None
+
+    def sequences_of(self, value: Value) -> list[Instruction]:
+        """The recurrent layers that read `value` as their sequences, if nobody else reads it."""
+        found = [
+            i
+            for i in self.instructions
+            if i.op == "rnn"
+            and i.pass_name.endswith("_forward")
+            and (x := i.inputs[0]) is not None
+            and x.root is value
+            and x.spec == value.spec
+        ]
+        return found if len(found) == self.readers[value] else []
 
 
 def _to_logits(program: Program, i: Instruction, kinds: Sequence[str], function: str) -> bool:
@@ -105,23 +118,16 @@ def activation_into_producer(program: Program, uses: _Uses, i: Instruction) -> b
     return True
 
 
-def one_hot_into_rnn(program: Program, uses: _Uses, i: Instruction) -> bool:
-    """One-hot rows, then a recurrent layer: x w is a row of w, found by its number."""
-    if i.op != "rnn":
+def table_into_rnn(program: Program, uses: _Uses, i: Instruction) -> bool:
+    """Rows of a table, read by recurrent layers only: x w is a row too, found by its number."""
+    if (i.op, i.pass_name) != ("embedding", "forward"):
         return False
-    maker = uses.made_for(i, "embedding")
-    if maker is None or not i.pass_name.endswith("_forward"):
+    (index, table), vectors = i.inputs, i.outputs[0]
+    assert index is not None and table is not None and vectors is not None
+    if index.spec.dtype != table.spec.dtype or len(index.spec.shape) != 2:
         return False
-    index, table = maker.inputs
-    assert index is not None and table is not None
-    rows = program.constants.get(table)
-    if rows is None or index.spec.dtype != table.spec.dtype or len(index.spec.shape) != 2:
-        return False
-    if not np.array_equal(rows, np.eye(len(rows))):
-        return False
-    i.inputs[0] = index
-    program.instructions.remove(maker)
-    return True
+    readers = uses.sequences_of(vectors)
+    return len(readers) > 0 and take_numbers(program, i, readers)
 
 
 def padding_into_conv2d(program: Program, uses: _Uses, i: Instruction) -> bool:
@@ -164,7 +170,7 @@ PATTERNS: tuple[Callable[[Program, _Uses, Instruction], bool], ...] = (
     argmax_of_softmax,
     unread,
     activation_into_producer,
-    one_hot_into_rnn,
+    table_into_rnn,
     padding_into_conv2d,
     pooling_into_conv2d,
 )

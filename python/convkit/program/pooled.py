@@ -22,11 +22,6 @@ _PREDICTED = 1.2
 _Call = tuple[str, str, Sequence[Spec | None], Params]
 
 
-def _has_own_rows(op: str) -> bool:
-    """Whether a user has registered kernels, which a fused one would pass by."""
-    return any(not row.native and row.name != "reference" for row in registry.kernels(op))
-
-
 def _decided(policy: Policy, fused: _Call, apart: _Call) -> bool | None:
     """What `Policy.kernels` says of the two ways; None where it says nothing."""
     if not policy.kernels:
@@ -80,7 +75,7 @@ def pooled_params(
         predicted of the rows that would run them, the gradient needs what the fused form does not
         keep, or kernels of the user's own would be passed by.
     """
-    if _has_own_rows("conv2d") or _has_own_rows("pool2d"):
+    if registry.has_own_rows("conv2d") or registry.has_own_rows("pool2d"):
         return None
     if int(pooling.params["window_h"]) * int(pooling.params["window_w"]) > BYTE_POSITIONS:
         return None

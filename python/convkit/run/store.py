@@ -103,8 +103,8 @@ class Store:
     parameters : ndarray, shape (n,)
     gradient_buffer : ndarray, shape (n,)
         The gradients that are kept; see `gradients`.
-    unkept : tuple of Parameter
-        Those whose gradients the last training did not keep.
+    unkept : tuple of Parameter, or None
+        Those whose gradients the last training did not keep; None before the first step.
     slots : ndarray, shape (k, n)
         Optimiser state.
     """
@@ -118,7 +118,7 @@ class Store:
             p.offset = offset
             offset += -(-math.prod(p.shape) // step) * step
         self.count = offset
-        self.unkept: tuple[Parameter, ...] = ()
+        self.unkept: tuple[Parameter, ...] | None = None
         self._arena = _Arena()
         self._turn = _Turn()
         self.device = "cpu"
@@ -161,10 +161,15 @@ class Store:
         Raises
         ------
         RuntimeError
-            If some were not kept.
+            If some were not kept, or no step has been taken.
         """
-        self._require_kept(self.unkept)
+        self._require_kept(self.members)
         return self.gradient_buffer
+
+    @property
+    def has_step(self) -> bool:
+        """Whether a training step has left gradients behind."""
+        return self.unkept is not None
 
     def gradient(self, parameter: Parameter) -> Array:
         """The parameter's gradient from the last training step.
@@ -172,9 +177,9 @@ class Store:
         Raises
         ------
         RuntimeError
-            If it was not kept.
+            If it was not kept, or no step has been taken.
         """
-        self._require_kept([p for p in self.unkept if p is parameter])
+        self._require_kept([parameter])
         return self._cut(self.gradient_buffer, parameter)
 
     def all_gradients(self) -> Array:
@@ -182,14 +187,20 @@ class Store:
         self.unkept = ()
         return self.gradient_buffer
 
-    @staticmethod
-    def _require_kept(unkept: Sequence[Parameter]) -> None:
-        if unkept:
+    def _require_kept(self, wanted: Sequence[Parameter]) -> None:
+        if self.unkept is None:
+            which = f"no gradient of {wanted[0].path!r}" if len(wanted) == 1 else "no gradients"
             raise RuntimeError(
-                f"the gradient of {unkept[0].path!r} was not kept: its update used it up, which is "
-                "faster; compile the model with keep_grads=True (in a callback, set "
-                "needs_gradients = True) and train another step"
+                f"there is {which} yet: no training step has been taken; train one, "
+                "model.train_on_batch(x, y)"
             )
+        for parameter in self.unkept:
+            if any(p is parameter for p in wanted):
+                raise RuntimeError(
+                    f"the gradient of {parameter.path!r} was not kept: its update used it up, "
+                    "which is faster; compile the model with keep_grads=True (in a callback, set "
+                    "needs_gradients = True) and train another step"
+                )
 
     def slot(self, number: int, parameter: Parameter) -> Array:
         """One of the numbers of optimiser state of a parameter, as a writable view."""
@@ -334,9 +345,9 @@ class Store:
         other.gradient_buffer = flat(self.count, dtype)
         other.unkept = self.unkept
         # What is not kept stays untouched, and takes up no memory.
-        for p in self.members:
-            if p not in self.unkept:
-                self._cut(other.gradient_buffer, p)[...] = self._cut(self.gradient_buffer, p)
+        kept = [] if self.unkept is None else [p for p in self.members if p not in self.unkept]
+        for p in kept:
+            self._cut(other.gradient_buffer, p)[...] = self._cut(self.gradient_buffer, p)
         other.reserve_slots(len(self.slots))
         other.slots[...] = self.slots
         other._arena = _Arena()

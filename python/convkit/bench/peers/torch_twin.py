@@ -67,6 +67,8 @@ def twin(model: Sequential) -> nn.Sequential:
             continue
         elif isinstance(layer, layers.CategoryEncoding):
             made.append(torch_recurrent.OneHot(layer.num_tokens))
+        elif isinstance(layer, layers.Embedding):
+            made.append(_embedding(layer))
         elif isinstance(layer, layers.Reshape):
             made.append(torch_recurrent.Rows(tuple(n or 0 for n in call.outputs[0].shape[1:])))
         elif not isinstance(layer, layers.Activation):
@@ -143,6 +145,11 @@ def _dense(layer: layers.Dense, flattened: tuple[int, ...]) -> nn.Module:
         kernel = rows.reshape(kernel.shape)
     made = _without_weights(nn.Linear, kernel.shape[0], layer.units, bias=layer.use_bias)
     return _set(made, weight=kernel.T, **({"bias": bias[0]} if bias else {}))
+
+
+def _embedding(layer: layers.Embedding) -> nn.Module:
+    (table,) = layer.get_weights()
+    return _set(_without_weights(nn.Embedding, *table.shape), weight=table)
 
 
 def _padding(params: dict[str, Any]) -> tuple[int, int, int, int]:
