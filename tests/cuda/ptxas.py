@@ -76,14 +76,6 @@ def read(report: str) -> list[Usage]:
         registers = re.search(r"Used (\d+) registers", part)
         shared = re.search(r"(\d+) bytes smem", part)
         assert registers is not None
-        found.append(
-            Usage(
-                name,
-                architecture,
-                int(registers[1]),
-                int(shared[1]) if shared else 0,
-                stack,
-                stores + loads,
-            )  # fmt: skip
-        )
+        used = int(registers[1]), int(shared[1]) if shared else 0
+        found.append(Usage(name, architecture, *used, stack, stores + loads))
     return found
