@@ -138,6 +138,23 @@ CK_INLINE void dispatch_float(Dtype dtype, const F& f) {
   }
 }
 
+// Calls f with a value of the C++ type of any dtype.
+template <class F>
+CK_HOST_INLINE void dispatch_number(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::float32:
+      return f(float{});
+    case Dtype::float64:
+      return f(double{});
+    case Dtype::uint8:
+      return f(uint8_t{});
+    case Dtype::int32:
+      return f(int32_t{});
+    case Dtype::int64:
+      return f(int64_t{});
+  }
+}
+
 CK_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 CK_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

@@ -15,18 +15,7 @@ constexpr int64_t kMostParts = 32;
 template <class F>
 CK_INLINE void dispatch(Dtype index, Dtype table, const F& f) {
   dispatch_float(table, [&]<class T>(T t) {
-    switch (index) {
-      case Dtype::float32:
-        return f(float{}, t);
-      case Dtype::float64:
-        return f(double{}, t);
-      case Dtype::uint8:
-        return f(uint8_t{}, t);
-      case Dtype::int32:
-        return f(int32_t{}, t);
-      case Dtype::int64:
-        return f(int64_t{}, t);
-    }
+    dispatch_number(index, [&]<class I>(I i) { f(i, t); });
   });
 }
 

@@ -29,18 +29,7 @@ CK_INLINE void find(const Call& call) {
 }  // namespace
 
 void mask_find(const Call& call) {
-  switch (call[0].dtype) {
-    case Dtype::float32:
-      return find<float>(call);
-    case Dtype::float64:
-      return find<double>(call);
-    case Dtype::uint8:
-      return find<uint8_t>(call);
-    case Dtype::int32:
-      return find<int32_t>(call);
-    case Dtype::int64:
-      return find<int64_t>(call);
-  }
+  dispatch_number(call[0].dtype, [&]<class T>(T) { find<T>(call); });
 }
 
 void mask_reverse(const Call& call) {
