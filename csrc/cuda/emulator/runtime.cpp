@@ -1,0 +1,467 @@
+// Memory, streams, events and graphs.
+#include "cuda/emulator/runtime.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "cuda/emulator/emulator.h"
+#include "cuda/emulator/scheduler.h"
+
+struct CUgraph_st {
+  std::vector<std::function<void()>> work;
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> work;
+};
+
+namespace {
+
+// A graph in the making, shared by the streams that have joined it.
+struct Capture {
+  std::unique_ptr<CUgraph_st> graph = std::make_unique<CUgraph_st>();
+  cudaStream_t origin = nullptr;
+  bool relaxed = false;
+  bool spoiled = false;
+};
+
+}  // namespace
+
+struct CUstream_st {
+  std::shared_ptr<Capture> capture;
+};
+struct CUevent_st {
+  bool timed = true;
+  bool recorded = false;
+  std::chrono::steady_clock::time_point time;
+  std::weak_ptr<Capture> capture;  // that it was recorded in
+};
+
+namespace {
+
+using convkit::emulator::Error;
+using convkit::emulator::MemoryUse;
+
+constexpr unsigned char kPoison = 0xFF;
+
+struct Block {
+  std::size_t bytes;
+  bool on_device;  // or pinned memory of the host
+};
+
+struct Runtime {
+  std::recursive_mutex lock;
+  cudaError_t last_error = cudaSuccess;
+  std::map<const unsigned char*, Block> blocks;
+  std::size_t memory = std::size_t{16} << 30;
+  MemoryUse use;
+  std::set<cudaStream_t> streams;
+  CUstream_st null_stream;
+  int captures = 0;  // that forbid what may synchronise
+};
+
+Runtime& runtime() {
+  static Runtime instance;
+  return instance;
+}
+
+cudaError_t kept(cudaError_t error) {
+  if (error != cudaSuccess) runtime().last_error = error;
+  return error;
+}
+
+CUstream_st* known(cudaStream_t stream) {
+  Runtime& r = runtime();
+  if (stream == nullptr) return &r.null_stream;
+  return r.streams.count(stream) != 0 ? stream : nullptr;
+}
+
+// What waits for the device, or might, ends a capture with an error.
+bool forbidden() {
+  Runtime& r = runtime();
+  if (r.captures == 0) return false;
+  for (cudaStream_t stream : r.streams)
+    if (stream->capture != nullptr && !stream->capture->relaxed) stream->capture->spoiled = true;
+  return true;
+}
+
+cudaError_t put(cudaStream_t stream, std::function<void()> work) {
+  const std::lock_guard lock(runtime().lock);
+  CUstream_st* const s = known(stream);
+  if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  if (s->capture == nullptr) {
+    work();
+    return cudaSuccess;
+  }
+  if (s->capture->spoiled) return kept(cudaErrorStreamCaptureInvalidated);
+  s->capture->graph->work.push_back(std::move(work));
+  return cudaSuccess;
+}
+
+cudaError_t allocate(void** memory, std::size_t bytes, bool on_device) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  *memory = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  if (on_device && (bytes > r.memory || r.use.bytes > r.memory - bytes))
+    return kept(cudaErrorMemoryAllocation);
+  // As aligned as the device's; the size is exact, for AddressSanitizer.
+  if (posix_memalign(memory, 256, bytes) != 0) return kept(cudaErrorMemoryAllocation);
+  std::memset(*memory, kPoison, bytes);
+  r.blocks[static_cast<unsigned char*>(*memory)] = {bytes, on_device};
+  if (on_device) {
+    r.use.bytes += bytes;
+    ++r.use.blocks;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t release(void* memory, bool on_device) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  if (memory == nullptr) return cudaSuccess;
+  const auto block = r.blocks.find(static_cast<unsigned char*>(memory));
+  if (block == r.blocks.end() || block->second.on_device != on_device)
+    return kept(cudaErrorInvalidValue);
+  if (on_device) {
+    r.use.bytes -= block->second.bytes;
+    --r.use.blocks;
+  }
+  r.blocks.erase(block);
+  std::free(memory);
+  return cudaSuccess;
+}
+
+// Whether all bytes are in one live block of the device.
+bool on_device(const void* address, std::size_t bytes) {
+  Runtime& r = runtime();
+  const auto* p = static_cast<const unsigned char*>(address);
+  auto block = r.blocks.upper_bound(p);
+  if (block == r.blocks.begin()) return false;
+  --block;
+  const auto offset = static_cast<std::size_t>(p - block->first);
+  return block->second.on_device && offset <= block->second.bytes &&
+         bytes <= block->second.bytes - offset;
+}
+
+bool copy_is_valid(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const bool reads = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  const bool writes = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  return (!reads || on_device(from, bytes)) && (!writes || on_device(to, bytes));
+}
+
+}  // namespace
+
+namespace convkit::emulator {
+
+void set_memory(std::size_t bytes) { runtime().memory = bytes; }
+
+MemoryUse memory_in_use() {
+  const std::lock_guard lock(runtime().lock);
+  return runtime().use;
+}
+
+void launch(const Launch& launch, cudaStream_t stream) {
+  const dim3 g = launch.grid;
+  if (g.x == 0 || g.y == 0 || g.z == 0) return;
+  const auto refuse = [&](const std::string& text) {
+    kept(cudaErrorInvalidConfiguration);
+    throw Error("kernel " + kernel_name(launch.kernel) + ": " + text);
+  };
+  if (g.x > 2147483647u || g.y > 65535 || g.z > 65535)
+    refuse("a grid of (" + std::to_string(g.x) + ", " + std::to_string(g.y) + ", " +
+           std::to_string(g.z) + ") blocks, and (2147483647, 65535, 65535) is the most");
+  if (launch.threads < 1 || launch.threads > 1024)
+    refuse("a block of " + std::to_string(launch.threads) + " threads, and 1024 is the most");
+  if (launch.dynamic_shared > architecture_limits().shared)
+    refuse(std::to_string(launch.dynamic_shared) + " bytes of dynamic shared memory, and " +
+           architecture_name() + " has " + std::to_string(architecture_limits().shared));
+  const cudaError_t status = put(stream, [launch] {
+    try {
+      run(launch);
+    } catch (const Error&) {
+      kept(cudaErrorLaunchFailure);
+      throw;
+    }
+  });
+  if (status != cudaSuccess)
+    throw Error("kernel " + kernel_name(launch.kernel) + ": " + cudaGetErrorString(status));
+}
+
+}  // namespace convkit::emulator
+
+// ---- errors
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+#define CK_NAME(name) \
+  case name:          \
+    return #name;
+    CK_NAME(cudaSuccess)
+    CK_NAME(cudaErrorInvalidValue)
+    CK_NAME(cudaErrorMemoryAllocation)
+    CK_NAME(cudaErrorInvalidConfiguration)
+    CK_NAME(cudaErrorInsufficientDriver)
+    CK_NAME(cudaErrorNoDevice)
+    CK_NAME(cudaErrorInvalidDevice)
+    CK_NAME(cudaErrorInvalidResourceHandle)
+    CK_NAME(cudaErrorNotReady)
+    CK_NAME(cudaErrorIllegalAddress)
+    CK_NAME(cudaErrorLaunchFailure)
+    CK_NAME(cudaErrorStreamCaptureUnsupported)
+    CK_NAME(cudaErrorStreamCaptureInvalidated)
+    CK_NAME(cudaErrorStreamCaptureUnjoined)
+#undef CK_NAME
+  }
+  return "unrecognized error code";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    default:
+      return cudaGetErrorName(error);
+  }
+}
+
+cudaError_t cudaPeekAtLastError() { return runtime().last_error; }
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = runtime().last_error;
+  runtime().last_error = cudaSuccess;
+  return error;
+}
+
+// ---- memory
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return allocate(memory, bytes, true); }
+cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned /*flags*/) {
+  return allocate(memory, bytes, true);
+}
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  return allocate(memory, bytes, false);
+}
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
+  return allocate(memory, bytes, false);
+}
+cudaError_t cudaFree(void* memory) { return release(memory, true); }
+cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  *total = r.memory;
+  *free = r.memory - r.use.bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  if (!copy_is_valid(to, from, bytes, kind)) return kept(cudaErrorInvalidValue);
+  return put(stream, [=] {
+    if (bytes != 0) std::memcpy(to, from, bytes);
+  });
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const std::lock_guard lock(runtime().lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  if (bytes != 0 && !on_device(memory, bytes)) return kept(cudaErrorInvalidValue);
+  return put(stream, [=] {
+    if (bytes != 0) std::memset(memory, value, bytes);
+  });
+}
+
+cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
+  const std::lock_guard lock(runtime().lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
+
+// ---- streams and events
+
+namespace {
+
+cudaError_t synchronize(bool capturing) {
+  return capturing || forbidden() ? kept(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+
+}  // namespace
+
+cudaError_t cudaDeviceSynchronize() {
+  const std::lock_guard lock(runtime().lock);
+  return synchronize(false);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
+  const std::lock_guard lock(runtime().lock);
+  *stream = new CUstream_st;
+  runtime().streams.insert(*stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  if (runtime().streams.erase(stream) == 0) return kept(cudaErrorInvalidResourceHandle);
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  const CUstream_st* const s = known(stream);
+  if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  if (s->capture != nullptr) s->capture->spoiled = true;
+  return synchronize(s->capture != nullptr);
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new CUevent_st;
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  const CUstream_st* const s = known(stream);
+  if (s == nullptr || event == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  event->capture = s->capture;
+  event->recorded = s->capture == nullptr;
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+
+// A stream that waits for an event of a capture joins it; work is listed in the order of the calls.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
+  const std::lock_guard lock(runtime().lock);
+  CUstream_st* const s = known(stream);
+  if (s == nullptr || event == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  if (auto capture = event->capture.lock()) s->capture = std::move(capture);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const std::lock_guard lock(runtime().lock);
+  return synchronize(!event->capture.expired());
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (!begin->recorded || !end->recorded || !begin->timed || !end->timed)
+    return kept(cudaErrorInvalidResourceHandle);
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return cudaSuccess;
+}
+
+// ---- graphs
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  CUstream_st* const s = known(stream);
+  if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  if (stream == nullptr || s->capture != nullptr) return kept(cudaErrorStreamCaptureUnsupported);
+  s->capture = std::make_shared<Capture>();
+  s->capture->origin = stream;
+  s->capture->relaxed = mode == cudaStreamCaptureModeRelaxed;
+  if (!s->capture->relaxed) ++r.captures;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  *graph = nullptr;
+  CUstream_st* const s = known(stream);
+  if (s == nullptr || s->capture == nullptr || s->capture->origin != stream)
+    return kept(cudaErrorInvalidValue);
+  const std::shared_ptr<Capture> capture = s->capture;
+  if (!capture->relaxed) --r.captures;
+  for (cudaStream_t other : r.streams)
+    if (other->capture == capture) other->capture = nullptr;
+  if (capture->spoiled) return kept(cudaErrorStreamCaptureInvalidated);
+  *graph = capture->graph.release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const std::lock_guard lock(runtime().lock);
+  const CUstream_st* const s = known(stream);
+  if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  *status = s->capture == nullptr ? cudaStreamCaptureStatusNone
+            : s->capture->spoiled ? cudaStreamCaptureStatusInvalidated
+                                  : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long /*flags*/) {
+  if (graph == nullptr) return kept(cudaErrorInvalidValue);
+  *executable = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t /*stream*/) {
+  return executable == nullptr ? kept(cudaErrorInvalidValue) : cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (executable == nullptr) return kept(cudaErrorInvalidValue);
+  return put(stream, [executable] {
+    for (const auto& work : executable->work) work();
+  });
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}

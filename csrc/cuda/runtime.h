@@ -1,0 +1,46 @@
+// All of CUDA that convkit uses: the toolkit's headers under nvcc, our own emulator under a C++
+// compiler. No other file includes a header of CUDA, so that one source serves both.
+//
+//   CK_DEVICE                        in front of a function that runs on the device
+//   CK_HOST_DEVICE                   in front of one that runs on both
+//   CK_SHARED(T, name, [R][C])       a shared array of the block
+//   CK_DYN_SHARED(T, name)           T* name: the shared memory whose size the launch gives
+//   CK_UNROLL                        in front of a loop that is to be unrolled
+//   CK_CUDA_EMULATED                 1 on the emulator, else 0
+//
+// Both kinds of shared memory are aligned for 16-byte accesses, dynamic one for 128-byte ones.
+#pragma once
+
+#ifdef __CUDACC__
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#define CK_CUDA_EMULATED 0
+#define CK_DEVICE __device__ __forceinline__
+#define CK_HOST_DEVICE __host__ __device__ __forceinline__
+#define CK_UNROLL _Pragma("unroll")
+#define CK_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
+#define CK_DYN_SHARED(T, name)                                              \
+  extern __shared__ __align__(128) unsigned char ck_dynamic_shared_bytes[]; \
+  T* const name = reinterpret_cast<T*>(ck_dynamic_shared_bytes)
+
+#else
+
+#define CK_CUDA_EMULATED 1
+#define CK_DEVICE inline
+#define CK_HOST_DEVICE inline
+#define CK_UNROLL _Pragma("GCC unroll 16")
+// The static object is one per instance of the enclosing function, as a __shared__ array is.
+#define CK_SHARED(T, name, ...)                                                              \
+  static constinit ::convkit::emulator::SharedArray ck_shared_##name{#name,                  \
+                                                                     sizeof(T __VA_ARGS__)}; \
+  auto& name = *static_cast<T(*) __VA_ARGS__>(::convkit::emulator::shared(ck_shared_##name))
+#define CK_DYN_SHARED(T, name) \
+  T* const name = static_cast<T*>(::convkit::emulator::dynamic_shared())
+
+#include "cuda/emulator/device.h"
+#include "cuda/emulator/runtime.h"
+
+#endif
