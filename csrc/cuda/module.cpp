@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cuda/device.h"
+#include "cuda/exchange.h"
 #include "cuda/executor.h"
 #include "cuda/kernel.h"
 #include "python/marshal.h"
@@ -227,6 +228,15 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
           throw py::buffer_error("the CPU cannot see the device's memory; copy it");
         return py::buffer_info(static_cast<uint8_t*>(memory.data()), memory.bytes());
       });
+
+  m.def("to_dlpack", &to_dlpack, py::arg("pointer"), py::arg("shape"), py::arg("dtype"),
+        py::arg("device"), py::arg("owner"), py::arg("versioned"));
+  m.def("from_dlpack", &from_dlpack, py::arg("capsule"));
+  m.def("finish", &finish, py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+  m.def("read_into", [](py::array array, uintptr_t pointer) {
+    copy_out(contiguous(array).mutable_data(), reinterpret_cast<const void*>(pointer),
+             array.nbytes());
+  });
 
   py::class_<Executor>(m, "Executor")
       .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         activations,
         bench,
         callbacks,
+        cuda,
         data,
         datasets,
         initializers,
@@ -60,6 +61,7 @@ __all__ = [
     "activations",
     "bench",
     "callbacks",
+    "cuda",
     "data",
     "datasets",
     "get_num_threads",
@@ -84,8 +86,8 @@ __all__ = [
 # Loaded at first use, so that `import convkit` costs next to nothing.
 _MODULES = frozenset(
     {
-        "activations", "bench", "callbacks", "cli", "data", "datasets", "errors", "initializers",
-        "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
+        "activations", "bench", "callbacks", "cli", "cuda", "data", "datasets", "errors",
+        "initializers", "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
         "reference", "regularizers", "run", "saving", "schedules", "testing", "utils", "viz",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import convkit as ck
 from convkit import models
 from convkit import random as ck_random
 from convkit.cli import main
@@ -78,7 +79,7 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet6"], "did you mean 'lenet5'"),
         (["train", "lenet5", "--data", "digit"], "did you mean 'digits'"),
         (["train", "lenet5", "--optimizer", "adan"], "did you mean 'adam'"),
-        (["train", "lenet5", "--device", "cuda"], "not available"),
+        (["train", "lenet5", "--device", "gpu"], "device is \"cpu\" or \"cuda\", not 'gpu'"),
         (["train", "lenet5", "--batch-size", "0"], "batch_size"),
         (["train", "char_rnn"], "char_rnn reads text, see examples/char_rnn.py"),
         (["train", "forecaster"], "reads series of numbers, see examples/forecast.py"),
@@ -103,6 +104,14 @@ def test_errors_are_one_line(arguments, text, capsys):
     captured = capsys.readouterr()
     assert text in captured.err and captured.err.count("\n") == 1
     assert captured.err.startswith(f"convkit {arguments[0]}: ")
+
+
+def test_without_a_gpu_the_reason_is_told(capsys, monkeypatch):
+    monkeypatch.setenv("CONVKIT_CUDA_EMULATOR", "0")
+    if ck.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert main(["train", "lenet5", "--device", "cuda"]) == 2
+    assert 'device="cuda" cannot be used: ' in capsys.readouterr().err
 
 
 def test_variants(capsys, tmp_path):

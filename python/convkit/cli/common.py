@@ -53,21 +53,19 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{', '.join(DATASETS)} (default digits, which is in the package)",
     )
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda")
 
 
-def load_data(name: str, device: str = "cpu") -> Data:
+def load_data(name: str) -> Data:
     """A data set by name.
 
     Raises
     ------
     ValueError
-        If the name or the device is unknown.
+        If the name is unknown.
     """
     from convkit import datasets
 
-    if device != "cpu":
-        raise ValueError(f"device {device!r} is not available{did_you_mean(device, ['cpu'])}")
     name = name.replace("-", "_")
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}{did_you_mean(name, DATASETS)}")

@@ -24,8 +24,8 @@ def run(options: argparse.Namespace) -> None:
     """Print loss and accuracy on the test set."""
     from convkit.saving.weights import load_weights
 
-    data = load_data(options.data, options.device)
-    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
+    data = load_data(options.data)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant).to(options.device)
     load_weights(model, options.weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     scores = model.evaluate(

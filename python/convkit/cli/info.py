@@ -18,6 +18,21 @@ def add_parser(verbs: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _gpu() -> str:
+    """The GPU, or why there is none to use."""
+    from convkit import cuda
+
+    if not cuda.is_available():
+        return f"none: {cuda.why_unavailable()}"
+    found = cuda.device_info()
+    versions = [f"{v // 1000}.{v % 1000 // 10}" for v in (found.driver, found.runtime)]
+    return (
+        f"{found.name}, compute capability {'.'.join(map(str, found.capability))}, "
+        f"{found.multiprocessors} multiprocessors, {found.memory_bytes / 1e9:.0f} GB; driver for "
+        f"CUDA {versions[0]}, built with {versions[1]}"
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     """Print one fact per line."""
     import numpy as np
@@ -36,6 +51,7 @@ def run(options: argparse.Namespace) -> None:
         "isa": f"{_core.isa()} (available: {', '.join(_core.available_isas())})",
         "blas": _core.blas_info(),
         "cuda": str(_core.cuda_build),
+        "gpu": _gpu(),
     }
     for name, fact in facts.items():
         print(f"{name:<8} {fact}")

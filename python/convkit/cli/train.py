@@ -84,9 +84,9 @@ def run(options: argparse.Namespace) -> int:
 
     check_target("--save", options.save)  # before an hour of training
     optimizer = _optimizer(options.optimizer, options.lr)
-    data = load_data(options.data, options.device)
+    data = load_data(options.data)
     ck.set_seed(options.seed)
-    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant).to(options.device)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     try:
         with _ending_in_order():

@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from convkit.cuda import native
+from convkit.cuda.array import Array, asarray
 
-__all__ = ["DeviceInfo", "device_info", "is_available", "memory_info", "why_unavailable"]
+__all__ = [
+    "Array", "DeviceInfo", "asarray", "device_info", "is_available", "memory_info", "why_unavailable",
+]  # fmt: skip
 
 
 class DeviceInfo(NamedTuple):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from functools import cache
 from typing import Any
+
+from convkit import _core
 
 __all__ = ["EMULATOR", "module", "require", "why_unavailable"]
 
@@ -16,14 +19,11 @@ EMULATOR = "CONVKIT_CUDA_EMULATOR"
 def _loaded() -> tuple[Any, str]:
     """The module, or None and what the matter is."""
     try:
-        from convkit import _cuda
+        return importlib.import_module("convkit._cuda"), ""
     except ImportError as error:
-        from convkit import _core
-
-        if getattr(error, "name", None) == "convkit._cuda":
+        if error.name == "convkit._cuda":
             return None, f"convkit was built without CUDA kernels ({_core.cuda_build})"
         return None, f"the module of the CUDA kernels cannot be loaded: {error}"
-    return _cuda, ""
 
 
 def module() -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from convkit.cuda import native as cuda
-from convkit.errors import NotCompiledError
+from convkit.errors import NotCompiledError, did_you_mean
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
 from convkit.models.compiled import Compiled, reject_unknown
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Compilable"]
 
+DEVICES = ("cpu", "cuda")
+
 
 class Compilable:
     """The part of `Trainer` that comes before the first batch.
@@ -45,6 +48,8 @@ class Compilable:
         Of the last `fit`.
     executor : str
         "native", "eager" or "reference": who runs the programs.
+    device : str
+        "cpu" or "cuda", see `to`.
     """
 
     inputs: list[Any]
@@ -58,10 +63,42 @@ class Compilable:
         self.stopped_by: Callback | None = None  # while fit runs
         self.history: History | None = None
         self.executor = "native"
+        self.device = "cpu"
         self._compiled: Compiled | None = None
         self._loop: Loop | None = None
         self._slots_of: tuple[Any, Any] = (None, None)
         self._runs: list[str] = []  # the verbs that are running, in any thread
+
+    def to(self, device: str) -> Self:
+        """Run the model on another device from now on.
+
+        Its weights, gradients and the optimizer's state lie in memory that CPU and GPU share: they
+        are read and set as before. Views that were taken of them before show the old memory.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+
+        Returns
+        -------
+        The model.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no GPU to run on; `convkit.cuda.why_unavailable` says why. Within a run.
+        ValueError
+            If there is no such device.
+        """
+        if device not in DEVICES:
+            known = did_you_mean(str(device), DEVICES)
+            raise ValueError(f'[to] device is "cpu" or "cuda", not {device!r}{known}')
+        if device == "cuda":
+            cuda.require()
+        self._refuse_while_running()
+        self.device = device
+        self._forget_programs()
+        return self
 
     def compile(
         self,
@@ -82,7 +119,7 @@ class Compilable:
         max_error: float | None = None,
         max_workspace_mb: float | None = None,
         kernels: Mapping[str, str] | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         **unknown: Any,
     ) -> None:
         """Choose loss, optimizer and metrics.
@@ -121,9 +158,8 @@ class Compilable:
         kernels : dict of str to str, optional
             Names of kernels: what `kernels` of a model returned, to repeat a run to the same bits,
             or by op or pass, ``{"conv2d.forward": "cpu_im2col"}``, where they support the call.
-        device : {"cpu", "cuda"}
-            Where the model runs from now on; `convkit.cuda.why_unavailable` says whether it can on
-            a GPU. Its weights move there, and can be read and set as before.
+        device : {"cpu", "cuda"}, optional
+            Where the model runs from now on, see `to`; by default where it was.
         steps_per_execution, jit_compile, auto_scale_loss
             Only their defaults: steps run natively many at a time in any case.
 
@@ -139,10 +175,10 @@ class Compilable:
         check_differentiable(self.calls)
         self._compiled = Compiled.make(
             optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads,
-            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels, device),
+            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels),
         )  # fmt: skip
-        if device == "cuda":
-            cuda.require()
+        if device is not None:
+            self.to(device)
         self.executor = "eager" if run_eagerly else "native"
         self._forget_programs()
 
@@ -184,7 +220,8 @@ class Compilable:
     @property
     def _policy(self) -> Policy:
         """How kernels are chosen."""
-        return AS_USUAL if self._compiled is None else self._compiled.policy
+        policy = AS_USUAL if self._compiled is None else self._compiled.policy
+        return policy if self.device == policy.device else replace(policy, device=self.device)
 
     def _noted(self, program: Program) -> Program:
         """The program, whose choices of kernels are kept for `kernels`."""
@@ -246,7 +283,7 @@ class Compilable:
                 f"[{verb}] model {self.name!r} has {len(self.outputs)} outputs ({names}); only "
                 "models with one output can be trained and evaluated"
             )
-        loop, device = self._loop, self._policy.device
+        loop, device = self._loop, self.device
         model.store.move(device)
         model.store.device_data.forget()  # arrays may have been changed since
         kind = "cuda" if (self.executor, device) == ("native", "cuda") else self.executor

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convkit import _core
+from convkit.cuda import native as cuda
 from convkit.ops import registry
 from convkit.ops.registry import Spec
 from convkit.program.program import (
@@ -179,6 +180,11 @@ def available_memory() -> int | None:
     return min(limits)
 
 
+def gpu_memory() -> int:
+    """Bytes that are free on the GPU."""
+    return int(cuda.require().memory_info()[0])
+
+
 def require_memory(
     program: Program, held: int = 0, smaller: Callable[[int], Program] | None = None
 ) -> None:
@@ -199,11 +205,12 @@ def require_memory(
     """
     if program.arena_bytes <= max(held, SMALL):
         return
-    free = available_memory()
+    on_gpu = program.policy.device == "cuda"
+    free = gpu_memory() if on_gpu else available_memory()
     if free is not None and program.arena_bytes - held > free:
         raise MemoryError(
             f"model {program.name!r} needs {program.arena_bytes / 1e6:,.0f} MB for activations and "
-            f"workspace, and the machine has {free / 1e6:,.0f} MB left; "
+            f"workspace, and the {'GPU' if on_gpu else 'machine'} has {free / 1e6:,.0f} MB left; "
             f"{_way(program, held + free, smaller)}\n{estimate(program)}"
         )
 

@@ -30,10 +30,16 @@ class DeviceData:
 
     def arena(self, nbytes: int) -> Any:
         """Memory for activations, one block for each thread, kept between steps."""
-        if getattr(self._thread, "arena", None) is None or self._thread.arena.nbytes < nbytes:
+        if self.arena_bytes < max(nbytes, 1):
             self._thread.arena = None  # give the old block back first
-            self._thread.arena = cuda.require().Memory(nbytes, False)
+            self._thread.arena = cuda.require().Memory(max(nbytes, 1), False)
         return self._thread.arena
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of this thread's block."""
+        arena = getattr(self._thread, "arena", None)
+        return 0 if arena is None else int(arena.nbytes)
 
     def forget(self) -> None:
         """Copy all anew."""

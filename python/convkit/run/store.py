@@ -267,6 +267,8 @@ class Store:
     @property
     def arena_bytes(self) -> int:
         """Of this thread's block."""
+        if self.device == "cuda":
+            return self.device_data.arena_bytes
         return int(self._arena.memory.size)
 
     @contextmanager

@@ -10,15 +10,19 @@ import numpy as np
 
 from convkit.errors import did_you_mean
 from convkit.ops import registry
+from convkit.ops.choosing import consider
 from convkit.ops.registry import Array, Context, Step
 from convkit.program.program import ARENA, Instruction, Program, Value
-from convkit.run.executor import KINDS
+from convkit.run import make_executor
 from convkit.run.interpreter import EagerExecutor, ReferenceExecutor
-from convkit.run.native import NativeExecutor
 from convkit.testing.probe import Probe, probe
 
 if TYPE_CHECKING:
     from convkit.models.model import Model
+
+
+_FASTEST_FIRST = ("cuda", "native", "eager", "reference")
+_ALSO_CALLED = {"native-cpu": "native", "native-cuda": "cuda"}
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,14 @@ def _prefix(program: Program, n: int) -> Program:
     return part
 
 
-def _native_values(job: Probe, n: int, wanted: list[Value | None]) -> list[Array | None]:
-    """Values after the first n instructions of the native executor, which reuses its memory."""
+def _native_values(
+    kind: str, job: Probe, n: int, wanted: list[Value | None]
+) -> list[Array | None]:
+    """Values after the first n instructions of a native executor, which reuses its memory."""
     store = job.store.copy_as(job.store.dtype)
-    native = NativeExecutor(_prefix(job.program, n), store)
+    if kind == "cuda":
+        store.move("cuda")
+    native: Any = make_executor(kind, _prefix(job.program, n), store)
     error = native.run(job.data, 1, job.step, None, np.zeros(0)).error
     if error is not None:
         raise error
@@ -101,9 +109,10 @@ def _native_values(job: Probe, n: int, wanted: list[Value | None]) -> list[Array
 
 def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Array | None]]]:
     """For each instruction in turn: its inputs before it, and what it left behind."""
-    if kind == "native":
+    if kind in ("native", "cuda"):
         for n, i in enumerate(job.program.instructions):
-            yield _native_values(job, n, i.inputs), _native_values(job, n + 1, _changed(i))
+            before = _native_values(kind, job, n, i.inputs)
+            yield before, _native_values(kind, job, n + 1, _changed(i))
         return
     interpreter = ReferenceExecutor if kind == "reference" else EagerExecutor
     executor = interpreter(job.program, job.store.copy_as(job.store.dtype))
@@ -117,7 +126,7 @@ def _trace(kind: str, job: Probe) -> Iterator[tuple[list[Array | None], list[Arr
 def _execute(
     kind: str, i: Instruction, inputs: list[Array | None], step: Step
 ) -> list[Array | None]:
-    """What an interpreter makes of an instruction with these inputs."""
+    """What a kernel of the CPU makes of an instruction with these inputs."""
     wide = "float64" if kind == "reference" else ""
     given = [
         a.astype(wide) if wide and a is not None and a.dtype == np.float32 else _copy(a)
@@ -129,7 +138,11 @@ def _execute(
         else np.empty(v.spec.shape, wide if v.spec.dtype == "float32" and wide else v.spec.dtype)
         for v in i.outputs
     ]
-    row = registry.kernels(i.op, i.pass_name)[-1] if kind == "reference" else i.row
+    row = i.row
+    if kind == "reference":
+        row = registry.kernels(i.op, i.pass_name)[-1]
+    elif row is not None and row.device == "cuda":  # of the other side
+        row = consider(i.op, i.pass_name, i.specs, i.params).row
     assert row is not None
     registry.run(row, i.params, given, outputs, step)
     updates = len(registry.get(i.op)[i.pass_name].updates)
@@ -184,7 +197,8 @@ def compare(
     x, y : array_like
         One batch.
     first, second : str
-        "reference", "eager" or "native".
+        "reference", "eager", "native" (or "native-cpu"), or "cuda" (or "native-cuda"), which runs
+        what the model would run on a GPU.
     sample_weight : array_like, optional
 
     Returns
@@ -192,12 +206,14 @@ def compare(
     Difference
         Print it.
     """
+    first, second = (_ALSO_CALLED.get(kind, kind) for kind in (first, second))
     for kind in (first, second):
-        if kind not in KINDS:
-            raise ValueError(f"unknown executor {kind!r}{did_you_mean(kind, KINDS)}")
-    job = probe(model, x, y, sample_weight=sample_weight)
+        if kind not in _FASTEST_FIRST:
+            raise ValueError(f"unknown executor {kind!r}{did_you_mean(kind, _FASTEST_FIRST)}")
     # The faster executor runs the program; the other repeats each instruction on its inputs.
-    fast, slow = sorted((first, second), key=KINDS.index)
+    fast, slow = sorted((first, second), key=_FASTEST_FIRST.index)
+    device = "cuda" if fast == "cuda" else "cpu"
+    job = probe(model, x, y, sample_weight=sample_weight, device=device)
     worst = 0.0
     for n, (i, (before, after)) in enumerate(
         zip(job.program.instructions, _trace(fast, job), strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convkit.models.data import check_samples
@@ -60,6 +60,7 @@ def probe(
     dtype: str = "float32",
     update: bool = True,
     verb: str = "probe",
+    device: str | None = None,
 ) -> Probe:
     """Compile the training step of a model for one batch.
 
@@ -76,6 +77,8 @@ def probe(
         Whether the step ends in the optimizer's update.
     verb : str
         Who asks, for messages.
+    device : {"cpu", "cuda"}, optional
+        Whose kernels to choose; by default those of the model's.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def probe(
         regularizer=compiled.regularizer,
         optimizer=optimizer if update else None,
         keep_grads=compiled.keep_grads,
-        policy=compiled.policy,
+        policy=replace(compiled.policy, device=device or model.device),
     )
     store = model.store.copy_as(dtype)
     if update and len(store.slots) != optimizer.slots:

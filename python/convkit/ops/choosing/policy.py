@@ -16,9 +16,6 @@ from convkit.ops.registry import Params, Spec
 __all__ = ["AS_USUAL", "Policy", "call_text", "known_names"]
 
 
-DEVICES = ("cpu", "cuda")
-
-
 def call_text(op: str, pass_name: str, specs: Sequence[Spec | None], params: Params) -> str:
     """A call in words, the key of recorded choices: the same words, the same choice.
 
@@ -85,7 +82,6 @@ class Policy:
         max_workspace_mb: Any = None,
         autotune: Any = False,
         kernels: Any = None,
-        device: Any = "cpu",
     ) -> Policy:
         """Check what `compile` was given.
 
@@ -94,9 +90,6 @@ class Policy:
         TypeError, ValueError
             If a value is none, or `kernels` names what is not there; the message says what is.
         """
-        if device not in DEVICES:
-            known = did_you_mean(str(device), DEVICES)
-            raise ValueError(f'compile: device is "cpu" or "cuda", not {device!r}{known}')
         for name, value in (("exact", exact), ("autotune", autotune)):
             if not isinstance(value, bool):
                 raise TypeError(f"compile: {name} must be True or False, not {value!r}")
@@ -119,7 +112,7 @@ class Policy:
             )
         for key, name in named.items():
             _check_name(key, name)
-        return cls(exact, max_error, max_workspace_mb, autotune, dict(named), device=device)
+        return cls(exact, max_error, max_workspace_mb, autotune, dict(named))
 
     def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
         """The row that is named for a call, and whether it is for this call alone."""
@@ -141,7 +134,7 @@ class Policy:
         return any(key in self.kernels or key in self.recorded for key in keys)
 
     def arguments(self) -> dict[str, Any]:
-        """What `compile` takes, by name, but for the device: files are for any machine."""
+        """What `compile` takes, by name; not the device, which is a model's."""
         return {
             "exact": self.exact,
             "max_error": self.max_error,

@@ -1,0 +1,170 @@
+"""device="cuda": small networks train as on the CPU, and what surrounds training works."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import convkit as ck
+from convkit.ops.registry import Array
+
+L = ck.layers
+
+
+def mlp() -> ck.Sequential:
+    return ck.Sequential([ck.Input((12,)), L.Dense(9, "tanh"), L.Dense(4, "softmax")])
+
+
+def data(n: int = 22, shape: tuple[int, ...] = (12,), classes: int = 4) -> tuple[Array, Array]:
+    rng = np.random.default_rng(5)
+    return rng.standard_normal((n, *shape)).astype("f4"), rng.integers(0, classes, n)
+
+
+def compiled(
+    build: Callable[[], Any] = mlp, device: str = "cuda", optimizer: Any = "adam", **options: Any
+) -> Any:
+    ck.set_seed(3)
+    model = build()
+    model.compile(
+        optimizer, "sparse_categorical_crossentropy", ["accuracy"], device=device, **options
+    )
+    return model
+
+
+def both(build: Callable[[], Any], x: Array, y: Array, **options: Any) -> list[Any]:
+    """History and weights of the same training on CPU and GPU."""
+    found = []
+    for device in ("cpu", "cuda"):
+        model = compiled(build, device, **options)
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, validation_split=0.25)
+        found.append((history.history, model.get_weights(), model.predict(x, verbose=0)))
+    return found
+
+
+def assert_same(found: list[Any], tolerance: float = 2e-5) -> None:
+    (log, weights, p), (log_gpu, weights_gpu, p_gpu) = found
+    for name, values in log.items():
+        np.testing.assert_allclose(log_gpu[name], values, rtol=tolerance, atol=tolerance)
+    for a, b in zip(weights, weights_gpu, strict=True):
+        np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(p_gpu, p, rtol=tolerance, atol=tolerance)
+    assert any(np.abs(a - a[0]).max() > 0.01 for a in weights if a.ndim > 1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_an_mlp_trains_as_on_the_cpu(optimizer: str) -> None:
+    assert_same(both(mlp, *data(), optimizer=optimizer))
+
+
+def test_the_same_bits_each_time() -> None:
+    x, y = data()
+    runs = []
+    for _ in range(2):
+        model = compiled()
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0)
+        runs.append([w.tobytes() for w in model.get_weights()])
+    assert runs[0] == runs[1]
+
+
+def test_weights_can_be_read_and_set_between_steps() -> None:
+    x, y = data(16)
+    model, twin = compiled(), compiled(device="cpu")
+    for m in (model, twin):
+        m.train_on_batch(x, y)
+        m.layers[0].set_weights([w * 0.5 for w in m.layers[0].get_weights()])
+        m.train_on_batch(x, y)
+    for a, b in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+def test_moving_to_and_fro() -> None:
+    x, y = data()
+    model, twin = compiled(), compiled(device="cpu")
+    for m in (model, twin):
+        m.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    assert model.device == "cuda" and model.to("cpu") is model
+    for m in (model, twin):  # the optimizer's state came along
+        m.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    for a, b in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+def test_a_copy_is_a_model_of_its_own() -> None:
+    x, y = data()
+    model = compiled()
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    twin = copy.deepcopy(model)
+    before = [w.copy() for w in model.get_weights()]
+    twin.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    for a, b in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_data_changed_between_calls_is_seen() -> None:
+    x, y = data()
+    model = compiled()
+    first = model.predict(x, verbose=0)
+    x *= -1
+    assert np.abs(model.predict(x, verbose=0) - first).max() > 1e-3
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    x, y = data(24)
+    x[17] = np.inf  # in the third batch
+    model, twin = compiled(), compiled()
+    with pytest.raises(ck.NonFiniteError):
+        model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+    twin.fit(x[:16], y[:16], batch_size=8, epochs=1, shuffle=False, verbose=0)
+    for a, b in zip(twin.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.optimizer.iterations == 2
+
+
+def test_eager_shows_what_the_graph_computes() -> None:
+    x, y = data()
+    found = []
+    for eagerly in (False, True):
+        model = compiled(run_eagerly=eagerly)
+        model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+        found.append([w.tobytes() for w in model.get_weights()])
+    assert found[0] == found[1]
+
+
+def test_what_has_no_kernel_is_named() -> None:
+    model = ck.Sequential([ck.Input((12,)), L.Lambda(lambda t: 2 * t, name="twice"), L.Dense(4)])
+    model.to("cuda")
+    with pytest.raises(NotImplementedError, match=r'\[twice\].*no CUDA kernel.*device="cpu"'):
+        model.predict(np.zeros((2, 12), "f4"), verbose=0)
+
+
+def test_devices_are_named() -> None:
+    with pytest.raises(ValueError, match="'cpu' or 'cuda'|\"cpu\" or \"cuda\""):
+        mlp().to("gpu")
+
+
+def test_callbacks_and_learning_rates() -> None:
+    x, y = data()
+
+    def rate(step: int) -> float:
+        return 0.1 / (1 + step)
+
+    found = []
+    for device in ("cpu", "cuda"):
+        model = compiled(device=device, optimizer=ck.optimizers.SGD(rate))
+        seen: list[float] = []
+        watch = ck.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs, m=model, s=seen: s.append(
+                float(np.abs(m.get_weights()[0]).sum())
+            )
+        )
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[watch])
+        found.append(seen)
+    assert len(found[0]) == 6
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
