@@ -130,7 +130,7 @@ const Kernel* find_kernel(const OpTable& op, const std::string& pass, const std:
 
 // Calls f with a value of the C++ type of a floating dtype.
 template <class F>
-CK_INLINE void dispatch_float(Dtype dtype, const F& f) {
+CK_HOST_INLINE void dispatch_float(Dtype dtype, const F& f) {
   if (dtype == Dtype::float64) {
     f(double{});
   } else {

@@ -1,5 +1,5 @@
-// The C library's functions of one value by overload, for kernels of any device. Those of <cmath> are
-// inline and may be emitted (isa.h).
+// The C library's functions of one value by overload, for kernels of any device. Those of <cmath>
+// are inline and may be emitted (isa.h).
 #pragma once
 
 #include "core/isa.h"
@@ -7,11 +7,11 @@
 namespace convkit::CK_ISA::libm {
 
 #ifdef __CUDACC__
-#define CK_LIBM(name, narrow, wide)                  \
+#define CK_LIBM(name, narrow, wide)                     \
   CK_INLINE float name(float x) { return ::narrow(x); } \
   CK_INLINE double name(double x) { return ::wide(x); }
 #else
-#define CK_LIBM(name, narrow, wide)                              \
+#define CK_LIBM(name, narrow, wide)                               \
   CK_INLINE float name(float x) { return __builtin_##narrow(x); } \
   CK_INLINE double name(double x) { return __builtin_##wide(x); }
 #endif

@@ -34,13 +34,10 @@ void forward(const Call& call) {
     using T = decltype(t);
     const GatherRowsParams& params = call.as<GatherRowsParams>();
     const int64_t length = row_length(call[2]);
-    const Gather<S, T> gather{call[0].as<S>(),
-                              call[1].as<int64_t>(),
-                              call[2].as<T>(),
-                              length,
-                              static_cast<T>(params.scale),
-                              static_cast<T>(params.offset),
-                              call.step};
+    const Gather<S, T> gather{
+        call[0].as<S>(), call[1].as<int64_t>(),        call[2].as<T>(),
+        length,          static_cast<T>(params.scale), static_cast<T>(params.offset),
+        call.step};
     for_each_pack<kTogether>(call, call[2].size(),
                              length % kTogether == 0 && packable(gather.source, gather.y), gather);
   });

@@ -1,18 +1,11 @@
 #include <cstring>
 
-#include "ops/mask/mask.h"
+#include "ops/mask/mask_steps.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
 constexpr int64_t kChunk = 16384;  // values
-
-// Number of values in a step of x [N,T,...].
-CK_INLINE int64_t step_size(const Tensor& x) {
-  int64_t n = 1;
-  for (int i = 2; i < x.rank; ++i) n *= x.shape[i];
-  return n;
-}
 
 template <class T>
 CK_INLINE void find(const Call& call) {

@@ -31,8 +31,7 @@ struct Step {
   CK_DEVICE void operator()() const {
     CK_SHARED(unsigned char, memory, [sizeof(Numbers)]);
     Numbers& shared = *reinterpret_cast<Numbers*>(memory);
-    if (threadIdx.x == 0)
-      shared = Numbers{Before<T>(params, *block), Rule(params, *block)};
+    if (threadIdx.x == 0) shared = Numbers{Before<T>(params, *block), Rule(params, *block)};
     __syncthreads();
     const Numbers numbers = shared;
     constexpr int kSize = kPackSize<T>;

@@ -12,7 +12,7 @@ namespace convkit::CK_ISA {
 // For a way to drive rules: Way::run<Rule, T>(call, state...), with the numbers of the states'
 // operands. The first one is Way::kState; w is the last operand of all.
 template <class Way, template <class> class Rule, class... At>
-CK_INLINE void run_rule(const Call& call, At... state) {
+CK_HOST_INLINE void run_rule(const Call& call, At... state) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     Way::template run<Rule<T>, T>(call, (Way::kState + state)...);
   });

@@ -66,8 +66,7 @@ template <class T>
 struct Adagrad {
   T eta, epsilon;
   CK_INLINE Adagrad(const UpdateParams& p, const StepBlock& block)
-      : eta(static_cast<T>(eta_of(p, block))),
-        epsilon(static_cast<T>(p.epsilon)) {}
+      : eta(static_cast<T>(eta_of(p, block))), epsilon(static_cast<T>(p.epsilon)) {}
   CK_INLINE void operator()(T g, T& w, T& a) const {
     a += g * g;
     w -= eta * g / libm::sqrt(a + epsilon);
@@ -143,7 +142,7 @@ struct RmsPropCenteredMomentum : RmsProp<T> {
 template <class T>
 struct Moments {
   T rate1, rate2, epsilon;
-  CK_INLINE Moments(const UpdateParams& p, const StepBlock& block)
+  CK_INLINE explicit Moments(const UpdateParams& p)
       : rate1(static_cast<T>(1.0 - p.beta1)),
         rate2(static_cast<T>(1.0 - p.beta2)),
         epsilon(static_cast<T>(p.epsilon)) {}
@@ -156,10 +155,9 @@ struct Moments {
 template <class T>
 struct Adam : Moments<T> {
   T eta;
-  CK_INLINE Adam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p, block) {
+  CK_INLINE Adam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p) {
     const double t = steps_of(block);
-    const double unbias =
-        libm::sqrt(1.0 - libm::pow(p.beta2, t)) / (1.0 - libm::pow(p.beta1, t));
+    const double unbias = libm::sqrt(1.0 - libm::pow(p.beta2, t)) / (1.0 - libm::pow(p.beta1, t));
     eta = static_cast<T>(eta_of(p, block) * unbias);
   }
   CK_INLINE void operator()(T g, T& w, T& m, T& v) const {
@@ -202,7 +200,7 @@ CK_TABLE constexpr NadamProducts kNadamProducts = [] {
 template <class T>
 struct Nadam : Moments<T> {
   T of_m, of_g, unbias;
-  CK_TABLE Nadam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p, block) {
+  CK_TABLE Nadam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p) {
     const double t = steps_of(block), eta = eta_of(p, block);
     const auto mu = [&](double i) { return p.beta1 * (1 - 0.5 * libm::pow(0.96, i)); };
     const int settled = t < kNadamWarmup ? static_cast<int>(t) : kNadamWarmup;
