@@ -8,6 +8,9 @@
 #include "cuda/executor.h"
 #include "cuda/kernel.h"
 #include "python/marshal.h"
+#if CK_CUDA_EMULATED
+#include "cuda/emulator/emulator.h"
+#endif
 
 namespace convkit::cuda {
 namespace {

@@ -11,6 +11,12 @@
 #endif
 #if CK_EMULATOR_TSAN
 #include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 namespace convkit::emulator {
@@ -122,12 +128,22 @@ void* tsan_create() { return __tsan_create_fiber(0); }
 void tsan_destroy(void* thread) { __tsan_destroy_fiber(thread); }
 void tsan_acquire(void* object) { __tsan_acquire(object); }
 void tsan_release(void* object) { __tsan_release(object); }
+TsanUnseen::TsanUnseen() {
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+TsanUnseen::~TsanUnseen() {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
 #else
 void* tsan_current() { return nullptr; }
 void* tsan_create() { return nullptr; }
 void tsan_destroy(void*) {}
 void tsan_acquire(void*) {}
 void tsan_release(void*) {}
+TsanUnseen::TsanUnseen() = default;
+TsanUnseen::~TsanUnseen() = default;
 #endif
 
 }  // namespace convkit::emulator

@@ -67,4 +67,14 @@ void tsan_destroy(void* thread);
 void tsan_acquire(void* object);
 void tsan_release(void* object);
 
+// While it lives, what the calling CUDA thread reads and writes is not seen: memory that the
+// scheduler allocates on behalf of all of them.
+class TsanUnseen {
+ public:
+  TsanUnseen();
+  ~TsanUnseen();
+  TsanUnseen(const TsanUnseen&) = delete;
+  TsanUnseen& operator=(const TsanUnseen&) = delete;
+};
+
 }  // namespace convkit::emulator

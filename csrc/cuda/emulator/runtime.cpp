@@ -1,69 +1,12 @@
-// Memory, streams, events and graphs.
+// Streams, events, graphs and errors.
 #include "cuda/emulator/runtime.h"
 
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <set>
+#include <string>
 
-#include "cuda/emulator/emulator.h"
 #include "cuda/emulator/scheduler.h"
+#include "cuda/emulator/state.h"
 
-struct CUgraph_st {
-  std::vector<std::function<void()>> work;
-};
-struct CUgraphExec_st {
-  std::vector<std::function<void()>> work;
-};
-
-namespace {
-
-// A graph in the making, shared by the streams that have joined it.
-struct Capture {
-  std::unique_ptr<CUgraph_st> graph = std::make_unique<CUgraph_st>();
-  cudaStream_t origin = nullptr;
-  bool relaxed = false;
-  bool spoiled = false;
-};
-
-}  // namespace
-
-struct CUstream_st {
-  std::shared_ptr<Capture> capture;
-};
-struct CUevent_st {
-  bool timed = true;
-  bool recorded = false;
-  std::chrono::steady_clock::time_point time;
-  std::weak_ptr<Capture> capture;  // that it was recorded in
-};
-
-namespace {
-
-using convkit::emulator::Error;
-using convkit::emulator::MemoryUse;
-
-constexpr unsigned char kPoison = 0xFF;
-
-struct Block {
-  std::size_t bytes;
-  bool on_device;  // or pinned memory of the host
-};
-
-struct Runtime {
-  std::recursive_mutex lock;
-  cudaError_t last_error = cudaSuccess;
-  std::map<const unsigned char*, Block> blocks;
-  std::size_t memory = std::size_t{16} << 30;
-  MemoryUse use;
-  std::set<cudaStream_t> streams;
-  CUstream_st null_stream;
-  int captures = 0;  // that forbid what may synchronise
-};
+namespace convkit::emulator {
 
 Runtime& runtime() {
   static Runtime instance;
@@ -81,7 +24,6 @@ CUstream_st* known(cudaStream_t stream) {
   return r.streams.count(stream) != 0 ? stream : nullptr;
 }
 
-// What waits for the device, or might, ends a capture with an error.
 bool forbidden() {
   Runtime& r = runtime();
   if (r.captures == 0) return false;
@@ -101,71 +43,6 @@ cudaError_t put(cudaStream_t stream, std::function<void()> work) {
   if (s->capture->spoiled) return kept(cudaErrorStreamCaptureInvalidated);
   s->capture->graph->work.push_back(std::move(work));
   return cudaSuccess;
-}
-
-cudaError_t allocate(void** memory, std::size_t bytes, bool on_device) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
-  *memory = nullptr;
-  if (bytes == 0) return cudaSuccess;
-  if (on_device && (bytes > r.memory || r.use.bytes > r.memory - bytes))
-    return kept(cudaErrorMemoryAllocation);
-  // As aligned as the device's; the size is exact, for AddressSanitizer.
-  if (posix_memalign(memory, 256, bytes) != 0) return kept(cudaErrorMemoryAllocation);
-  std::memset(*memory, kPoison, bytes);
-  r.blocks[static_cast<unsigned char*>(*memory)] = {bytes, on_device};
-  if (on_device) {
-    r.use.bytes += bytes;
-    ++r.use.blocks;
-  }
-  return cudaSuccess;
-}
-
-cudaError_t release(void* memory, bool on_device) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
-  if (memory == nullptr) return cudaSuccess;
-  const auto block = r.blocks.find(static_cast<unsigned char*>(memory));
-  if (block == r.blocks.end() || block->second.on_device != on_device)
-    return kept(cudaErrorInvalidValue);
-  if (on_device) {
-    r.use.bytes -= block->second.bytes;
-    --r.use.blocks;
-  }
-  r.blocks.erase(block);
-  std::free(memory);
-  return cudaSuccess;
-}
-
-// Whether all bytes are in one live block of the device.
-bool on_device(const void* address, std::size_t bytes) {
-  Runtime& r = runtime();
-  const auto* p = static_cast<const unsigned char*>(address);
-  auto block = r.blocks.upper_bound(p);
-  if (block == r.blocks.begin()) return false;
-  --block;
-  const auto offset = static_cast<std::size_t>(p - block->first);
-  return block->second.on_device && offset <= block->second.bytes &&
-         bytes <= block->second.bytes - offset;
-}
-
-bool copy_is_valid(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  const bool reads = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  const bool writes = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  return (!reads || on_device(from, bytes)) && (!writes || on_device(to, bytes));
-}
-
-}  // namespace
-
-namespace convkit::emulator {
-
-void set_memory(std::size_t bytes) { runtime().memory = bytes; }
-
-MemoryUse memory_in_use() {
-  const std::lock_guard lock(runtime().lock);
-  return runtime().use;
 }
 
 void launch(const Launch& launch, cudaStream_t stream) {
@@ -196,6 +73,8 @@ void launch(const Launch& launch, cudaStream_t stream) {
 }
 
 }  // namespace convkit::emulator
+
+using namespace convkit::emulator;
 
 // ---- errors
 
@@ -252,58 +131,6 @@ cudaError_t cudaGetLastError() {
   const cudaError_t error = runtime().last_error;
   runtime().last_error = cudaSuccess;
   return error;
-}
-
-// ---- memory
-
-cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return allocate(memory, bytes, true); }
-cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned /*flags*/) {
-  return allocate(memory, bytes, true);
-}
-cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
-  return allocate(memory, bytes, false);
-}
-cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
-  return allocate(memory, bytes, false);
-}
-cudaError_t cudaFree(void* memory) { return release(memory, true); }
-cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
-
-cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  *total = r.memory;
-  *free = r.memory - r.use.bytes;
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  const std::lock_guard lock(runtime().lock);
-  if (!copy_is_valid(to, from, bytes, kind)) return kept(cudaErrorInvalidValue);
-  return put(stream, [=] {
-    if (bytes != 0) std::memcpy(to, from, bytes);
-  });
-}
-
-cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  const std::lock_guard lock(runtime().lock);
-  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
-  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
-}
-
-cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
-  const std::lock_guard lock(runtime().lock);
-  if (bytes != 0 && !on_device(memory, bytes)) return kept(cudaErrorInvalidValue);
-  return put(stream, [=] {
-    if (bytes != 0) std::memset(memory, value, bytes);
-  });
-}
-
-cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
-  const std::lock_guard lock(runtime().lock);
-  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
-  return cudaMemsetAsync(memory, value, bytes, nullptr);
 }
 
 // ---- streams and events

@@ -1,0 +1,127 @@
+// Device memory, and copies.
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/emulator/state.h"
+
+namespace convkit::emulator {
+namespace {
+
+constexpr unsigned char kPoison = 0xFF;  // NaN in every floating type
+
+cudaError_t allocate(void** memory, std::size_t bytes, bool on_device) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  *memory = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  if (on_device && (bytes > r.memory || r.use.bytes > r.memory - bytes))
+    return kept(cudaErrorMemoryAllocation);
+  // As aligned as the device's; the size is exact, for AddressSanitizer.
+  if (posix_memalign(memory, 256, bytes) != 0) return kept(cudaErrorMemoryAllocation);
+  std::memset(*memory, kPoison, bytes);
+  r.blocks[static_cast<unsigned char*>(*memory)] = {bytes, on_device};
+  if (on_device) {
+    r.use.bytes += bytes;
+    ++r.use.blocks;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t release(void* memory, bool on_device) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  if (memory == nullptr) return cudaSuccess;
+  const auto block = r.blocks.find(static_cast<unsigned char*>(memory));
+  if (block == r.blocks.end() || block->second.on_device != on_device)
+    return kept(cudaErrorInvalidValue);
+  if (on_device) {
+    r.use.bytes -= block->second.bytes;
+    --r.use.blocks;
+  }
+  r.blocks.erase(block);
+  std::free(memory);
+  return cudaSuccess;
+}
+
+// Whether all bytes are in one live block of the device.
+bool on_device(const void* address, std::size_t bytes) {
+  Runtime& r = runtime();
+  const auto* p = static_cast<const unsigned char*>(address);
+  auto block = r.blocks.upper_bound(p);
+  if (block == r.blocks.begin()) return false;
+  --block;
+  const auto offset = static_cast<std::size_t>(p - block->first);
+  return block->second.on_device && offset <= block->second.bytes &&
+         bytes <= block->second.bytes - offset;
+}
+
+bool copy_is_valid(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const bool reads = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  const bool writes = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  return (!reads || on_device(from, bytes)) && (!writes || on_device(to, bytes));
+}
+
+}  // namespace
+
+void set_memory(std::size_t bytes) { runtime().memory = bytes; }
+
+MemoryUse memory_in_use() {
+  const std::lock_guard lock(runtime().lock);
+  return runtime().use;
+}
+
+}  // namespace convkit::emulator
+
+using namespace convkit::emulator;
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) { return allocate(memory, bytes, true); }
+cudaError_t cudaMallocManaged(void** memory, std::size_t bytes, unsigned /*flags*/) {
+  return allocate(memory, bytes, true);
+}
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  return allocate(memory, bytes, false);
+}
+cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) {
+  return allocate(memory, bytes, false);
+}
+cudaError_t cudaFree(void* memory) { return release(memory, true); }
+cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  *total = r.memory;
+  *free = r.memory - r.use.bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  if (!copy_is_valid(to, from, bytes, kind)) return kept(cudaErrorInvalidValue);
+  return put(stream, [=] {
+    if (bytes != 0) std::memcpy(to, from, bytes);
+  });
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  const std::lock_guard lock(runtime().lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  const std::lock_guard lock(runtime().lock);
+  if (bytes != 0 && !on_device(memory, bytes)) return kept(cudaErrorInvalidValue);
+  return put(stream, [=] {
+    if (bytes != 0) std::memset(memory, value, bytes);
+  });
+}
+
+cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
+  const std::lock_guard lock(runtime().lock);
+  if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
