@@ -45,7 +45,7 @@ CK_INLINE constexpr float uniform24(uint32_t bits) {
 
 // The four words that elements 4*block .. 4*block+3 take.
 CK_INLINE constexpr Philox4 philox_block(uint64_t seed, uint32_t stream, uint64_t step,
-                                                uint64_t block) {
+                                         uint64_t block) {
   return philox4x32(Philox4{{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
                              static_cast<uint32_t>(step), stream}},
                     PhiloxKey{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}});
@@ -53,7 +53,7 @@ CK_INLINE constexpr Philox4 philox_block(uint64_t seed, uint32_t stream, uint64_
 
 // Element i as a float in [0, 1).
 CK_INLINE constexpr float philox_uniform(uint64_t seed, uint32_t stream, uint64_t step,
-                                                uint64_t i) {
+                                         uint64_t i) {
   return uniform24(philox_block(seed, stream, step, i / 4).v[i % 4]);
 }
 

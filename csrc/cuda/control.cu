@@ -1,5 +1,4 @@
 #include "cuda/control.h"
-
 #include "cuda/launch.cuh"
 
 namespace convkit::cuda {
@@ -10,9 +9,7 @@ struct BeginStep {
   ControlState* state;
   const double* rates;
 
-  CK_DEVICE void operator()() const {
-    state->block.learning_rate = rates[state->done];
-  }
+  CK_DEVICE void operator()() const { state->block.learning_rate = rates[state->done]; }
 };
 
 template <class T>

@@ -186,8 +186,7 @@ RunResult Executor::run(const RunRequest& whole) {
     result.status = RunStatus::time_up;
   result.steps = state.done;
   result.block = state.block;
-  for (const Bound& bound : bound_)
-    bound.count->fetch_add(state.done, std::memory_order_relaxed);
+  for (const Bound& bound : bound_) bound.count->fetch_add(state.done, std::memory_order_relaxed);
   std::vector<double> sums(static_cast<std::size_t>(total_width(readouts_)));
   if (!sums.empty()) copy_out(sums.data(), sums_.data(), sums_.bytes());
   for (std::size_t i = 0; i < sums.size(); ++i) request.sums[i] += sums[i];

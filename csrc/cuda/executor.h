@@ -1,6 +1,6 @@
 // The CUDA executor: a program's step is captured once as a graph and replayed. What changes from
-// step to step is in device memory, and kernels advance it, so that the host comes back only now and
-// then: to poll for signals, to keep a time limit, and at the end.
+// step to step is in device memory, and kernels advance it, so that the host comes back only now
+// and then: to poll for signals, to keep a time limit, and at the end.
 #pragma once
 
 #include <atomic>

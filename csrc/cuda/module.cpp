@@ -213,19 +213,22 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
            py::arg("bytes"), py::arg("shared"))
       .def_property_readonly("nbytes", &Memory::bytes)
       .def_property_readonly(
-          "pointer", [](const Memory& memory) { return reinterpret_cast<uintptr_t>(memory.data()); })
-      .def("write",
-           [](Memory& memory, const py::array& array, int64_t offset) {
-             copy_in(within(memory, offset, array.nbytes()), contiguous(array).data(),
+          "pointer",
+          [](const Memory& memory) { return reinterpret_cast<uintptr_t>(memory.data()); })
+      .def(
+          "write",
+          [](Memory& memory, const py::array& array, int64_t offset) {
+            copy_in(within(memory, offset, array.nbytes()), contiguous(array).data(),
+                    array.nbytes());
+          },
+          py::arg("array"), py::arg("offset") = 0)
+      .def(
+          "read_into",
+          [](const Memory& memory, py::array array, int64_t offset) {
+            copy_out(contiguous(array).mutable_data(), within(memory, offset, array.nbytes()),
                      array.nbytes());
-           },
-           py::arg("array"), py::arg("offset") = 0)
-      .def("read_into",
-           [](const Memory& memory, py::array array, int64_t offset) {
-             copy_out(contiguous(array).mutable_data(), within(memory, offset, array.nbytes()),
-                      array.nbytes());
-           },
-           py::arg("array"), py::arg("offset") = 0)
+          },
+          py::arg("array"), py::arg("offset") = 0)
       .def_buffer([](Memory& memory) {
         if (memory.kind() != MemoryKind::shared)
           throw py::buffer_error("the CPU cannot see the device's memory; copy it");

@@ -42,6 +42,31 @@ CK_DEVICE void store_release(int* p, int v) {
   asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
 }
 
+// ---- barriers in shared memory (sm_80)
+
+// A phase is complete once `arrivals` threads have arrived. One thread initialises it, and all see
+// it behind __syncthreads().
+CK_DEVICE void mbarrier_init(uint64_t* barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals)
+               : "memory");
+}
+CK_DEVICE void mbarrier_arrive(uint64_t* barrier) {
+  asm volatile(
+      "{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(shared_address(barrier))
+      : "memory");
+}
+// Waits for the end of the phase of this parity: 0 for the first, 1 for the second, 0 ...
+CK_DEVICE void mbarrier_wait(uint64_t* barrier, unsigned parity) {
+  int passed = 0;
+  while (!passed) {
+    asm volatile(
+        "{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.s32 %0, 1, 0, p; }"
+        : "=r"(passed)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+  }
+}
+
 // ---- copies from global to shared memory that go on in the background (sm_80)
 
 // 4, 8 or 16 bytes; zeros where it is not `valid`, and then nothing is read.

@@ -1,5 +1,5 @@
-// What executors of all devices have in common: where the operands of a program's instructions live,
-// and how a run is asked for and ends.
+// What executors of all devices have in common: where the operands of a program's instructions
+// live, and how a run is asked for and ends.
 #pragma once
 
 #include <cstdint>

@@ -26,8 +26,8 @@ using RefTuple = std::tuple<int, int64_t, std::vector<int64_t>, std::string>;
 // (value, limit)
 using GuardTuple = std::pair<RefTuple, double>;
 
-// What an empty array, which has no address to give, points to; and an operand in a query, which has
-// no data.
+// What an empty array, which has no address to give, points to; and an operand in a query, which
+// has no data.
 inline std::byte kNothing[64];
 
 inline StepBlock to_block(const StepTuple& t) {

@@ -87,8 +87,9 @@ __all__ = [
 _MODULES = frozenset(
     {
         "activations", "bench", "callbacks", "cli", "cuda", "data", "datasets", "errors",
-        "initializers", "layers", "losses", "metrics", "models", "nn", "ops", "optimizers", "program", "random",
-        "reference", "regularizers", "run", "saving", "schedules", "testing", "utils", "viz",
+        "initializers", "layers", "losses", "metrics", "models", "nn", "ops", "optimizers",
+        "program", "random", "reference", "regularizers", "run", "saving", "schedules",
+        "testing", "utils", "viz",
     }
 )  # fmt: skip
 _OBJECTS = {

@@ -79,7 +79,7 @@ def test_summary_and_info(capsys, monkeypatch):
         (["train", "lenet6"], "did you mean 'lenet5'"),
         (["train", "lenet5", "--data", "digit"], "did you mean 'digits'"),
         (["train", "lenet5", "--optimizer", "adan"], "did you mean 'adam'"),
-        (["train", "lenet5", "--device", "gpu"], "device is \"cpu\" or \"cuda\", not 'gpu'"),
+        (["train", "lenet5", "--device", "gpu"], 'device is "cpu" or "cuda", not \'gpu\''),
         (["train", "lenet5", "--batch-size", "0"], "batch_size"),
         (["train", "char_rnn"], "char_rnn reads text, see examples/char_rnn.py"),
         (["train", "forecaster"], "reads series of numbers, see examples/forecast.py"),

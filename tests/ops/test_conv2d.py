@@ -175,6 +175,10 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], tuple[int, int, int, int], di
     ),
     "few filters, several sweeps": ((1, 9, 13, 160), (5, 5, 160, 3), {}),
     "one channel, 7 x 7 filters": ((2, 9, 41, 1), (7, 7, 1, 8), {"padding": (3, 2)}),
+    "large tiles": ((2, 9, 8, 20), (1, 1, 20, 132), {}),
+    "large tiles of dx": ((2, 9, 8, 132), (1, 1, 132, 20), {}),
+    "large tiles of dw": ((1, 5, 5, 16), (3, 3, 16, 132), {"padding": 1}),
+    "groups in fours, parts": ((2, 9, 10, 16), (3, 3, 8, 24), {"groups": 2, "padding": 1}),
 }
 AWKWARD = [
     case for name, (x, w, options) in SHAPES.items() for case in conv_cases(name, x, w, **options)

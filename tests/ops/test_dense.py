@@ -86,6 +86,10 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "multiples of 16": ((32,), 64, 48),
     "around 16": ((15,), 17, 33),
     "many rows": ((301,), 5, 3),
+    "large tiles": ((140,), 20, 150),
+    "large tiles of dx": ((140,), 150, 20),
+    "large tiles of dw": ((20,), 140, 150),
+    "large tiles of parts": ((5,), 300, 164),
 }
 AWKWARD = [case for name, shape in SHAPES.items() for case in dense_cases(name, *shape)]
 NO_BIAS = dense_cases("no bias", (5,), 6, 7, bias=False)

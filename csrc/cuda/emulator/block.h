@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "cuda/emulator/emulator.h"
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/scheduler.h"
 
 namespace convkit::emulator {
 
 constexpr int kMostThreads = 1024;
-constexpr unsigned char kPoison = 0xFF;  // NaN in every floating type, -1 in the others
 
 enum class State : uint8_t { ready, waits, returned };
 
@@ -64,6 +64,7 @@ bool same(const Site& a, const Site& b);
 
 class Scheduler {
  public:
+  Scheduler();
   void run(const Launch& launch);
   void seed(uint64_t value) { random_ = value * 0x9E3779B97F4A7C15u + 0x2545F4914F6CDD1Du; }
 
@@ -97,7 +98,7 @@ class Scheduler {
   void wait(const char* what, const Site& site);
   void enter(int thread, Fiber& from, bool ends);
   Fiber* fresh_fiber();
-  void give_up_fibers();
+  void give_up_threads();
   unsigned char* allocate_shared(const char* name, std::size_t bytes, std::size_t alignment);
   void release_shared();
   void* new_order();

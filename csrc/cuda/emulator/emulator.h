@@ -16,7 +16,13 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Where the random order of blocks and threads begins.
+// Memory is full of it until it is written: NaN in every floating type, -1 in the others. What lies
+// behind an array, where no sanitizer watches, is found changed after the launch.
+constexpr unsigned char kPoison = 0xFF, kCanary = 0xC5;
+constexpr std::size_t kCanaryBytes = 1024;
+
+// Where the random order of blocks and threads begins; CONVKIT_EMULATOR_SEED in the environment
+// sets it, too.
 void seed(uint64_t value);
 
 // The device that is emulated: 75, 80, 86, 89, 90, 100 or 120; 90 at first.
@@ -29,12 +35,14 @@ struct Limits {
 };
 Limits architecture_limits();
 
-// Bytes of device memory; cudaMalloc fails beyond it.
+// Bytes of device memory, 8 GB at first; cudaMalloc fails beyond it.
 void set_memory(std::size_t bytes);
 struct MemoryUse {
   std::size_t bytes = 0, blocks = 0;
 };
 MemoryUse memory_in_use();
+// The size of a block of device memory that something has been written behind; 0 if there is none.
+std::size_t overrun_block();
 
 struct LaunchRecord {
   const char* signature;

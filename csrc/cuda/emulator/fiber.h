@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
+
+#include "cuda/emulator/emulator.h"
 
 #if !defined(__x86_64__) || defined(CK_EMULATOR_UCONTEXT)
 #define CK_EMULATOR_USES_UCONTEXT 1
@@ -22,6 +25,14 @@
 #endif
 
 namespace convkit::emulator {
+
+// AddressSanitizer has red zones of its own, behind the exact size.
+constexpr std::size_t kCanaryRoom = CK_EMULATOR_ASAN ? 0 : kCanaryBytes;
+inline bool overrun(const unsigned char* canary) {
+  if (kCanaryRoom == 0) return false;
+  // All bytes are the first one, if each is the one before it.
+  return canary[0] != kCanary || std::memcmp(canary, canary + 1, kCanaryRoom - 1) != 0;
+}
 
 class Fiber {
  public:

@@ -126,6 +126,42 @@ void after_atomic(void* address) {
   if (t.fenced) tsan_release(address);
 }
 
+namespace {
+
+struct Arrivals {
+  uint16_t count, pending;
+  uint32_t phase;
+};
+
+Arrivals arrivals_of(const uint64_t* barrier, const Site& site) {
+  const auto state = std::bit_cast<Arrivals>(*barrier);
+  if (state.count == 0xFFFF) fail("an mbarrier that was not initialised", site);
+  return state;
+}
+
+}  // namespace
+
+void mbarrier_init(uint64_t* barrier, int arrivals) {
+  const auto count = static_cast<uint16_t>(arrivals);
+  *barrier = std::bit_cast<uint64_t>(Arrivals{count, count, 0});
+}
+
+void mbarrier_arrive(uint64_t* barrier, const Site& site) {
+  Arrivals state = arrivals_of(barrier, site);
+  tsan_release(barrier);
+  if (--state.pending == 0) {
+    state.pending = state.count;
+    ++state.phase;
+  }
+  *barrier = std::bit_cast<uint64_t>(state);
+}
+
+bool mbarrier_passed(uint64_t* barrier, unsigned parity, const Site& site) {
+  if (arrivals_of(barrier, site).phase % 2 == parity) return false;
+  tsan_acquire(barrier);
+  return true;
+}
+
 void note_read([[maybe_unused]] const void* address, [[maybe_unused]] int bytes) {
 #if CK_EMULATOR_TSAN
   __tsan_read_range(const_cast<void*>(address), static_cast<unsigned long>(bytes));

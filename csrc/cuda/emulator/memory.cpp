@@ -2,12 +2,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cuda/emulator/fiber.h"
 #include "cuda/emulator/state.h"
 
 namespace convkit::emulator {
 namespace {
-
-constexpr unsigned char kPoison = 0xFF;  // NaN in every floating type
 
 cudaError_t allocate(void** memory, std::size_t bytes, bool on_device) {
   Runtime& r = runtime();
@@ -17,9 +16,10 @@ cudaError_t allocate(void** memory, std::size_t bytes, bool on_device) {
   if (bytes == 0) return cudaSuccess;
   if (on_device && (bytes > r.memory || r.use.bytes > r.memory - bytes))
     return kept(cudaErrorMemoryAllocation);
-  // As aligned as the device's; the size is exact, for AddressSanitizer.
-  if (posix_memalign(memory, 256, bytes) != 0) return kept(cudaErrorMemoryAllocation);
+  // As aligned as the device's.
+  if (posix_memalign(memory, 256, bytes + kCanaryRoom) != 0) return kept(cudaErrorMemoryAllocation);
   std::memset(*memory, kPoison, bytes);
+  std::memset(static_cast<unsigned char*>(*memory) + bytes, kCanary, kCanaryRoom);
   r.blocks[static_cast<unsigned char*>(*memory)] = {bytes, on_device};
   if (on_device) {
     r.use.bytes += bytes;
@@ -40,6 +40,7 @@ cudaError_t release(void* memory, bool on_device) {
     r.use.bytes -= block->second.bytes;
     --r.use.blocks;
   }
+  std::memset(memory, kPoison, block->second.bytes);  // NaN for who still reads it
   r.blocks.erase(block);
   std::free(memory);
   return cudaSuccess;
@@ -49,7 +50,7 @@ cudaError_t release(void* memory, bool on_device) {
 bool on_device(const void* address, std::size_t bytes) {
   Runtime& r = runtime();
   const auto* p = static_cast<const unsigned char*>(address);
-  auto block = r.blocks.upper_bound(p);
+  auto block = r.blocks.upper_bound(const_cast<unsigned char*>(p));
   if (block == r.blocks.begin()) return false;
   --block;
   const auto offset = static_cast<std::size_t>(p - block->first);
@@ -70,6 +71,18 @@ void set_memory(std::size_t bytes) { runtime().memory = bytes; }
 MemoryUse memory_in_use() {
   const std::lock_guard lock(runtime().lock);
   return runtime().use;
+}
+
+std::size_t overrun_block() {
+  Runtime& r = runtime();
+  const std::lock_guard lock(r.lock);
+  for (const auto& [data, block] : r.blocks) {
+    unsigned char* const canary = data + block.bytes;
+    if (!overrun(canary)) continue;
+    std::memset(canary, kCanary, kCanaryRoom);  // said once
+    return block.bytes;
+  }
+  return 0;
 }
 
 }  // namespace convkit::emulator

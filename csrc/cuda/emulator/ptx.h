@@ -43,6 +43,17 @@ inline void spin_hint() { emulator::spin(); }
 inline int load_acquire(const int* p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 inline void store_release(int* p, int v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
+inline void mbarrier_init(uint64_t* barrier, int arrivals) {
+  emulator::mbarrier_init(barrier, arrivals);
+}
+inline void mbarrier_arrive(uint64_t* barrier, emulator::Site site = emulator::Site::current()) {
+  emulator::mbarrier_arrive(barrier, site);
+}
+inline void mbarrier_wait(uint64_t* barrier, unsigned parity,
+                          emulator::Site site = emulator::Site::current()) {
+  while (!emulator::mbarrier_passed(barrier, parity, site)) spin_hint();
+}
+
 template <int bytes>
 void cp_async(void* shared, const void* global, bool valid = true,
               emulator::Site site = emulator::Site::current()) {

@@ -63,6 +63,9 @@ void launch(const Launch& launch, cudaStream_t stream) {
   const cudaError_t status = put(stream, [launch] {
     try {
       run(launch);
+      if (const std::size_t bytes = overrun_block(); bytes != 0)
+        throw Error("kernel " + kernel_name(launch.kernel) + ": a write behind the end of " +
+                    std::to_string(bytes) + " bytes of device memory");
     } catch (const Error&) {
       kept(cudaErrorLaunchFailure);
       throw;

@@ -1,6 +1,7 @@
 #include "cuda/emulator/scheduler.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -26,6 +27,11 @@ std::string words(dim3 d) {
 }
 
 }  // namespace
+
+Scheduler::Scheduler() {
+  if (const char* value = std::getenv("CONVKIT_EMULATOR_SEED"))
+    seed(std::strtoull(value, nullptr, 10));
+}
 
 Scheduler& scheduler() {
   static Scheduler instance;
@@ -193,15 +199,13 @@ void Scheduler::run_block(dim3 index) {
   enter(draw(), main_, false);
   if (failure_ != nullptr) error_ = described(failure_(failure_text_));
   failure_ = nullptr;
-  if (CK_EMULATOR_TSAN) {
-    fibers_.clear();  // a stack that is used again would look like a race
-  } else if (!error_.empty()) {
-    give_up_fibers();
-  }
+  if (CK_EMULATOR_TSAN) fibers_.clear();  // a stack that is used again would look like a race
+  if (!error_.empty()) give_up_threads();
   release_shared();
 }
 
-void Scheduler::give_up_fibers() {
+// Threads that wait for what never comes.
+void Scheduler::give_up_threads() {
   free_fibers_.clear();
   for (const auto& fiber : fibers_) free_fibers_.push_back(fiber.get());
   for (int i = 0; i < count_; ++i) threads_[i].copies.clear();

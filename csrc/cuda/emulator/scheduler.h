@@ -96,6 +96,11 @@ void copy_async(void* shared, const void* global, int bytes, bool valid, const S
 void commit_copies();
 void wait_for_copies(int groups_left);
 
+// A barrier in shared memory: arrivals that are still wanted, and phases that are complete.
+void mbarrier_init(uint64_t* barrier, int arrivals);
+void mbarrier_arrive(uint64_t* barrier, const Site& site);
+bool mbarrier_passed(uint64_t* barrier, unsigned parity, const Site& site);
+
 // What memory a thread is seen to touch where code that no sanitizer looks into does it.
 void note_read(const void* address, int bytes);
 void note_write(void* address, int bytes);

@@ -7,22 +7,15 @@
 #include "cuda/emulator/emulator.h"
 
 namespace convkit::emulator {
-namespace {
-
-// Behind each array; ASan has red zones of its own.
-constexpr std::size_t kCanaryBytes = CK_EMULATOR_ASAN ? 0 : 1024;
-const std::vector<unsigned char> kCanary(1024, 0xC5);
-
-}  // namespace
 
 unsigned char* Scheduler::allocate_shared(const char* name, std::size_t bytes,
                                           std::size_t alignment) {
   void* data = nullptr;
   const TsanUnseen unseen;
-  if (posix_memalign(&data, alignment, bytes + kCanaryBytes) != 0) throw std::bad_alloc();
+  if (posix_memalign(&data, alignment, bytes + kCanaryRoom) != 0) throw std::bad_alloc();
   auto* p = static_cast<unsigned char*>(data);
   std::memset(p, kPoison, bytes);
-  std::memcpy(p + bytes, kCanary.data(), kCanaryBytes);
+  std::memset(p + bytes, kCanary, kCanaryRoom);
   shared_.push_back({p, bytes, name});
   return p;
 }
@@ -30,7 +23,7 @@ unsigned char* Scheduler::allocate_shared(const char* name, std::size_t bytes,
 void Scheduler::release_shared() {
   const TsanUnseen unseen;
   for (const SharedMemory& m : shared_) {
-    if (std::memcmp(m.data + m.bytes, kCanary.data(), kCanaryBytes) != 0 && error_.empty())
+    if (overrun(m.data + m.bytes) && error_.empty())
       error_ = described("a write behind the end of shared array " + std::string(m.name) + " (" +
                          std::to_string(m.bytes) + " bytes)");
     if (CK_EMULATOR_TSAN)

@@ -51,8 +51,8 @@ struct Block {
 struct Runtime {
   std::recursive_mutex lock;
   cudaError_t last_error = cudaSuccess;
-  std::map<const unsigned char*, Block> blocks;
-  std::size_t memory = std::size_t{16} << 30;
+  std::map<unsigned char*, Block> blocks;
+  std::size_t memory = std::size_t{8} << 30;
   MemoryUse use;
   std::set<cudaStream_t> streams;
   CUstream_st null_stream;

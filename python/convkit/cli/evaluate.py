@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> None:
     from convkit.saving.weights import load_weights
 
     data = load_data(options.data)
-    model = make_model(options.model, data.shape, data.classes, variant=options.variant).to(options.device)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
+    model.to(options.device)
     load_weights(model, options.weights)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     scores = model.evaluate(

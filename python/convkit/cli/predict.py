@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         data = load_data(options.data)
         x, shape, classes = data.x_test, data.shape, options.classes or data.classes
-    model = make_model(options.model, shape, classes, variant=options.variant).to(options.device)
+    model = make_model(options.model, shape, classes, variant=options.variant)
+    model.to(options.device)
     load_weights(model, options.weights)
     probabilities = model.predict(x, batch_size=256, verbose=0)
     for i, row in enumerate(probabilities[: options.count]):

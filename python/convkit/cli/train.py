@@ -86,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
     optimizer = _optimizer(options.optimizer, options.lr)
     data = load_data(options.data)
     ck.set_seed(options.seed)
-    model = make_model(options.model, data.shape, data.classes, variant=options.variant).to(options.device)
+    model = make_model(options.model, data.shape, data.classes, variant=options.variant)
+    model.to(options.device)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     try:
         with _ending_in_order():

@@ -12,8 +12,14 @@ from convkit.cuda import native
 from convkit.cuda.array import Array, asarray
 
 __all__ = [
-    "Array", "DeviceInfo", "asarray", "device_info", "is_available", "memory_info", "why_unavailable",
-]  # fmt: skip
+    "Array",
+    "DeviceInfo",
+    "asarray",
+    "device_info",
+    "is_available",
+    "memory_info",
+    "why_unavailable",
+]
 
 
 class DeviceInfo(NamedTuple):

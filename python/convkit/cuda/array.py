@@ -20,8 +20,8 @@ class Array:
     """A contiguous array in the memory of a GPU.
 
     `fit`, `evaluate` and `predict` of a model on the GPU take it as it is. Other libraries take it
-    without a copy: ``torch.from_dlpack(a)``, ``cupy.from_dlpack(a)``, ``jax.dlpack.from_dlpack(a)``,
-    or by ``__cuda_array_interface__``.
+    without a copy: ``torch.from_dlpack(a)``, ``cupy.from_dlpack(a)`` and the like, or by
+    ``__cuda_array_interface__``.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Array:
         return Array(self.pointer + begin * row, shape, self.dtype.name, self, self.device)
 
     def __repr__(self) -> str:
-        return f"<convkit.cuda.Array of shape {self.shape}, {self.dtype.name}, on GPU {self.device}>"
+        return f"<convkit.cuda.Array: {self.shape}, {self.dtype.name}, GPU {self.device}>"
 
     def numpy(self) -> NDArray[Any]:
         """A copy in the memory of the CPU."""

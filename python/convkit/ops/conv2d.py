@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convkit.ops import winograd
+from convkit.ops import products, winograd
 from convkit.ops.activation import activate, activation_gradient, activation_params, fused_bound
 from convkit.ops.apply import apply, as_operand, same_dtype
 from convkit.ops.geometry import (
@@ -264,15 +264,18 @@ OP = define(
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
                  infer=_infer, flops=_flops,
                  bounds={"cpu_winograd": _forward_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
+                               **products.CONV2D}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
                  _backward_input_bound, flops=_flops_input,
                  bounds={"cpu_winograd": _backward_input_winograd_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
+                               **products.CONV2D}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
                  _backward_weight_bound, flops=_flops_weight,
                  bounds={"cpu_winograd": winograd_weight_bound},
-                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[2])}),
+                 chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[2]),
+                               **products.CONV2D_WEIGHT}),
         ),
         _gradient,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convkit.ops import products
 from convkit.ops.activation import (
     activate,
     activation_gradient,
@@ -153,6 +154,7 @@ OP = define(
                 _forward_bound,
                 infer=_infer,
                 flops=_flops,
+                chosen_where=products.DENSE,
             ),
             Pass(
                 "backward_input",
@@ -161,6 +163,7 @@ OP = define(
                 _backward_input,
                 _backward_input_bound,
                 flops=_flops,
+                chosen_where=products.DENSE,
             ),
             Pass(
                 "backward_weight",
@@ -171,7 +174,10 @@ OP = define(
                 flops=_flops_weight,
                 # dense_update, which keeps no gradient, has the sums of cpu_tiled: with the same
                 # row here, its bits do not depend on whether gradients are kept.
-                chosen_where={"cpu_blas": lambda params, specs: False},
+                chosen_where={
+                    "cpu_blas": lambda params, specs: False,
+                    **products.DENSE_WEIGHT,
+                },
             ),
             Pass(
                 "backward_bias",

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convkit import _core
-from convkit.cuda import native as cuda
 from convkit.errors import did_you_mean
-from convkit.ops import cost
+from convkit.ops import cost, cuda_rows
 from convkit.ops.returned import accept, read_only
 
 DTYPES = ("float32", "float64", "uint8", "int32", "int64")
@@ -215,7 +213,7 @@ class Row:
         if not self.native:
             return True
         if self.device == "cuda":
-            return bool(cuda.module().supports(*self._native_call(specs, params)))
+            return cuda_rows.supports(self, specs, params)
         return bool(_core.supports(self.op, self.pass_name, self.name, list(specs), dict(params)))
 
     def workspace_bytes(
@@ -225,13 +223,9 @@ class Row:
         if not self.native:
             return 0
         if self.device == "cuda":
-            return int(cuda.module().workspace_bytes(*self._native_call(specs, params)))
+            return cuda_rows.workspace_bytes(self, specs, params)
         given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
         return int(_core.workspace_bytes(*given))
-
-    def _native_call(self, specs: Sequence[Spec | None], params: Params) -> tuple[Any, ...]:
-        values = _core.params_bytes(self.op, dict(params))
-        return self.op, self.pass_name, self.name, list(specs), values
 
 
 @dataclass(frozen=True)
@@ -284,18 +278,6 @@ def define(op: Op) -> Op:
     return op
 
 
-@cache
-def _cuda_rows(op: str) -> tuple[Row, ...]:
-    """The rows of the CUDA module, those that have run on hardware first; none without it."""
-    native = cuda.module()
-    rows = [] if native is None else native.kernels(op)
-    found = [
-        Row(op, r["pass"], r["name"], "cuda", (), tuple(r["dtypes"]), proved=r["proved"])
-        for r in rows
-    ]
-    return tuple(sorted(found, key=lambda row: row.proved != "hardware"))
-
-
 def version() -> int:
     """A number that changes with the tables: programs chosen before are out of date."""
     return _version
@@ -339,7 +321,7 @@ def kernels(op: str, pass_name: str | None = None, *, device: str = "cpu") -> li
         return [row for name in passes for row in _rows[op, name]]
     if device != "cuda":
         raise ValueError(f"unknown device {device!r}{did_you_mean(device, ('cpu', 'cuda'))}")
-    rows = _cuda_rows(op)
+    rows = cuda_rows.rows_of(op)
     return [
         row for n in passes for row in (*(r for r in rows if r.pass_name == n), _rows[op, n][-1])
     ]
@@ -425,15 +407,7 @@ def run(
     rule = get(row.op)[row.pass_name]
     out = [None if y is None else Spec(y.shape, str(y.dtype)) for y in outputs]
     if row.device == "cuda":
-        cuda.require().call(
-            row.op,
-            row.pass_name,
-            row.name,
-            [*inputs, *outputs],
-            len(inputs) - len(rule.updates),
-            _core.params_bytes(row.op, dict(params)),
-            (step.step, step.sample, step.learning_rate, step.seed),
-        )
+        cuda_rows.run(row, params, inputs, outputs, step)
         return
     if row.native:
         specs = [None if x is None else Spec(x.shape, str(x.dtype)) for x in inputs]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convkit.program.program import Program, Value
     from convkit.run.store import Store
 
-KINDS = ("native", "eager", "reference", "cuda")
+KINDS = ("native", "eager", "reference")  # on the CPU
 
 
 class RunResult(NamedTuple):

@@ -85,9 +85,7 @@ def _prefix(program: Program, n: int) -> Program:
     return part
 
 
-def _native_values(
-    kind: str, job: Probe, n: int, wanted: list[Value | None]
-) -> list[Array | None]:
+def _native_values(kind: str, job: Probe, n: int, wanted: list[Value | None]) -> list[Array | None]:
     """Values after the first n instructions of a native executor, which reuses its memory."""
     store = job.store.copy_as(job.store.dtype)
     if kind == "cuda":

@@ -9,6 +9,8 @@
 //   6  no __syncwarp where only a warp's lanes share a tile
 //   7  a barrier in a branch that half of the threads take
 //   8  no __threadfence between writing for another block and telling it
+//   9  a vector load from an address that is not a multiple of its size
+//  10  a pointer to memory that has been freed
 #pragma once
 
 #include <cstdint>
@@ -29,6 +31,16 @@ struct Axpy {
   const float* x;
   float* y;
   CK_DEVICE void operator()(int64_t i) const { y[i] = fmaf(a, x[i], y[i]); }
+};
+
+// Copies four numbers.
+struct Copy4 {
+  const float* from;
+  float* to;
+  CK_DEVICE void operator()(int64_t i) const {
+    const float* source = from + (CK_PLANTED_BUG == 9);
+    reinterpret_cast<float4*>(to)[i] = reinterpret_cast<const float4*>(source)[i];
+  }
 };
 
 // C (M, N) = A (M, K) B (K, N): a block has a tile of 64 x 64, a thread 4 x 4 of it.

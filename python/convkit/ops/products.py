@@ -1,0 +1,95 @@
+"""Which tiles suit a matrix product on a GPU: the choice between the rows of csrc/cuda/gemm.cuh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from convkit.ops.registry import Params, Spec
+
+__all__ = ["CONV2D", "CONV2D_WEIGHT", "DENSE", "DENSE_WEIGHT", "Product"]
+
+Specs = Sequence[Spec | None]
+
+_MULTIPROCESSORS = 132  # of an H100 or H200
+_PART = 128  # terms at least, where a sum is split
+# What a multiply-add costs in tiles of 64 x 64, in those of 128 x 128: they are loaded twice as
+# often.
+_SMALL_TILES_COST = 1.3
+
+
+class Product(NamedTuple):
+    """The size of a matrix product, or of one for each group.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Of the result.
+    terms : int
+        Of each sum.
+    groups : int
+    """
+
+    rows: int
+    columns: int
+    terms: int
+    groups: int = 1
+
+    def blocks(self, side: int) -> int:
+        """Square tiles of that side."""
+        return -(-self.rows // side) * -(-self.columns // side) * self.groups
+
+    @property
+    def suits_large_tiles(self) -> bool:
+        """Whether tiles of 128 x 128 are filled, and fill a GPU."""
+        large, small = self.blocks(128) * 128**2, self.blocks(64) * 64**2
+        busy = self.blocks(128) * -(-self.terms // _PART) >= _MULTIPROCESSORS
+        return busy and large <= _SMALL_TILES_COST * small
+
+    @property
+    def suits_tiles(self) -> bool:
+        """Whether a group has the columns for a tile; else a thread for each result is better."""
+        return self.groups == 1 or self.columns >= 8
+
+
+def _of_dense(params: Params, specs: Specs) -> Product:
+    first, result = specs[0], specs[-1]
+    assert first is not None and result is not None
+    return Product(math.prod(first.shape[:-1]), result.shape[-1], first.shape[-1])
+
+
+def _of_dense_weight(params: Params, specs: Specs) -> Product:
+    dy, dw = specs[0], specs[2]
+    assert dy is not None and dw is not None
+    return Product(dw.shape[0] + 1, dw.shape[1], math.prod(dy.shape[:-1]))  # and a row for db
+
+
+def _of_conv2d(params: Params, specs: Specs) -> Product:
+    first, w, result = specs[0], specs[1], specs[-1]
+    assert first is not None and w is not None and result is not None
+    groups, taps = int(params["groups"]), w.shape[0] * w.shape[1]
+    terms, columns = taps * first.shape[3] // groups, result.shape[3] // groups
+    return Product(math.prod(result.shape[:3]), columns, terms, groups)
+
+
+def _of_conv2d_weight(params: Params, specs: Specs) -> Product:
+    dy, dw = specs[0], specs[2]
+    assert dy is not None and dw is not None
+    groups, pixels = int(params["groups"]), math.prod(dy.shape[:3])
+    return Product(math.prod(dw.shape[:3]) + 1, dw.shape[3] // groups, pixels, groups)
+
+
+Rules = Mapping[str, Callable[[Params, Specs], bool]]
+
+
+def _rules(product: Callable[[Params, Specs], Product]) -> Rules:
+    return {
+        "cuda_ffma_128": lambda params, specs: product(params, specs).suits_large_tiles,
+        "cuda_ffma": lambda params, specs: product(params, specs).suits_tiles,
+    }
+
+
+# Rules of `Pass.chosen_where`: of passes whose result is the last operand, and of backward_weight.
+DENSE, DENSE_WEIGHT = _rules(_of_dense), _rules(_of_dense_weight)
+CONV2D, CONV2D_WEIGHT = _rules(_of_conv2d), _rules(_of_conv2d_weight)

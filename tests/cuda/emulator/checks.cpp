@@ -1,0 +1,15 @@
+// checks [seed]: whether the emulator does what CUDA does; prints what does not hold.
+#include "checks.h"
+
+#include "check.h"
+
+int main(int count, char** arguments) {
+  if (count > 1) convkit::emulator::seed(std::strtoull(arguments[1], nullptr, 10));
+  check_threads();
+  check_numbers();
+  check_runtime();
+  if (count > 2) check_endless_loop();
+  const auto left = convkit::emulator::memory_in_use();
+  CHECK(left.blocks == 0 && left.bytes == 0);
+  return check::failures != 0;
+}
