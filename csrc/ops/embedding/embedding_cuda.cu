@@ -154,7 +154,7 @@ void backward(const Call& call) {
     const int64_t v = call[2].shape[0], e = call[2].shape[1];
     const int64_t tiles = ceil_div(e, Kernel::kColumns);
     // Few rows to a block while there are few blocks.
-    constexpr int64_t kBlocks = 256;
+    constexpr int64_t kBlocks = CK_CUDA_EMULATED ? 8 : 256;
     const int64_t wanted = ceil_div(v * tiles, kBlocks);
     const int64_t range = wanted < Kernel::kMostRows ? wanted : Kernel::kMostRows;
     launch(call, dim3(static_cast<unsigned>(ceil_div(v, range) * tiles)),
