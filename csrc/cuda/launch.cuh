@@ -107,12 +107,20 @@ struct ForEach {
   }
 };
 
+// An emulated thread has its price, and under ThreadSanitizer a thousand times that.
+#if !CK_CUDA_EMULATED
+constexpr int64_t kBlocksOfForEach = 2048;
+#elif defined(__SANITIZE_THREAD__)
+constexpr int64_t kBlocksOfForEach = 1;
+#else
+constexpr int64_t kBlocksOfForEach = 8;
+#endif
+
 // Calls f(i) for every i in [0, n), in any order.
 template <class Call, class F>
 void for_each(const Call& call, int64_t n, const F& f) {
-  constexpr int64_t kMostBlocks = CK_CUDA_EMULATED ? 8 : 2048;  // an emulated thread has its price
   const int64_t blocks = (n + ForEach<F>::kThreads - 1) / ForEach<F>::kThreads;
-  launch(call, dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks)),
+  launch(call, dim3(static_cast<unsigned>(blocks < kBlocksOfForEach ? blocks : kBlocksOfForEach)),
          ForEach<F>{f, n});
 }
 

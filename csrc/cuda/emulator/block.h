@@ -99,6 +99,7 @@ class Scheduler {
   void enter(int thread, Fiber& from, bool ends);
   Fiber* fresh_fiber();
   void give_up_threads();
+  void end_race_check();
   unsigned char* allocate_shared(const char* name, std::size_t bytes, std::size_t alignment);
   void release_shared();
   void* new_order();

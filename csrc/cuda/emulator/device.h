@@ -209,14 +209,15 @@ void __stcs(T* address, std::type_identity_t<T> value) {
 
 // ---- arithmetic
 
+// Of two numbers of one type: for most mixed pairs nvcc has no overload either.
 template <class T>
   requires std::is_arithmetic_v<T>
-constexpr T min(T a, std::type_identity_t<T> b) {
+constexpr T min(T a, T b) {
   return b < a ? b : a;
 }
 template <class T>
   requires std::is_arithmetic_v<T>
-constexpr T max(T a, std::type_identity_t<T> b) {
+constexpr T max(T a, T b) {
   return a < b ? b : a;
 }
 inline float min(float a, float b) { return fminf(a, b); }
@@ -233,6 +234,7 @@ inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return sqrtf(x); }
+inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline float __fdividef(float a, float b) { return a / b; }
@@ -247,12 +249,26 @@ inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline long long __double_as_longlong(double x) { return std::bit_cast<long long>(x); }
 inline double __longlong_as_double(long long x) { return std::bit_cast<double>(x); }
 
+inline int __float2int_rn(float x) { return static_cast<int>(rintf(x)); }
+inline int __float2int_rz(float x) { return static_cast<int>(x); }
+inline int __float2int_rd(float x) { return static_cast<int>(floorf(x)); }
+inline float __int2float_rn(int x) { return static_cast<float>(x); }
+inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
+
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __popcll(unsigned long long x) { return std::popcount(x); }
 inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>(uint64_t{a} * b >> 32);
+}
+// Byte i of the result is byte selector[i] % 8 of y:x, where nibbles select.
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned r = 0;
+  for (int i = 0; i < 4; ++i)
+    r |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+  return r;
 }
 inline unsigned __brev(unsigned x) {
   unsigned r = 0;

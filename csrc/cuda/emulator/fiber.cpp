@@ -23,8 +23,8 @@ namespace convkit::emulator {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-// Frames are larger under a sanitizer.
-constexpr std::size_t kStackBytes = (CK_EMULATOR_ASAN || CK_EMULATOR_TSAN ? 256 : 64) * 1024;
+// Red zones make frames larger.
+constexpr std::size_t kStackBytes = (CK_EMULATOR_ASAN ? 256 : 64) * 1024;
 
 Fiber* leaving = nullptr;   // the fiber that the last switch left
 Fiber* arriving = nullptr;  // and where it went

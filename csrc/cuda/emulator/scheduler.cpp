@@ -16,8 +16,9 @@ dim3 blockDim, gridDim;
 namespace convkit::emulator {
 namespace {
 
-// libtsan has 8128 ids, and drops reports whose other thread's id was given away again.
-constexpr uint64_t kMostTsanThreads = 7000;
+// libtsan has 8128 ids, and drops reports whose other thread's id was given away again. In a launch
+// of more threads blocks are checked against some others only, which another seed draws anew.
+constexpr std::size_t kMostTsanThreads = 7000;
 constexpr int kMostSpins = 20'000'000;
 
 std::string words(dim3 d) {
@@ -212,6 +213,17 @@ void Scheduler::give_up_threads() {
   for (Warp& warp : warps_) warp.count = 0;
 }
 
+// What ran so far is ordered before what comes.
+void Scheduler::end_race_check() {
+  tsan_acquire(&end_order_);
+  for (void* p : old_shared_) std::free(p);
+  old_shared_.clear();
+  for (void* thread : tsan_threads_) tsan_destroy(thread);
+  tsan_threads_.clear();
+  orders_.clear();
+  used_orders_ = 0;
+}
+
 void Scheduler::run(const Launch& launch) {
   launch_ = &launch;
   count_ = launch.threads;
@@ -220,10 +232,6 @@ void Scheduler::run(const Launch& launch) {
   gridDim = launch.grid;
   const dim3 g = launch.grid;
   const uint64_t blocks = uint64_t{g.x} * g.y * g.z;
-  if (CK_EMULATOR_TSAN && blocks * static_cast<uint64_t>(count_) > kMostTsanThreads)
-    throw Error("kernel " + kernel_name(launch.kernel) + ": " + std::to_string(blocks * count_) +
-                " threads are too many for the race check, which takes " +
-                std::to_string(kMostTsanThreads));
   std::vector<uint32_t> order(blocks);
   std::iota(order.begin(), order.end(), 0u);
   for (std::size_t i = blocks; i > 1; --i)
@@ -231,17 +239,13 @@ void Scheduler::run(const Launch& launch) {
   main_.tsan = tsan_current();
   std::size_t most_static = 0;
   for (const uint32_t b : order) {
+    if (tsan_threads_.size() + static_cast<std::size_t>(count_) > kMostTsanThreads)
+      end_race_check();
     run_block({b % g.x, b / g.x % g.y, b / g.x / g.y});
     most_static = std::max(most_static, static_bytes_);
     if (!error_.empty()) break;
   }
-  tsan_acquire(&end_order_);
-  for (void* p : old_shared_) std::free(p);
-  old_shared_.clear();
-  for (void* thread : tsan_threads_) tsan_destroy(thread);
-  tsan_threads_.clear();
-  orders_.clear();
-  used_orders_ = 0;
+  end_race_check();
   count_launch({launch.kernel, g, count_, most_static, launch.dynamic_shared});
   if (!error_.empty()) throw Error(error_);
 }

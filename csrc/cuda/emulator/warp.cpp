@@ -49,23 +49,24 @@ namespace {
 // lane's registers where they belong.
 template <int K, class A, class B>
 void multiply(const Lanes& lanes, const A& unpack_a, const B& unpack_b) {
-  float a[16][K], b[K][8];
+  float a[16][K], b[K][8], d[16][8];
+  // Number i of a lane's part of D.
+  const auto at = [&](int lane, int i) -> float& {
+    return d[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2];
+  };
   each_lane(lanes, [&](int lane) {
     const auto& operands = *static_cast<const MmaOperands*>(lanes.in[lane]);
     const int g = lane / 4, q = lane % 4;
     for (int i = 0; i < 4; ++i) unpack_a(operands.a[i], a[g + 8 * (i % 2)], q, i / 2);
     for (int i = 0; i < 2; ++i) unpack_b(operands.b[i], b, g, q, i);
+    for (int i = 0; i < 4; ++i) at(lane, i) = operands.d[i];
   });
+  for (auto& row : d)
+    for (int k = 0; k < K; ++k)
+      for (int j = 0; j < 8; ++j) row[j] += a[&row - d][k] * b[k][j];
   each_lane(lanes, [&](int lane) {
-    const auto& operands = *static_cast<const MmaOperands*>(lanes.in[lane]);
-    auto* d = static_cast<float*>(lanes.out[lane]);
-    const int g = lane / 4, q = lane % 4;
-    for (int i = 0; i < 4; ++i) {
-      const float* const row = a[g + 8 * (i / 2)];
-      float sum = operands.d[i];
-      for (int k = 0; k < K; ++k) sum += row[k] * b[k][2 * q + i % 2];
-      d[i] = sum;
-    }
+    auto* out = static_cast<float*>(lanes.out[lane]);
+    for (int i = 0; i < 4; ++i) out[i] = at(lane, i);
   });
 }
 

@@ -33,6 +33,10 @@ void check_formats() {
   CHECK(__low2float(__floats2bfloat162_rn(2.0f, 3.0f)) == 2.0f);
   CHECK(to_tf32(1.0f + 0x1p-11f) == __float_as_uint(1.0f + 0x1p-10f));  // ties away from zero
   CHECK(to_tf32(-1.0f - 0x1p-12f) == __float_as_uint(-1.0f));
+  CHECK(__byte_perm(0x33221100, 0x77665544, 0x7250) == 0x77225500);
+  CHECK(__brev(0x80000001) == 0x80000001 && __brev(2) == 0x40000000);
+  CHECK(__umulhi(0x80000000, 6) == 3 && __ffs(24) == 4 && __ffs(0) == 0 && __clz(1) == 31);
+  CHECK(min(2.0f, NAN) == 2.0f && max(-3, 4) == 4);
 }
 
 // ---- D += A B by one warp, as the PTX ISA lays the fragments out

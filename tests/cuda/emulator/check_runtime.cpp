@@ -70,7 +70,7 @@ void check_memory() {
 }
 
 void check_grids() {
-  for (const dim3 grid : {dim3(7), dim3(2, 3), dim3(2, 3, 4)}) {
+  for (const dim3 grid : {dim3(7), dim3(2, 3), dim3(5, 4, 4)}) {
     const int blocks = static_cast<int>(grid.x * grid.y * grid.z);
     const Device<int> counts(std::vector<int>(blocks, 0));
     launch(Call{}, grid, CountBlocks{counts});
