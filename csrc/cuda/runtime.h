@@ -2,7 +2,6 @@
 // compiler. No other file includes a header of CUDA, so that one source serves both.
 //
 //   CK_DEVICE                        in front of a function that runs on the device
-//   CK_HOST_DEVICE                   in front of one that runs on both
 //   CK_SHARED(T, name, [R][C])       a shared array of the block
 //   CK_DYN_SHARED(T, name)           T* name: the shared memory whose size the launch gives
 //   CK_UNROLL                        in front of a loop that is to be unrolled
@@ -19,7 +18,6 @@
 
 #define CK_CUDA_EMULATED 0
 #define CK_DEVICE __device__ __forceinline__
-#define CK_HOST_DEVICE __host__ __device__ __forceinline__
 #define CK_UNROLL _Pragma("unroll")
 #define CK_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
 #define CK_DYN_SHARED(T, name)                                              \
@@ -30,7 +28,6 @@
 
 #define CK_CUDA_EMULATED 1
 #define CK_DEVICE inline
-#define CK_HOST_DEVICE inline
 #define CK_UNROLL _Pragma("GCC unroll 16")
 // The static object is one per instance of the enclosing function, as a __shared__ array is.
 #define CK_SHARED(T, name, ...)                                                              \

@@ -66,7 +66,7 @@ class Scheduler {
  public:
   Scheduler();
   void run(const Launch& launch);
-  void seed(uint64_t value) { random_ = value * 0x9E3779B97F4A7C15u + 0x2545F4914F6CDD1Du; }
+  void seed(uint64_t value) { random_ = value * 0x9E3779B97F4A7C15u | 1; }
 
   // Ends the launch; text(), which says why, is called on the stack of who launched: this one is
   // left for good, and what it owns would leak.
