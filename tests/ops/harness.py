@@ -382,7 +382,10 @@ def check_all_rows(
 
 
 def check_threads(row: Row, case: Case, dtype: str = "float32") -> None:
-    """Any number of threads gives the same bits."""
+    """Any number of threads gives the same bits; of a CUDA row, any schedule the right ones."""
+    if row.device == "cuda":
+        check_row(row, case, dtype)
+        return
     p = problem(case, dtype)
     bits = []
     for count in (1, 2, 3, 8):

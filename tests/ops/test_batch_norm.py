@@ -38,11 +38,13 @@ AWKWARD = [
     as_case(call, trivial=call.specs[0].shape[0] == 1) for call in awkward_calls("batch_norm")
 ]
 MEDIUM = [as_case(call) for call in batch_norm("medium", (11, 13, 17, 40))]
+# Two chunks for a GPU, and small enough for its emulator.
+TWO_CHUNKS = [as_case(call) for call in batch_norm("two chunks", (1100, 24))]
 WITHOUT_SOME = [
     Case(
         f"{c.name}, {absent} absent", c.op, c.pass_name, c.specs, c.params, tuple(out), fill=c.fill
     )
-    for c in map(as_case, batch_norm("medium", (5, 7, 3)))
+    for c in [*map(as_case, batch_norm("medium", (5, 7, 3))), *TWO_CHUNKS]
     if c.pass_name.startswith("backward")
     for i, absent in enumerate(("dx", "dgamma", "dbeta"))
     for out in [[s if j != i else None for j, s in enumerate(c.out_at("float"))]]
@@ -54,7 +56,9 @@ def test_layers(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype)
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *WITHOUT_SOME]))
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"), row_cases([*AWKWARD, *TWO_CHUNKS, *WITHOUT_SOME])
+)
 def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
 
@@ -79,7 +83,7 @@ def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 
 
-INPLACE = [c for c in MEDIUM if registry.get("batch_norm")[c.pass_name].inplace]
+INPLACE = [c for c in [*MEDIUM, *TWO_CHUNKS] if registry.get("batch_norm")[c.pass_name].inplace]
 
 
 @pytest.mark.parametrize(("row", "case", "dtype"), row_cases(INPLACE, native=True))

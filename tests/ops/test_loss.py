@@ -105,7 +105,7 @@ SHAPES = {
     "one class": (5, 1),
     "two classes": (7, 2),
     "no batch": (11,),
-    "ten classes": (32, 10),
+    "ten classes": (293, 10),
     "primes": (13, 17),
     "15": (4, 15),
     "33": (3, 33),
@@ -149,9 +149,19 @@ OPTIONS = [
     for case in loss_cases(f"{shape}", shape=shape, weighted=True, **options)  # type: ignore[arg-type]
 ]
 MEDIUM = [case for kind in LOSSES for case in loss_cases("medium", kind, (4099, 11))]
+# For the emulator of a GPU, where each case takes its time: rows for eight threads, in several
+# blocks, for 32, and for a block; and none. "(19, 7)" is of `OPTIONS`.
+ON_GPU = ("ten classes", "33", "many classes", "empty batch", "variant", "(19, 7)")
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases([*AWKWARD, *VARIANTS, *OPTIONS]))
+def on_gpu(row: Any, case: Case) -> bool:
+    return row.device != "cuda" or case.name.startswith(ON_GPU)
+
+
+SHAPE_ROWS = [p for p in row_cases([*AWKWARD, *VARIANTS, *OPTIONS]) if on_gpu(*p.values[:2])]
+
+
+@pytest.mark.parametrize(("row", "case", "dtype"), SHAPE_ROWS)
 def test_shapes(row: Any, case: Case, dtype: str) -> None:
     check_row(row, case, dtype, isas=_core.available_isas())
 
@@ -188,7 +198,10 @@ def test_nan_and_inf(kind: str, labels: bool) -> None:
             check_all_rows(case)
 
 
-@pytest.mark.parametrize(("row", "case", "dtype"), row_cases(MEDIUM, native=True))
+@pytest.mark.parametrize(
+    ("row", "case", "dtype"),
+    [p for p in row_cases(MEDIUM, native=True) if p.values[0].device != "cuda"],
+)
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)
 

@@ -56,7 +56,7 @@ def test_drawn_shapes(n: int, k: int, target: bool, weighted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "case", "dtype"), row_cases([as_case(moments("", (999, 5))[0])], native=True)
+    ("row", "case", "dtype"), row_cases([as_case(moments("", (6007, 5))[0])], native=True)
 )
 def test_threads(row: Any, case: Case, dtype: str) -> None:
     check_threads(row, case, dtype)

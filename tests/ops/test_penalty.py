@@ -56,7 +56,14 @@ def infinite(rng: np.random.Generator, specs: list[Spec | None]) -> list[Array |
     return [np.array([1.0, np.inf, -np.inf, 0.0]), np.ones(4)][: len(specs)]
 
 
-SHAPES = {"empty": (0, 3), "size 1": (1,), "no axes": (), "lanes": (16,), "primes": (3, 5, 7, 11)}
+SHAPES = {
+    "empty": (0, 3),
+    "size 1": (1,),
+    "no axes": (),
+    "lanes": (16,),
+    "primes": (3, 5, 7, 11),
+    "several blocks": (9001,),
+}
 AWKWARD = [c for kind in FACTORS for name, s in SHAPES.items() for c in cases(name, s, kind)]
 AWKWARD += [c for kind in FACTORS for c in cases("NaN", (5,), kind, spoilt)]
 AWKWARD += [c for kind in FACTORS for c in cases("inf", (4,), kind, infinite)]

@@ -1,39 +1,7 @@
-#include <cmath>
-
-#include "ops/domain_distance/domain_distance.h"
+#include "ops/domain_distance/domain_distance_formula.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-// Both domains' rows in double, one below the other, and the scratch memory behind them.
-struct Job {
-  int64_t n, m, d, rows;
-  const DomainDistanceParams& params;
-  double* z;       // [rows, d]
-  double* matrix;  // coral [d, d], mmd [rows, rows]
-  double* sums;    // one for each row of the matrix
-
-  explicit Job(const Call& call)
-      : n(call[0].rows()),
-        m(call[1].rows()),
-        d(call[0].last()),
-        rows(n + m),
-        params(call.as<DomainDistanceParams>()),
-        z(reinterpret_cast<double*>(call.workspace)),
-        matrix(z + rows * d),
-        sums(matrix + (params.kind == 0 ? d * d : rows * rows)) {}
-
-  // Of a row: one over the rows of its domain, negative for the second.
-  double share(int64_t row) const {
-    return row < n ? 1.0 / static_cast<double>(n) : -1.0 / static_cast<double>(m);
-  }
-  // Of a row in its domain's covariance, with the same signs.
-  double weight(int64_t row) const {
-    const int64_t of = row < n ? n : m;
-    const double one = 1.0 / static_cast<double>(of > 1 ? of - 1 : 1);
-    return row < n ? one : -one;
-  }
-};
 
 // The loops of a row, on one thread, or in chunks of rows on all.
 template <bool kParallel, class F>
@@ -84,23 +52,6 @@ CK_INLINE double squared_distance(const double* __restrict x, const double* __re
   return total;
 }
 
-// The mean of the kernels and its derivative by the squared distance. All kernels but the widest
-// are squares of the one before.
-struct Gaussian {
-  double value, slope;
-};
-
-CK_INLINE Gaussian gaussian(double squared, double s, int64_t kernels) {
-  if (s == 0) return {1, 0};
-  double width = s * std::ldexp(1.0, static_cast<int>((kernels - 1) / 2));
-  double e = std::exp(-squared / width), value = 0, slope = 0;
-  for (int64_t q = 0; q < kernels; ++q, e *= e, width /= 2) {
-    value += e;
-    slope -= e / width;
-  }
-  return {value / static_cast<double>(kernels), slope / static_cast<double>(kernels)};
-}
-
 template <class T, bool kFast>
 double mmd(const Call& call, const Job& job, bool gradient) {
   const int64_t rows = job.rows, d = job.d;
@@ -110,9 +61,7 @@ double mmd(const Call& call, const Job& job, bool gradient) {
       distances[j] = squared_distance<kFast>(job.z + i * d, job.z + j * d, d);
     job.sums[i] = sum_in_order(distances, rows);
   });
-  double s = job.params.width;
-  if (s == 0 && rows > 1)
-    s = sum_in_order(job.sums, rows) / (static_cast<double>(rows) * static_cast<double>(rows - 1));
+  const double s = job.width(sum_in_order(job.sums, rows));
   const double scale = job.params.scale;
   each_row<kFast>(call, rows, rows * (gradient ? d + 20 : 20), [&](int64_t i) {
     double* const pairs = job.matrix + i * rows;
@@ -169,7 +118,7 @@ double coral(const Call& call, const Job& job, bool gradient) {
     for (int64_t k = 0; k < d; ++k) total += e[k] * e[k];
     job.sums[i] = total;
   });
-  const double by = job.params.scale / (static_cast<double>(d) * static_cast<double>(d));
+  const double by = job.by();
   if (gradient) {
     each_row<kFast>(call, rows, d * d, [&](int64_t r) {
       constexpr int kBlock = 64;
@@ -195,9 +144,8 @@ void run(const Call& call, bool gradient) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     const Job job(call);
     load<T>(call, job);
-    const bool is_coral = job.params.kind == static_cast<int64_t>(DomainDistanceKind::coral);
     *call[2].as<double>() =
-        is_coral ? coral<T, kFast>(call, job, gradient) : mmd<T, kFast>(call, job, gradient);
+        job.coral() ? coral<T, kFast>(call, job, gradient) : mmd<T, kFast>(call, job, gradient);
   });
 }
 

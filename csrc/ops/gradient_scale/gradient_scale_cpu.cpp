@@ -1,16 +1,12 @@
-#include <cmath>
 #include <cstring>
 
-#include "ops/gradient_scale/gradient_scale.h"
+#include "ops/gradient_scale/gradient_scale_formula.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
 double factor_now(const Call& call) {
-  const GradientScaleParams& p = call.as<GradientScaleParams>();
-  if (p.ramp <= 0) return p.factor;
-  const double progress = static_cast<double>(call.step->step) / p.ramp;
-  return p.factor * (2 / (1 + std::exp(-10 * (progress < 1 ? progress : 1))) - 1);
+  return factor_at(call.as<GradientScaleParams>(), *call.step);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What the kernels of loss share: which kind is what, the smoothing of targets, and the total.
 #pragma once
 
+#include "core/libm.h"
 #include "ops/loss/loss.h"
 
 namespace convkit::CK_ISA {
@@ -40,8 +41,20 @@ struct Balance {
   }
 };
 
-// Sums the rows' losses, one after the other, so that the order is fixed. Of the root mean squared
-// error, the rows' squared errors and their gradient become those of the root here.
+// Of the root mean squared error, from the total of the rows' squared errors: what their losses
+// become, their total, and by what their gradients are multiplied.
+template <class T>
+struct Root {
+  double root, total;
+  T factor;
+
+  CK_INLINE Root(double squares, int64_t rows)
+      : root(libm::sqrt(squares / static_cast<double>(rows))),
+        total(static_cast<double>(rows) * root),
+        factor(root == 0 ? T(0) : static_cast<T>(0.5 / root)) {}
+};
+
+// Sums the rows' losses, one after the other, so that the order is fixed, and takes their root.
 template <class T>
 CK_INLINE void finish(const Call& call, bool gradient) {
   const int64_t rows = call[0].rows();
@@ -49,15 +62,14 @@ CK_INLINE void finish(const Call& call, bool gradient) {
   double total = 0;
   for (int64_t r = 0; r < rows; ++r) total += static_cast<double>(loss[r]);
   if (static_cast<Loss>(call.as<LossParams>().kind) == Loss::root_mean_squared_error && rows > 0) {
-    const double root = __builtin_sqrt(total / static_cast<double>(rows));
-    const T factor = root == 0 ? T(0) : static_cast<T>(0.5 / root);
-    total = static_cast<double>(rows) * root;
-    for (int64_t r = 0; r < rows; ++r) loss[r] = static_cast<T>(root);
+    const Root<T> of(total, rows);
+    total = of.total;
+    for (int64_t r = 0; r < rows; ++r) loss[r] = static_cast<T>(of.root);
     if (gradient) {
       T* dp = call[6].as<T>();
       const Chunks chunks{call[6].size(), 65536};
       call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
-        for (int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) dp[i] *= factor;
+        for (int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) dp[i] *= of.factor;
       });
     }
   }

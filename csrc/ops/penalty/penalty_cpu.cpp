@@ -1,26 +1,8 @@
 #include "gemm/tree_sum.h"
-#include "ops/penalty/penalty.h"
+#include "ops/penalty/penalty_formula.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-template <class T>
-struct Slopes {
-  T l1, l2;  // scale * l1, 2 * scale * l2
-};
-
-template <class T>
-Slopes<T> slopes_of(const Call& call) {
-  const PenaltyParams& p = call.as<PenaltyParams>();
-  return {static_cast<T>(p.scale * p.l1), static_cast<T>(2 * p.scale * p.l2)};
-}
-
-// A factor of 0 must not touch x: 0 * x is NaN for an infinite x. NaN passes on.
-template <class T>
-CK_INLINE T derivative(const Slopes<T>& s, T x) {
-  const T sign = x > 0 ? s.l1 : x < 0 ? -s.l1 : x;
-  return s.l2 != 0 ? sign + s.l2 * x : sign;
-}
 
 struct Sums {
   double absolute = 0, squares = 0;
@@ -34,7 +16,7 @@ CK_INLINE Sums penalise(const Slopes<T>& s, int64_t n, const T* __restrict x, T*
     const double v = static_cast<double>(x[i]);
     absolute[lane] += v < 0 ? -v : v;
     squares[lane] += v * v;
-    if (d) d[i] = (kAdd ? d[i] : T(0)) + derivative(s, x[i]);
+    if (d) d[i] = (kAdd ? d[i] : T(0)) + s(x[i]);
   };
   int64_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
@@ -44,17 +26,10 @@ CK_INLINE Sums penalise(const Slopes<T>& s, int64_t n, const T* __restrict x, T*
   return {sum_of_lanes(absolute), sum_of_lanes(squares)};
 }
 
-double total_of(const Call& call, const Sums& sums) {
-  const PenaltyParams& p = call.as<PenaltyParams>();
-  const double lasso = p.l1 != 0 ? p.l1 * sums.absolute : 0;
-  const double ridge = p.l2 != 0 ? p.l2 * sums.squares : 0;
-  return p.scale * (lasso + ridge);
-}
-
 template <bool kAdd>
 void naive(const Call& call, const Tensor& total, const Tensor* derivatives) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const Slopes<T> s = slopes_of<T>(call);
+    const Slopes<T> s(call.as<PenaltyParams>());
     const T* const x = call[0].as<T>();
     T* const d = derivatives ? derivatives->as<T>() : nullptr;
     Sums sums;
@@ -62,16 +37,16 @@ void naive(const Call& call, const Tensor& total, const Tensor* derivatives) {
       const double v = static_cast<double>(x[i]);
       sums.absolute += v < 0 ? -v : v;
       sums.squares += v * v;
-      if (d) d[i] = (kAdd ? d[i] : T(0)) + derivative(s, x[i]);
+      if (d) d[i] = (kAdd ? d[i] : T(0)) + s(x[i]);
     }
-    *total.as<double>() = total_of(call, sums);
+    *total.as<double>() = total_penalty(call.as<PenaltyParams>(), sums.absolute, sums.squares);
   });
 }
 
 template <bool kAdd>
 void simd(const Call& call, const Tensor& total, const Tensor* derivatives) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
-    const Slopes<T> s = slopes_of<T>(call);
+    const Slopes<T> s(call.as<PenaltyParams>());
     const T* const x = call[0].as<T>();
     T* const d = derivatives ? derivatives->as<T>() : nullptr;
     double* const parts = reinterpret_cast<double*>(call.workspace);  // two of each chunk
@@ -84,7 +59,7 @@ void simd(const Call& call, const Tensor& total, const Tensor* derivatives) {
     });
     double sums[2];
     tree_sum(call.pool, parts, chunks.count(), 2, 2, sums);
-    *total.as<double>() = total_of(call, {sums[0], sums[1]});
+    *total.as<double>() = total_penalty(call.as<PenaltyParams>(), sums[0], sums[1]);
   });
 }
 
