@@ -94,7 +94,7 @@ def test_drawn_shapes(
 
 
 def test_long_sequences_within_their_bound() -> None:
-    for case in of_every_cell("long", 3, 200, 2, 4, mask="ragged"):
+    for case in of_every_cell("long", 2, 200, 2, 4, mask="ragged"):
         check_all_rows(case)
 
 

@@ -48,7 +48,9 @@ namespace convkit {
 
 enum class Cell { simple, lstm, gru };
 
-constexpr int64_t gates(Cell cell) { return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3; }
+CK_INLINE constexpr int64_t gates(Cell cell) {
+  return cell == Cell::simple ? 1 : cell == Cell::lstm ? 4 : 3;
+}
 
 constexpr const char* kRnnActivationNames[] = {"tanh", "sigmoid", "relu", "linear"};
 constexpr Activation kRnnActivations[] = {Activation::tanh, Activation::sigmoid, Activation::relu,

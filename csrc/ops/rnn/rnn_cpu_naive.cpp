@@ -1,7 +1,7 @@
 // rnn, the obvious loops: one sequence after the other, one step after the other.
 #include <limits>
 
-#include "ops/activation/activation_apply.h"
+#include "ops/rnn/rnn_formula.h"
 #include "ops/rnn/rnn_operands.h"
 
 namespace convkit::CK_ISA {
@@ -176,12 +176,9 @@ void rnn_naive_lstm_forward(const Call& call) {
       add_inputs(p, at, GH, saved);
       add_product(h, H, p.u, GH, GH, saved);
       for (int64_t j = 0; j < H; ++j) {
-        i[j] = logistic(i[j]);
-        f[j] = logistic(f[j]);
-        g[j] = libm::tanh(g[j]);
-        o[j] = logistic(o[j]);
-        c[j] = f[j] * c[j] + i[j] * g[j];
-        h[j] = o[j] * libm::tanh(c[j]);
+        T gate[4] = {i[j], f[j], g[j], o[j]};
+        h[j] = lstm_unit(gate, c[j]);
+        i[j] = gate[0], f[j] = gate[1], g[j] = gate[2], o[j] = gate[3];
         saved[GH + j] = c[j];
       }
     });
@@ -212,7 +209,7 @@ void rnn_naive_gru_forward(const Call& call) {
       }
       for (int64_t j = 0; j < H; ++j) {
         n[j] = libm::tanh(n[j]);
-        h[j] = z[j] * h[j] + (T(1) - z[j]) * n[j];
+        h[j] = gru_unit(z[j], n[j], h[j]);
       }
     });
   });
@@ -246,14 +243,11 @@ void rnn_naive_lstm_backward(const Call& call) {
     T *const di = da, *const df = di + H, *const dg = df + H, *const d_o = dg + H;
     const auto step = [&](int64_t at, const T* h, const T* c, const T*, const T* saved) {
       for (int64_t j = 0; j < H; ++j) {
-        const T i = saved[j], f = saved[H + j], g = saved[2 * H + j], o = saved[3 * H + j];
-        const T tanh_c = libm::tanh(saved[4 * H + j]);
-        dc[j] += dh[j] * o * (T(1) - tanh_c * tanh_c);
-        di[j] = dc[j] * g * i * (T(1) - i);
-        df[j] = dc[j] * c[j] * f * (T(1) - f);
-        dg[j] = dc[j] * i * (T(1) - g * g);
-        d_o[j] = dh[j] * tanh_c * o * (T(1) - o);
-        dc[j] *= f;
+        const T unit[5] = {saved[j], saved[H + j], saved[2 * H + j], saved[3 * H + j],
+                           saved[4 * H + j]};
+        T d[4];
+        lstm_unit_backward(unit, c[j], dh[j], dc[j], d);
+        di[j] = d[0], df[j] = d[1], dg[j] = d[2], d_o[j] = d[3];
       }
       add_input_gradients(p, at, da);
       add_outer(h, H, da, GH, p.du, GH);
@@ -276,13 +270,11 @@ void rnn_naive_gru_backward(const Call& call) {
     const auto step = [&](int64_t at, const T* h, const T*, const T*, const T* saved) {
       const T *const z = saved, *const r = z + H, *const n = r + H, *const q = n + H;
       for (int64_t j = 0; j < H; ++j) {
-        dz[j] = dh[j] * (h[j] - n[j]) * z[j] * (T(1) - z[j]);
-        dn[j] = dh[j] * (T(1) - z[j]) * (T(1) - n[j] * n[j]);
-        dh[j] *= z[j];
+        dh[j] = gru_unit_backward(z[j], n[j], h[j], dh[j], dz[j], dn[j]);
       }
       if (p.reset_after) {
         for (int64_t j = 0; j < H; ++j) {
-          dr[j] = dn[j] * q[j] * r[j] * (T(1) - r[j]);
+          dr[j] = gru_reset_backward(r[j], q[j], dn[j]);
           dq[j] = dn[j] * r[j];
         }
         add_product_transposed(dq, H, un, GH, H, dh);
@@ -292,7 +284,7 @@ void rnn_naive_gru_backward(const Call& call) {
         add_product_transposed(dn, H, un, GH, H, d_rh);
         for (int64_t j = 0; j < H; ++j) {
           rh[j] = r[j] * h[j];
-          dr[j] = d_rh[j] * h[j] * r[j] * (T(1) - r[j]);
+          dr[j] = gru_reset_backward(r[j], h[j], d_rh[j]);
           dh[j] += d_rh[j] * r[j];
         }
         if (p.du != nullptr) add_outer(rh, H, dn, H, p.du + 2 * H, GH);

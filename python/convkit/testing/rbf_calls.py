@@ -29,6 +29,7 @@ RBF_SHAPES: dict[str, tuple[Shape, int, int]] = {
     "one centre": ((9,), 40, 1),
     "one feature": ((9,), 1, 40),
     "long sum": ((2,), 1009, 3),
+    "many rows": ((300,), 5, 70),
     "empty batch": ((0,), 4, 3),
 }
 # Leading axes, values and places: the filters of connection tables.

@@ -162,6 +162,7 @@ SHAPES: dict[str, tuple[int, int, int, int]] = {
     "15 to 33": (17, 4, 33, 15),
     "33 units": (2, 7, 16, 33),
     "many units": (2, 3, 5, 131),
+    "66 units": (5, 2, 3, 66),
     "many sequences": (67, 3, 2, 5),
     "empty batch": (0, 4, 3, 5),
 }
