@@ -72,6 +72,10 @@ function(_convkit_cuda_target emulated)
     set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)
     set_property(SOURCE ${kernels} APPEND PROPERTY COMPILE_OPTIONS -xc++)
   endif()
+  # Which pixels augment takes must not depend on the device.
+  file(GLOB augment CONFIGURE_DEPENDS csrc/ops/augment/*_cuda*.cu)
+  set_property(SOURCE ${augment} APPEND PROPERTY COMPILE_OPTIONS
+    $<IF:$<BOOL:${emulated}>,-ffp-contract=off,-fmad=false>)
   pybind11_add_module(_cuda MODULE NO_EXTRAS ${sources} ${tables} ${kernels})
   target_include_directories(_cuda PRIVATE csrc)
   target_compile_definitions(_cuda PRIVATE

@@ -36,6 +36,9 @@
 #define CK_SCALAR  // in front of a template of scalars that need not be inlined
 #endif
 
+// Inlined as well, and on the host alone: what calls its lambdas.
+#define CK_HOST_INLINE inline __attribute__((always_inline))
+
 namespace convkit {
 
 // Ordered: a machine that has one has all below it.

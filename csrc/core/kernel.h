@@ -130,11 +130,28 @@ const Kernel* find_kernel(const OpTable& op, const std::string& pass, const std:
 
 // Calls f with a value of the C++ type of a floating dtype.
 template <class F>
-CK_INLINE void dispatch_float(Dtype dtype, const F& f) {
+CK_HOST_INLINE void dispatch_float(Dtype dtype, const F& f) {
   if (dtype == Dtype::float64) {
     f(double{});
   } else {
     f(float{});
+  }
+}
+
+// Calls f with a value of the C++ type of any dtype.
+template <class F>
+CK_HOST_INLINE void dispatch_number(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::float32:
+      return f(float{});
+    case Dtype::float64:
+      return f(double{});
+    case Dtype::uint8:
+      return f(uint8_t{});
+    case Dtype::int32:
+      return f(int32_t{});
+    case Dtype::int64:
+      return f(int64_t{});
   }
 }
 

@@ -17,15 +17,24 @@ namespace convkit::CK_ISA::libm {
 #endif
 
 CK_LIBM(abs, fabsf, fabs)
+CK_LIBM(cos, cosf, cos)
 CK_LIBM(erf, erff, erf)
 CK_LIBM(erfc, erfcf, erfc)
 CK_LIBM(exp, expf, exp)
 CK_LIBM(expm1, expm1f, expm1)
+CK_LIBM(floor, floorf, floor)
 CK_LIBM(log, logf, log)
 CK_LIBM(log1p, log1pf, log1p)
+CK_LIBM(sin, sinf, sin)
 CK_LIBM(sqrt, sqrtf, sqrt)
 CK_LIBM(tanh, tanhf, tanh)
 
 #undef CK_LIBM
+
+#ifdef __CUDACC__
+CK_INLINE double pow(double x, double y) { return ::pow(x, y); }
+#else
+CK_INLINE double pow(double x, double y) { return __builtin_pow(x, y); }
+#endif
 
 }  // namespace convkit::CK_ISA::libm

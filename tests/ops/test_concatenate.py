@@ -51,6 +51,8 @@ SHAPES: dict[str, tuple[tuple[int, ...], int, tuple[int, ...]]] = {
     "all empty": ((3, 1), 1, (0, 0)),
     "empty batch": ((0, 1), 1, (2, 3)),
     "many": ((5, 1), 1, tuple(range(1, 20))),
+    "8 and 16": ((3, 1, 4), 1, (2, 4)),
+    "more than a launch takes": ((3, 1), 1, tuple(range(40))),
     "six axes": ((2, 1, 3, 1, 2, 1), 3, (4, 5)),
 }
 AWKWARD = [case for name, shape in SHAPES.items() for case in concatenate_cases(name, *shape)]

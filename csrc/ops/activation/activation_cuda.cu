@@ -1,51 +1,46 @@
 #include "cuda/kernel.h"
-#include "cuda/launch.cuh"
+#include "cuda/pack.cuh"
 #include "ops/activation/activation_formula.h"
 
 namespace convkit::cuda {
 namespace {
 
 template <class T>
-struct Forward {
-  const T* x;
-  T* y;
+struct Apply {
   Activation kind;
   T alpha;
-  CK_DEVICE void operator()(int64_t i) const { y[i] = activate(kind, alpha, x[i]); }
+  CK_DEVICE T operator()(T x) const { return activate(kind, alpha, x); }
 };
 
 template <class T>
-struct Backward {
-  const T *dy, *x;
-  T* dx;
+struct FromInput {
   Activation kind;
   T alpha;
-  CK_DEVICE void operator()(int64_t i) const {
-    dx[i] = dy[i] * activate_derivative_from_input(kind, alpha, x[i]);
+  CK_DEVICE T operator()(T dy, T x) const {
+    return dy * activate_derivative_from_input(kind, alpha, x);
   }
 };
 
 template <class T>
-struct BackwardFromOutput {
-  const T *dy, *y;
-  T* dx;
+struct FromOutput {
   Activation kind;
   T alpha;
-  CK_DEVICE void operator()(int64_t i) const {
-    dx[i] = dy[i] * activate_derivative_from_output(kind, alpha, y[i]);
+  CK_DEVICE T operator()(T dy, T y) const {
+    return dy * activate_derivative_from_output(kind, alpha, y);
   }
 };
 
-Activation kind_of(const Call& call) {
-  return static_cast<Activation>(call.as<ActivationParams>().activation);
+template <template <class> class F, class T>
+F<T> formula(const Call& call) {
+  const ActivationParams& params = call.as<ActivationParams>();
+  return {static_cast<Activation>(params.activation), static_cast<T>(params.alpha)};
 }
 
 void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T alpha = static_cast<T>(call.as<ActivationParams>().alpha);
-    for_each(call, call[0].size(),
-             Forward<T>{call[0].as<T>(), call[1].as<T>(), kind_of(call), alpha});
+    const T* const x = call[0].as<T>();
+    map(call, call[0].size(), formula<Apply, T>(call), call[1].as<T>(), x);
   });
 }
 
@@ -53,16 +48,15 @@ template <template <class> class F>
 void backward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T alpha = static_cast<T>(call.as<ActivationParams>().alpha);
-    for_each(call, call[0].size(),
-             F<T>{call[0].as<T>(), call[1].as<T>(), call[2].as<T>(), kind_of(call), alpha});
+    const T *const dy = call[0].as<T>(), *const saved = call[1].as<T>();
+    map(call, call[0].size(), formula<F, T>(call), call[2].as<T>(), dy, saved);
   });
 }
 
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &forward},
-    {"backward", "cuda_simple", kFloats, &backward<Backward>},
-    {"backward_from_output", "cuda_simple", kFloats, &backward<BackwardFromOutput>},
+    {"backward", "cuda_simple", kFloats, &backward<FromInput>},
+    {"backward_from_output", "cuda_simple", kFloats, &backward<FromOutput>},
 };
 
 }  // namespace

@@ -106,7 +106,8 @@ CK_INLINE void keep_axes(const Call& call, int64_t n, const AugmentMap& map) {
 void augment_rows_forward(const Call& call) {
   dispatch_float(call[0].dtype, [&]<class T>(T) {
     call.pool->parallel_for(call[0].shape[0], [&](int64_t n, int) {
-      const AugmentMap map = augment_map(call, call[0], call[1], n);
+      const AugmentMap map =
+          augment_map(call.as<AugmentParams>(), *call.step, AugmentSizes(call[0], call[1]), n);
       if (map.keeps_axes()) {
         keep_axes<T>(call, n, map);
       } else {

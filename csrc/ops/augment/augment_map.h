@@ -1,6 +1,7 @@
 // Where the pixels of an augmented image come from. For kernel sources only (core/isa.h).
 #pragma once
 
+#include "core/libm.h"
 #include "core/philox.h"
 #include "ops/augment/augment.h"
 #include "ops/upsample2d/upsample2d.h"
@@ -19,18 +20,25 @@ struct AugmentMap {
   CK_INLINE bool keeps_axes() const { return b == 0 && d == 0; }
 };
 
+// Heights and widths of x and y.
+struct AugmentSizes {
+  int64_t H, W, P, Q;
+  CK_INLINE AugmentSizes(const Tensor& x, const Tensor& y)
+      : H(x.shape[1]), W(x.shape[2]), P(y.shape[1]), Q(y.shape[2]) {}
+};
+
 // The map of image n, from x to y.
-CK_INLINE AugmentMap augment_map(const Call& call, const Tensor& x, const Tensor& y, int64_t n) {
-  const AugmentParams& params = call.as<AugmentParams>();
+CK_INLINE AugmentMap augment_map(const AugmentParams& params, const StepBlock& step,
+                                 const AugmentSizes& sizes, int64_t n) {
   const auto draw = [&](uint64_t i) {
-    return static_cast<double>(philox_uniform(call.step->seed, static_cast<uint32_t>(params.stream),
-                                              static_cast<uint64_t>(call.step->step), i));
+    return static_cast<double>(philox_uniform(step.seed, static_cast<uint32_t>(params.stream),
+                                              static_cast<uint64_t>(step.step), i));
   };
   const uint64_t i = 2 * static_cast<uint64_t>(n);
   const double r = params.height_low + (params.height_high - params.height_low) * draw(i);
   const double s =
       params.same ? r : params.width_low + (params.width_high - params.width_low) * draw(i + 1);
-  const double H = static_cast<double>(x.shape[1]), W = static_cast<double>(x.shape[2]);
+  const double H = static_cast<double>(sizes.H), W = static_cast<double>(sizes.W);
   AugmentMap m;
   switch (static_cast<AugmentKind>(params.kind)) {
     case AugmentKind::flip:
@@ -49,7 +57,7 @@ CK_INLINE AugmentMap augment_map(const Call& call, const Tensor& x, const Tensor
       break;
     case AugmentKind::rotate: {
       const double angle = 6.283185307179586 * r;
-      const double cosine = __builtin_cos(angle), sine = __builtin_sin(angle);
+      const double cosine = libm::cos(angle), sine = libm::sin(angle);
       m.a = m.e = cosine;
       m.b = sine;
       m.d = -sine;
@@ -58,10 +66,10 @@ CK_INLINE AugmentMap augment_map(const Call& call, const Tensor& x, const Tensor
       break;
     }
     case AugmentKind::crop: {
-      const double rows = H - static_cast<double>(y.shape[1]);
-      const double columns = W - static_cast<double>(y.shape[2]);
-      m.c = r < 1 ? __builtin_floor((rows + 1) * r) : rows;
-      m.f = s < 1 ? __builtin_floor((columns + 1) * s) : columns;
+      const double rows = H - static_cast<double>(sizes.P);
+      const double columns = W - static_cast<double>(sizes.Q);
+      m.c = r < 1 ? libm::floor((rows + 1) * r) : rows;
+      m.f = s < 1 ? libm::floor((columns + 1) * s) : columns;
       break;
     }
   }
@@ -95,10 +103,10 @@ CK_INLINE int64_t augment_inside(int64_t i, int64_t n, FillMode mode) {
 CK_INLINE AugmentTap augment_tap(const AugmentParams& params, double at, int64_t n) {
   const FillMode mode = static_cast<FillMode>(params.fill_mode);
   if (static_cast<Interpolation>(params.interpolation) == Interpolation::nearest) {
-    const int64_t i = augment_inside(static_cast<int64_t>(__builtin_floor(at + 0.5)), n, mode);
+    const int64_t i = augment_inside(static_cast<int64_t>(libm::floor(at + 0.5)), n, mode);
     return {i, i, 1, 0};
   }
-  const double floor = __builtin_floor(at);
+  const double floor = libm::floor(at);
   const int64_t i = static_cast<int64_t>(floor);
   const int64_t first = augment_inside(i, n, mode);
   if (at == floor) return {first, first, 1, 0};
@@ -110,11 +118,29 @@ template <class F>
 CK_INLINE void each_augmented(const Call& call, const Tensor& x, const Tensor& y, int64_t n,
                               const F& f) {
   const AugmentParams& params = call.as<AugmentParams>();
-  const AugmentMap map = augment_map(call, x, y, n);
+  const AugmentMap map = augment_map(params, *call.step, AugmentSizes(x, y), n);
   for (int64_t p = 0; p < y.shape[1]; ++p)
     for (int64_t q = 0; q < y.shape[2]; ++q)
       f(p, q, augment_tap(params, map.row(p, q), x.shape[1]),
         augment_tap(params, map.column(p, q), x.shape[2]));
+}
+
+// A pixel's C values from an image of x.
+template <class T>
+CK_INLINE void augment_pixel(const T* image, int64_t W, int64_t C, T fill, const AugmentTap& h,
+                             const AugmentTap& w, T* out) {
+  const T low = static_cast<T>(w.low), high = static_cast<T>(w.high);
+  for (int64_t c = 0; c < C; ++c) {
+    const auto at = [&](int64_t i, int64_t j) {
+      return i < 0 || j < 0 ? fill : image[(i * W + j) * C + c];
+    };
+    const auto across = [&](int64_t i) {
+      return high == 0 ? at(i, w.first) : low * at(i, w.first) + high * at(i, w.second);
+    };
+    out[c] = h.high == 0 ? across(h.first)
+                         : static_cast<T>(h.low) * across(h.first) +
+                               static_cast<T>(h.high) * across(h.second);
+  }
 }
 
 // Image n, pixel by pixel.
@@ -125,21 +151,10 @@ CK_INLINE void augment_image(const Call& call, int64_t n) {
   const T fill = static_cast<T>(call.as<AugmentParams>().fill_value);
   const T* const image = x.as<T>() + n * x.shape[1] * W * C;
   T* const out = y.as<T>() + n * y.shape[1] * Q * C;
-  each_augmented(
-      call, x, y, n, [&](int64_t p, int64_t q, const AugmentTap& h, const AugmentTap& w) {
-        const T low = static_cast<T>(w.low), high = static_cast<T>(w.high);
-        for (int64_t c = 0; c < C; ++c) {
-          const auto at = [&](int64_t i, int64_t j) {
-            return i < 0 || j < 0 ? fill : image[(i * W + j) * C + c];
-          };
-          const auto across = [&](int64_t i) {
-            return high == 0 ? at(i, w.first) : low * at(i, w.first) + high * at(i, w.second);
-          };
-          out[(p * Q + q) * C + c] = h.high == 0 ? across(h.first)
-                                                 : static_cast<T>(h.low) * across(h.first) +
-                                                       static_cast<T>(h.high) * across(h.second);
-        }
-      });
+  each_augmented(call, x, y, n,
+                 [&](int64_t p, int64_t q, const AugmentTap& h, const AugmentTap& w) {
+                   augment_pixel(image, W, C, fill, h, w, out + (p * Q + q) * C);
+                 });
 }
 
 // The gradient of image n: every pixel of dy goes to those that it came from.

@@ -9,7 +9,7 @@
 // y may be x, dx may be dy. Without w the gradient of x is dy itself.
 #pragma once
 
-#include "core/long_rows.h"
+#include "core/kernel.h"
 
 namespace convkit {
 

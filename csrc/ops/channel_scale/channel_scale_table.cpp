@@ -1,4 +1,5 @@
 // The kernels of channel_scale, best first.
+#include "core/long_rows.h"
 #include "ops/channel_scale/channel_scale.h"
 
 namespace convkit {

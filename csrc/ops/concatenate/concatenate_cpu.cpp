@@ -1,21 +1,9 @@
 #include <cstring>
 
-#include "ops/concatenate/concatenate.h"
+#include "ops/concatenate/concatenate_runs.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-// In C order an array is `outer` runs, each holding the axes from `axis` on.
-struct Runs {
-  int64_t outer;
-  int64_t bytes;
-};
-
-Runs runs_of(const Tensor& t, int64_t axis) {
-  int64_t outer = 1;
-  for (int64_t i = 0; i < axis; ++i) outer *= t.shape[i];
-  return {outer, outer ? t.bytes() / outer : 0};
-}
 
 // Calls copy(whole, part, bytes) for every run of every part: where it lies in the joined array and
 // where in its own.

@@ -33,11 +33,12 @@ __attribute__((noinline)) void gradient_of(const Call& call, const Part& part, T
 
 struct Tiled {
   static constexpr int kState = 2;
-  template <class T, class Rule, class... At>
-  static void run(const Call& call, const Rule& rule, At... state) {
+  template <class Rule, class T, class... At>
+  static void run(const Call& call, At... state) {
     const int64_t R = call[0].rows(), C = call[1].last(), K = call[0].last();
     const DenseUpdatePlan plan(R, C, K, sizeof(T));
-    const Before<T> before(call);
+    const Before<T> before(call.as<UpdateParams>(), *call.step);
+    const Rule rule(call.as<UpdateParams>(), *call.step);
     T* const w = call[call.count - 1].as<T>();
     call.pool->parallel_for(
         plan.count(),

@@ -1,16 +1,11 @@
 #include <cstring>
 
 #include "core/philox.h"
-#include "ops/dropout/dropout.h"
+#include "ops/dropout/dropout_numbers.h"
 #include "simd/vec.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-template <class T>
-CK_INLINE T scale_of(const DropoutParams& params) {
-  return static_cast<T>(1.0 / (1.0 - params.rate));
-}
 
 // Counters side by side, one in each 64-bit lane. A word is a lane's low half; what the high half
 // holds does not matter until the end.
@@ -88,7 +83,7 @@ void dropout_naive(const Call& call) {
     const DropoutParams& params = call.as<DropoutParams>();
     const T* x = call[0].as<T>();
     T* y = call[1].as<T>();
-    const T scale = scale_of<T>(params);
+    const T scale = dropout_scale<T>(params);
     for (int64_t i = 0; i < call[1].size(); ++i) {
       const double u = philox_uniform(call.step->seed, static_cast<uint32_t>(params.stream),
                                       static_cast<uint64_t>(call.step->step), i);
@@ -102,11 +97,10 @@ void dropout_simd(const Call& call) {
     const DropoutParams& params = call.as<DropoutParams>();
     const T* x = call[0].as<T>();
     T* y = call[1].as<T>();
-    const T scale = scale_of<T>(params);
+    const T scale = dropout_scale<T>(params);
     const Stream stream{call.step->seed, static_cast<uint64_t>(call.step->step),
                         static_cast<uint32_t>(params.stream)};
-    // A uniform number is a 24-bit integer k / 2^24: k / 2^24 >= rate where k >= ceil(rate * 2^24).
-    const int32_t threshold = static_cast<int32_t>(__builtin_ceil(params.rate * 16777216.0));
+    const int32_t threshold = dropout_threshold(params);
     const Chunks chunks{call[1].size(), kChunk};
     call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
       for (int64_t i = chunks.begin(chunk); i < chunks.end(chunk); i += kBlock) {

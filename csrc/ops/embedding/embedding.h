@@ -4,7 +4,8 @@
 //   backward  index [...], dy [...,E] -> dtable [V,E]   dtable[v] = sum of dy where index = v
 //
 // index: any dtype that holds whole numbers. Where it is negative, V or more, or no whole number, y
-// is NaN, and backward passes over it. Backward adds in the order of the positions, from zero.
+// is NaN, and backward passes over it. Backward adds in the order of the positions, from zero;
+// on a GPU in an order that depends on shapes and indices alone.
 #pragma once
 
 #include "core/kernel.h"

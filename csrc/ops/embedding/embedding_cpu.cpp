@@ -2,7 +2,7 @@
 #include <limits>
 
 #include "gemm/table_row.h"
-#include "ops/embedding/embedding.h"
+#include "ops/embedding/embedding_types.h"
 
 namespace convkit::CK_ISA {
 namespace {
@@ -10,25 +10,6 @@ namespace {
 constexpr int64_t kChunk = 16384;   // values
 constexpr int64_t kSums = 1 << 20;  // values that make a part of backward worth its search
 constexpr int64_t kMostParts = 32;
-
-// Calls f with values of the C++ types of the index and of the table.
-template <class F>
-CK_INLINE void dispatch(Dtype index, Dtype table, const F& f) {
-  dispatch_float(table, [&]<class T>(T t) {
-    switch (index) {
-      case Dtype::float32:
-        return f(float{}, t);
-      case Dtype::float64:
-        return f(double{}, t);
-      case Dtype::uint8:
-        return f(uint8_t{}, t);
-      case Dtype::int32:
-        return f(int32_t{}, t);
-      case Dtype::int64:
-        return f(int64_t{}, t);
-    }
-  });
-}
 
 template <class I, class T>
 CK_INLINE void look_up(const I* index, const T* table, T* y, int64_t begin, int64_t end, int64_t v,
@@ -62,21 +43,21 @@ CK_INLINE void add_up(const I* index, const T* dy, T* dtable, int64_t n, int64_t
 }  // namespace
 
 void embedding_naive_forward(const Call& call) {
-  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+  dispatch_embedding(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
     look_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), 0, call[0].size(), call[1].shape[0],
             call[1].shape[1]);
   });
 }
 
 void embedding_naive_backward(const Call& call) {
-  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+  dispatch_embedding(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
     add_up(call[0].as<I>(), call[1].as<T>(), call[2].as<T>(), call[0].size(), 0, call[2].shape[0],
            call[2].shape[0], call[2].shape[1]);
   });
 }
 
 void embedding_rows_forward(const Call& call) {
-  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+  dispatch_embedding(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
     const int64_t v = call[1].shape[0], e = call[1].shape[1];
     const Chunks chunks{call[0].size(), e < kChunk ? kChunk / e : 1};
     call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
@@ -89,7 +70,7 @@ void embedding_rows_forward(const Call& call) {
 // Threads share out the rows of the table, and each looks through all positions for those of its
 // rows: worth it where there is much to add up or to set to zero, and one chunk otherwise.
 void embedding_rows_backward(const Call& call) {
-  dispatch(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
+  dispatch_embedding(call[0].dtype, call[1].dtype, [&]<class I, class T>(I, T) {
     const int64_t n = call[0].size(), v = call[2].shape[0], e = call[2].shape[1];
     const int64_t wanted = (n + v) * e / kSums;
     const int64_t parts = wanted < 1 ? 1 : wanted < kMostParts ? wanted : kMostParts;

@@ -1,40 +1,11 @@
 #include <cstring>
 
-#include "ops/gather_rows/gather_rows.h"
+#include "ops/gather_rows/gather_rows_types.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
 constexpr int64_t kChunk = 32768;  // values
-
-// Calls f with values of the C++ types of the source and of y.
-template <class F>
-CK_INLINE void dispatch(Dtype source, Dtype y, const F& f) {
-  const auto with_y = [&]<class S>(S s) {
-    switch (y) {
-      case Dtype::float32:
-        return f(s, float{});
-      case Dtype::float64:
-        return f(s, double{});
-      default:
-        return f(s, int32_t{});
-    }
-  };
-  switch (source) {
-    case Dtype::float32:
-      return with_y(float{});
-    case Dtype::float64:
-      return with_y(double{});
-    case Dtype::uint8:
-      return with_y(uint8_t{});
-    case Dtype::int32:
-      return with_y(int32_t{});
-    case Dtype::int64:
-      return with_y(int64_t{});
-  }
-}
-
-CK_INLINE int64_t row_length(const Tensor& y) { return y.shape[0] ? y.size() / y.shape[0] : 0; }
 
 CK_INLINE int64_t source_row(const Call& call, int64_t i) {
   const int64_t position = call.step->sample + i;
@@ -55,7 +26,7 @@ CK_INLINE void cast(const S* source, T* __restrict y, int64_t n) {
 }  // namespace
 
 void gather_rows_naive(const Call& call) {
-  dispatch(call[0].dtype, call[2].dtype, [&]<class S, class T>(S, T) {
+  dispatch_gather(call, [&]<class S, class T>(S, T) {
     const GatherRowsParams& params = call.as<GatherRowsParams>();
     const T scale = static_cast<T>(params.scale), offset = static_cast<T>(params.offset);
     const int64_t n = row_length(call[2]);
@@ -69,7 +40,7 @@ void gather_rows_naive(const Call& call) {
 
 // Data of y's own dtype that needs no scaling is copied; so are labels, but for their conversion.
 void gather_rows_simd(const Call& call) {
-  dispatch(call[0].dtype, call[2].dtype, [&]<class S, class T>(S, T) {
+  dispatch_gather(call, [&]<class S, class T>(S, T) {
     const GatherRowsParams& params = call.as<GatherRowsParams>();
     const T scale = static_cast<T>(params.scale), offset = static_cast<T>(params.offset);
     const bool plain = params.scale == 1 && params.offset == 0;

@@ -1,18 +1,11 @@
 #include <cstring>
 
-#include "ops/mask/mask.h"
+#include "ops/mask/mask_steps.h"
 
 namespace convkit::CK_ISA {
 namespace {
 
 constexpr int64_t kChunk = 16384;  // values
-
-// Number of values in a step of x [N,T,...].
-CK_INLINE int64_t step_size(const Tensor& x) {
-  int64_t n = 1;
-  for (int i = 2; i < x.rank; ++i) n *= x.shape[i];
-  return n;
-}
 
 template <class T>
 CK_INLINE void find(const Call& call) {
@@ -29,18 +22,7 @@ CK_INLINE void find(const Call& call) {
 }  // namespace
 
 void mask_find(const Call& call) {
-  switch (call[0].dtype) {
-    case Dtype::float32:
-      return find<float>(call);
-    case Dtype::float64:
-      return find<double>(call);
-    case Dtype::uint8:
-      return find<uint8_t>(call);
-    case Dtype::int32:
-      return find<int32_t>(call);
-    case Dtype::int64:
-      return find<int64_t>(call);
-  }
+  dispatch_number(call[0].dtype, [&]<class T>(T) { find<T>(call); });
 }
 
 void mask_reverse(const Call& call) {

@@ -5,67 +5,10 @@
 // x's and y's last axes is cut into blocks that are read along one and written along the other.
 #include "gemm/panels.h"
 #include "gemm/runs.h"
-#include "ops/transpose/transpose.h"
+#include "ops/transpose/transpose_axes.h"
 
 namespace convkit::CK_ISA {
 namespace {
-
-// The axes of y, slowest first: their sizes and their strides in x and in y.
-struct Axes {
-  int rank;
-  int64_t size[kMaxRank], from[kMaxRank], to[kMaxRank];
-};
-
-Axes axes_of(const Tensor& x, const Tensor& y, const TransposeParams& params) {
-  const int64_t order[kMaxRank] = {params.axis0, params.axis1, params.axis2,
-                                   params.axis3, params.axis4, params.axis5};
-  int64_t strides[kMaxRank + 1] = {};
-  strides[x.rank] = 1;
-  for (int i = x.rank - 1; i >= 0; --i) strides[i] = strides[i + 1] * x.shape[i];
-  Axes axes = {y.rank, {}, {}, {}};
-  int64_t to = 1;
-  for (int i = y.rank - 1; i >= 0; --i) {
-    axes.size[i] = y.shape[i];
-    axes.from[i] = strides[order[i] + 1];
-    axes.to[i] = to;
-    to *= y.shape[i];
-  }
-  return axes;
-}
-
-// The same permutation with as few axes as it needs, one at least.
-Axes joined(const Axes& a) {
-  Axes j = {0, {}, {}, {}};
-  for (int i = 0; i < a.rank; ++i) {
-    if (a.size[i] == 1) continue;
-    if (j.rank > 0 && j.from[j.rank - 1] == a.size[i] * a.from[i]) {
-      j.size[j.rank - 1] *= a.size[i];
-      j.from[j.rank - 1] = a.from[i];
-      j.to[j.rank - 1] = a.to[i];
-      continue;
-    }
-    j.size[j.rank] = a.size[i];
-    j.from[j.rank] = a.from[i];
-    j.to[j.rank] = a.to[i];
-    ++j.rank;
-  }
-  if (j.rank == 0) j = {1, {1}, {1}, {1}};
-  return j;
-}
-
-// Where element i of an array with these axes lies in x and in y.
-struct Place {
-  int64_t from, to;
-};
-CK_INLINE Place place(const Axes& axes, int64_t i) {
-  Place at = {0, 0};
-  for (int k = axes.rank - 1; k >= 0; --k) {
-    at.from += i % axes.size[k] * axes.from[k];
-    at.to += i % axes.size[k] * axes.to[k];
-    i /= axes.size[k];
-  }
-  return at;
-}
 
 // Goes from one element to the next.
 struct Walk {
@@ -87,23 +30,6 @@ struct Walk {
     }
   }
 };
-
-// Takes axis k out.
-int64_t remove(Axes& axes, int k) {
-  const int64_t size = axes.size[k];
-  for (--axes.rank; k < axes.rank; ++k) {
-    axes.size[k] = axes.size[k + 1];
-    axes.from[k] = axes.from[k + 1];
-    axes.to[k] = axes.to[k + 1];
-  }
-  return size;
-}
-
-int64_t product(const Axes& axes) {
-  int64_t n = 1;
-  for (int k = 0; k < axes.rank; ++k) n *= axes.size[k];
-  return n;
-}
 
 CK_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -142,10 +68,10 @@ void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
   int inner = last;
   while (outer.from[inner] != 1) --inner;
   const int64_t from_step = outer.from[last], to_step = outer.to[inner];
-  const int64_t columns = remove(outer, last), rows = remove(outer, inner);
+  const int64_t columns = remove_axis(outer, last), rows = remove_axis(outer, inner);
   // A task is a strip of kTile rows of one plane.
   const int64_t strips = ceil_div(rows, kTile);
-  const Chunks chunks{product(outer) * strips, kChunk / (smaller(rows, kTile) * columns) + 1};
+  const Chunks chunks{axes_count(outer) * strips, kChunk / (smaller(rows, kTile) * columns) + 1};
   pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
     for (int64_t task = chunks.begin(chunk); task < chunks.end(chunk); ++task) {
       const Place plane = place(outer, task / strips);
@@ -172,9 +98,9 @@ void transpose_planes(ThreadPool* pool, Axes outer, const T* x, T* y) {
 // Runs of y's last axis, which is x's too.
 template <class T>
 void transpose_runs(ThreadPool* pool, Axes outer, const T* x, T* y) {
-  const int64_t run = remove(outer, outer.rank - 1);
+  const int64_t run = remove_axis(outer, outer.rank - 1);
   const int64_t pieces = ceil_div(run, kChunk);  // of a run that is long
-  const Chunks chunks{product(outer) * pieces, kChunk / run + 1};
+  const Chunks chunks{axes_count(outer) * pieces, kChunk / run + 1};
   pool->parallel_for(chunks.count(), [=](int64_t chunk, int) {
     if (pieces > 1) {  // of which a chunk holds one
       const Place at = place(outer, chunk / pieces);

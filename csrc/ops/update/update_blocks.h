@@ -1,5 +1,5 @@
-// The rules of update over runs of values, and which rule a pass stands for. The rows of update and
-// those of dense_update share it: the same instructions, hence the same bits.
+// The rules of update over runs of values on the CPU. The rows of update and those of dense_update
+// share it: the same instructions, hence the same bits.
 #pragma once
 
 #ifndef CK_ISA
@@ -9,7 +9,7 @@
 #include <cstring>
 #include <utility>
 
-#include "ops/update/update_rules.h"
+#include "ops/update/update_passes.h"
 
 namespace convkit::CK_ISA {
 
@@ -73,55 +73,6 @@ __attribute__((noinline)) void step_run(const Before<T>& before, const Rule& rul
     step_block(before, rule, gradient, padded[0], padded[1 + k]...);
   }(std::index_sequence_for<State...>{});
   for (std::size_t a = 0; a < kWritten; ++a) std::memcpy(arrays[a], padded[a], bytes);
-}
-
-// The pass of each rule, for a way to drive it: Way::run<T>(call, rule, state...), with the numbers
-// of the states' operands. The first one is Way::kState; w is the last operand of all.
-template <class Way, template <class> class Rule, class... At>
-CK_INLINE void run_rule(const Call& call, At... state) {
-  dispatch_float(call[0].dtype, [&]<class T>(T) {
-    Way::template run<T>(call, Rule<T>(call), (Way::kState + state)...);
-  });
-}
-
-template <class Way>
-void run_sgd(const Call& call) {
-  // A momentum that rounds to 0 still has a velocity.
-  if (call.as<UpdateParams>().momentum == 0) return run_rule<Way, PlainSgd>(call);
-  run_rule<Way, Sgd>(call, 0);
-}
-template <class Way>
-void run_adagrad(const Call& call) {
-  run_rule<Way, Adagrad>(call, 0);
-}
-template <class Way>
-void run_adadelta(const Call& call) {
-  run_rule<Way, Adadelta>(call, 0, 1);
-}
-template <class Way>
-void run_rmsprop(const Call& call) {
-  const bool centered = call[Way::kState + 1].present(), momentum = call[Way::kState + 2].present();
-  if (centered && momentum) return run_rule<Way, RmsPropCenteredMomentum>(call, 0, 1, 2);
-  if (centered) return run_rule<Way, RmsPropCentered>(call, 0, 1);
-  if (momentum) return run_rule<Way, RmsPropMomentum>(call, 0, 2);
-  run_rule<Way, RmsPropAlone>(call, 0);
-}
-template <class Way>
-void run_adam(const Call& call) {
-  if (call[Way::kState + 2].present()) return run_rule<Way, AmsGrad>(call, 0, 1, 2);
-  run_rule<Way, Adam>(call, 0, 1);
-}
-template <class Way>
-void run_nadam(const Call& call) {
-  run_rule<Way, Nadam>(call, 0, 1);
-}
-template <class Way>
-void run_adamax(const Call& call) {
-  run_rule<Way, Adamax>(call, 0, 1);
-}
-template <class Way>
-void run_lion(const Call& call) {
-  run_rule<Way, Lion>(call, 0);
 }
 
 }  // namespace convkit::CK_ISA

@@ -12,9 +12,10 @@ static_assert(kUpdateChunk % kRuleBlock == 0);
 // The two ways to drive a rule; `state` are the operands' numbers.
 struct Naive {
   static constexpr int kState = 1;
-  template <class T, class Rule, class... At>
-  static void run(const Call& call, const Rule& rule, At... state) {
-    const Before<T> before(call);
+  template <class Rule, class T, class... At>
+  static void run(const Call& call, At... state) {
+    const Before<T> before(call.as<UpdateParams>(), *call.step);
+    const Rule rule(call.as<UpdateParams>(), *call.step);
     const T* const g = call[0].as<T>();
     T* const w = call[call.count - 1].as<T>();
     for (int64_t i = 0; i < call[0].size(); ++i) {
@@ -24,9 +25,10 @@ struct Naive {
 };
 struct Fast {
   static constexpr int kState = 1;
-  template <class T, class Rule, class... At>
-  static void run(const Call& call, const Rule& rule, At... state) {
-    const Before<T> before(call);
+  template <class Rule, class T, class... At>
+  static void run(const Call& call, At... state) {
+    const Before<T> before(call.as<UpdateParams>(), *call.step);
+    const Rule rule(call.as<UpdateParams>(), *call.step);
     const Chunks chunks{call[0].size(), kUpdateChunk};
     call.pool->parallel_for(chunks.count(), [&](int64_t chunk, int) {
       const int64_t i = chunks.begin(chunk);

@@ -1,28 +1,22 @@
 // The rules of update, one weight at a time; the naive and the fast rows drive the same ones.
 //
-// A rule reads its numbers from the call once, in double, rounds each once, and is called with the
-// gradient, the weight and its state.
+// A rule makes its numbers once from parameters and step block, in double, rounds each once, and is
+// called with the gradient, the weight and its state. The rows of all devices share it.
 #pragma once
 
 #ifndef CK_ISA
 #error "ops/update/update_rules.h is for sources that are compiled once per ISA"
 #endif
 
-#include <array>
-
+#include "core/libm.h"
 #include "ops/update/update.h"
 
 namespace convkit::CK_ISA {
 
-CK_INLINE float square_root(float x) { return __builtin_sqrtf(x); }
-CK_INLINE double square_root(double x) { return __builtin_sqrt(x); }
-CK_INLINE float size_of(float x) { return __builtin_fabsf(x); }
-CK_INLINE double size_of(double x) { return __builtin_fabs(x); }
-
-CK_INLINE double eta_of(const Call& call) {
-  return call.step->learning_rate * call.as<UpdateParams>().lr_scale;
+CK_INLINE double eta_of(const UpdateParams& p, const StepBlock& block) {
+  return block.learning_rate * p.lr_scale;
 }
-CK_INLINE double steps_of(const Call& call) { return static_cast<double>(call.step->step) + 1; }
+CK_INLINE double steps_of(const StepBlock& block) { return static_cast<double>(block.step) + 1; }
 
 // What happens to gradient and weight before any rule. A decay of zero must not touch them: 0*w is
 // NaN for an infinite w.
@@ -31,11 +25,10 @@ struct Before {
   T clip, l2, shrink;
   bool maximize, clips;
 
-  CK_INLINE explicit Before(const Call& call) {
-    const UpdateParams& p = call.as<UpdateParams>();
+  CK_INLINE Before(const UpdateParams& p, const StepBlock& block) {
     clip = static_cast<T>(p.clip_value);
     l2 = static_cast<T>(p.decoupled ? 0.0 : p.weight_decay);
-    shrink = static_cast<T>(p.decoupled ? eta_of(call) * p.weight_decay : 0.0);
+    shrink = static_cast<T>(p.decoupled ? eta_of(p, block) * p.weight_decay : 0.0);
     maximize = p.maximize != 0;
     clips = p.clip_value < __builtin_inf();
   }
@@ -51,17 +44,18 @@ struct Before {
 template <class T>
 struct PlainSgd {
   T eta;
-  CK_INLINE explicit PlainSgd(const Call& call) : eta(static_cast<T>(eta_of(call))) {}
+  CK_INLINE PlainSgd(const UpdateParams& p, const StepBlock& block)
+      : eta(static_cast<T>(eta_of(p, block))) {}
 };
 
 template <class T>
 struct Sgd {
   T eta, momentum;
   bool nesterov;
-  CK_INLINE explicit Sgd(const Call& call)
-      : eta(static_cast<T>(eta_of(call))),
-        momentum(static_cast<T>(call.as<UpdateParams>().momentum)),
-        nesterov(call.as<UpdateParams>().nesterov != 0) {}
+  CK_INLINE Sgd(const UpdateParams& p, const StepBlock& block)
+      : eta(static_cast<T>(eta_of(p, block))),
+        momentum(static_cast<T>(p.momentum)),
+        nesterov(p.nesterov != 0) {}
   CK_INLINE void operator()(T g, T& w, T& v) const {
     v = momentum * v - eta * g;
     w += nesterov ? momentum * v - eta * g : v;
@@ -71,26 +65,25 @@ struct Sgd {
 template <class T>
 struct Adagrad {
   T eta, epsilon;
-  CK_INLINE explicit Adagrad(const Call& call)
-      : eta(static_cast<T>(eta_of(call))),
-        epsilon(static_cast<T>(call.as<UpdateParams>().epsilon)) {}
+  CK_INLINE Adagrad(const UpdateParams& p, const StepBlock& block)
+      : eta(static_cast<T>(eta_of(p, block))), epsilon(static_cast<T>(p.epsilon)) {}
   CK_INLINE void operator()(T g, T& w, T& a) const {
     a += g * g;
-    w -= eta * g / square_root(a + epsilon);
+    w -= eta * g / libm::sqrt(a + epsilon);
   }
 };
 
 template <class T>
 struct Adadelta {
   T eta, rho, rest, epsilon;
-  CK_INLINE explicit Adadelta(const Call& call)
-      : eta(static_cast<T>(eta_of(call))),
-        rho(static_cast<T>(call.as<UpdateParams>().rho)),
-        rest(static_cast<T>(1.0 - call.as<UpdateParams>().rho)),
-        epsilon(static_cast<T>(call.as<UpdateParams>().epsilon)) {}
+  CK_INLINE Adadelta(const UpdateParams& p, const StepBlock& block)
+      : eta(static_cast<T>(eta_of(p, block))),
+        rho(static_cast<T>(p.rho)),
+        rest(static_cast<T>(1.0 - p.rho)),
+        epsilon(static_cast<T>(p.epsilon)) {}
   CK_INLINE void operator()(T g, T& w, T& a, T& d) const {
     a = rho * a + rest * g * g;
-    const T s = square_root((d + epsilon) / (a + epsilon)) * g;
+    const T s = libm::sqrt((d + epsilon) / (a + epsilon)) * g;
     d = rho * d + rest * s * s;
     w -= eta * s;
   }
@@ -99,12 +92,12 @@ struct Adadelta {
 template <class T>
 struct RmsProp {
   T eta, rho, rest, momentum, epsilon;
-  CK_INLINE explicit RmsProp(const Call& call)
-      : eta(static_cast<T>(eta_of(call))),
-        rho(static_cast<T>(call.as<UpdateParams>().rho)),
-        rest(static_cast<T>(1.0 - call.as<UpdateParams>().rho)),
-        momentum(static_cast<T>(call.as<UpdateParams>().momentum)),
-        epsilon(static_cast<T>(call.as<UpdateParams>().epsilon)) {}
+  CK_INLINE RmsProp(const UpdateParams& p, const StepBlock& block)
+      : eta(static_cast<T>(eta_of(p, block))),
+        rho(static_cast<T>(p.rho)),
+        rest(static_cast<T>(1.0 - p.rho)),
+        momentum(static_cast<T>(p.momentum)),
+        epsilon(static_cast<T>(p.epsilon)) {}
   CK_INLINE T average(T g, T& a) const {
     a = rho * a + rest * g * g;
     return a;
@@ -114,7 +107,7 @@ struct RmsProp {
     const T v = average(g, a) - mean * mean;
     return v < 0 ? 0 : v;
   }
-  CK_INLINE T step(T g, T square) const { return eta * g / square_root(square + epsilon); }
+  CK_INLINE T step(T g, T square) const { return eta * g / libm::sqrt(square + epsilon); }
 };
 template <class T>
 struct RmsPropAlone : RmsProp<T> {
@@ -149,10 +142,10 @@ struct RmsPropCenteredMomentum : RmsProp<T> {
 template <class T>
 struct Moments {
   T rate1, rate2, epsilon;
-  CK_INLINE explicit Moments(const Call& call)
-      : rate1(static_cast<T>(1.0 - call.as<UpdateParams>().beta1)),
-        rate2(static_cast<T>(1.0 - call.as<UpdateParams>().beta2)),
-        epsilon(static_cast<T>(call.as<UpdateParams>().epsilon)) {}
+  CK_INLINE explicit Moments(const UpdateParams& p)
+      : rate1(static_cast<T>(1.0 - p.beta1)),
+        rate2(static_cast<T>(1.0 - p.beta2)),
+        epsilon(static_cast<T>(p.epsilon)) {}
   CK_INLINE void average(T g, T& m, T& v) const {
     m += (g - m) * rate1;
     v += (g * g - v) * rate2;
@@ -162,16 +155,14 @@ struct Moments {
 template <class T>
 struct Adam : Moments<T> {
   T eta;
-  CK_INLINE explicit Adam(const Call& call) : Moments<T>(call) {
-    const UpdateParams& p = call.as<UpdateParams>();
-    const double t = steps_of(call);
-    const double unbias =
-        __builtin_sqrt(1.0 - __builtin_pow(p.beta2, t)) / (1.0 - __builtin_pow(p.beta1, t));
-    eta = static_cast<T>(eta_of(call) * unbias);
+  CK_INLINE Adam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p) {
+    const double t = steps_of(block);
+    const double unbias = libm::sqrt(1.0 - libm::pow(p.beta2, t)) / (1.0 - libm::pow(p.beta1, t));
+    eta = static_cast<T>(eta_of(p, block) * unbias);
   }
   CK_INLINE void operator()(T g, T& w, T& m, T& v) const {
     this->average(g, m, v);
-    w -= eta * m / (square_root(v) + this->epsilon);
+    w -= eta * m / (libm::sqrt(v) + this->epsilon);
   }
 };
 template <class T>
@@ -180,20 +171,28 @@ struct AmsGrad : Adam<T> {
   CK_INLINE void operator()(T g, T& w, T& m, T& v, T& largest) const {
     this->average(g, m, v);
     largest = largest > v ? largest : v;
-    w -= this->eta * m / (square_root(largest) + this->epsilon);
+    w -= this->eta * m / (libm::sqrt(largest) + this->epsilon);
   }
 };
 
 // Nadam's product of (1 - 0.96^i/2), i = 1 .. t; from some 900 on a factor is 1 in double.
 constexpr int kNadamWarmup = 1024;
-inline constexpr std::array<double, kNadamWarmup + 1> kNadamProducts = [] {
-  std::array<double, kNadamWarmup + 1> products{};
+struct NadamProducts {
+  double of[kNadamWarmup + 1];
+};
+#ifdef __CUDACC__
+#define CK_TABLE __device__  // and what reads it
+#else
+#define CK_TABLE inline
+#endif
+CK_TABLE constexpr NadamProducts kNadamProducts = [] {
+  NadamProducts products{};
   double product = 1, power = 1;
-  products[0] = product;
+  products.of[0] = product;
   for (int i = 1; i <= kNadamWarmup; ++i) {
     power *= 0.96;
     product *= 1 - 0.5 * power;
-    products[static_cast<std::size_t>(i)] = product;
+    products.of[i] = product;
   }
   return products;
 }();
@@ -201,34 +200,34 @@ inline constexpr std::array<double, kNadamWarmup + 1> kNadamProducts = [] {
 template <class T>
 struct Nadam : Moments<T> {
   T of_m, of_g, unbias;
-  CK_INLINE explicit Nadam(const Call& call) : Moments<T>(call) {
-    const UpdateParams& p = call.as<UpdateParams>();
-    const double t = steps_of(call), eta = eta_of(call);
-    const auto mu = [&](double i) { return p.beta1 * (1 - 0.5 * __builtin_pow(0.96, i)); };
-    const auto settled = static_cast<std::size_t>(t < kNadamWarmup ? t : kNadamWarmup);
-    const double product = __builtin_pow(p.beta1, t) * kNadamProducts[settled];
+  CK_TABLE Nadam(const UpdateParams& p, const StepBlock& block) : Moments<T>(p) {
+    const double t = steps_of(block), eta = eta_of(p, block);
+    const auto mu = [&](double i) { return p.beta1 * (1 - 0.5 * libm::pow(0.96, i)); };
+    const int settled = t < kNadamWarmup ? static_cast<int>(t) : kNadamWarmup;
+    const double product = libm::pow(p.beta1, t) * kNadamProducts.of[settled];
     of_m = static_cast<T>(eta * mu(t + 1) / (1 - product * mu(t + 1)));
     of_g = static_cast<T>(eta * (1 - mu(t)) / (1 - product));
-    unbias = static_cast<T>(1 / (1 - __builtin_pow(p.beta2, t)));
+    unbias = static_cast<T>(1 / (1 - libm::pow(p.beta2, t)));
   }
   CK_INLINE void operator()(T g, T& w, T& m, T& v) const {
     this->average(g, m, v);
-    w -= (of_m * m + of_g * g) / (square_root(v * unbias) + this->epsilon);
+    w -= (of_m * m + of_g * g) / (libm::sqrt(v * unbias) + this->epsilon);
   }
 };
+
+#undef CK_TABLE
 
 template <class T>
 struct Adamax {
   T eta, rate1, beta2, epsilon;
-  CK_INLINE explicit Adamax(const Call& call) {
-    const UpdateParams& p = call.as<UpdateParams>();
-    eta = static_cast<T>(eta_of(call) / (1.0 - __builtin_pow(p.beta1, steps_of(call))));
+  CK_INLINE Adamax(const UpdateParams& p, const StepBlock& block) {
+    eta = static_cast<T>(eta_of(p, block) / (1.0 - libm::pow(p.beta1, steps_of(block))));
     rate1 = static_cast<T>(1.0 - p.beta1);
     beta2 = static_cast<T>(p.beta2);
     epsilon = static_cast<T>(p.epsilon);
   }
   CK_INLINE void operator()(T g, T& w, T& m, T& u) const {
-    const T size = size_of(g), faded = beta2 * u;
+    const T size = libm::abs(g), faded = beta2 * u;
     m += (g - m) * rate1;
     u = faded > size ? faded : size;
     w -= eta * m / (u + epsilon);
@@ -238,9 +237,8 @@ struct Adamax {
 template <class T>
 struct Lion {
   T eta, beta1, rest1, beta2, rest2;
-  CK_INLINE explicit Lion(const Call& call) {
-    const UpdateParams& p = call.as<UpdateParams>();
-    eta = static_cast<T>(eta_of(call));
+  CK_INLINE Lion(const UpdateParams& p, const StepBlock& block) {
+    eta = static_cast<T>(eta_of(p, block));
     beta1 = static_cast<T>(p.beta1);
     rest1 = static_cast<T>(1.0 - p.beta1);
     beta2 = static_cast<T>(p.beta2);

@@ -33,6 +33,7 @@ SHAPES: dict[str, Shape] = {
     "primes": (3, 7, 5, 11),
     "grey": (5, 6, 9, 1),
     "colours": (4, 8, 8, 3),
+    "squares and rests": (2, 19, 17, 5),
     "one row": (2, 1, 9, 2),
     "one column": (2, 9, 1, 17),
     "33 channels": (1, 4, 3, 33),

@@ -29,6 +29,7 @@ CHANNELS: dict[str, Shape] = {
     "empty batch": (0, 4, 3),
     "no channels": (2, 0),
     "several chunks": (1801, 31),
+    "700 rows": (700, 9),
 }
 
 

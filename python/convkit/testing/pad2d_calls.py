@@ -15,6 +15,7 @@ SHAPES: dict[str, tuple[Shape, Padding]] = {
     "size 1": ((1, 1, 1, 1), 1),
     "primes": ((3, 11, 13, 7), (3, 5)),
     "four sides": ((2, 6, 7, 3), ((2, 0), (1, 4))),
+    "8 channels": ((2, 6, 7, 8), ((2, 0), (1, 4))),
     "nothing": ((2, 4, 5, 3), 0),
     "rows only": ((2, 4, 5, 17), (3, 0)),
     "columns only": ((1, 4, 5, 2), ((0, 0), (0, 3))),

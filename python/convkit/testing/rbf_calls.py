@@ -43,6 +43,7 @@ SCATTER_SHAPES: dict[str, tuple[Shape, int, int]] = {
     "primes": ((3, 5), 7, 13),
     "all places": ((4,), 17, 17),
     "one of many": ((6,), 1, 1009),
+    "in two parts": ((2,), 300, 5003),
     "empty batch": ((0,), 2, 3),
 }
 

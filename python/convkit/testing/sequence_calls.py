@@ -105,6 +105,8 @@ def awkward_embedding() -> list[list[Call]]:
         "more rows than positions": ((3,), 101, 16),
         "33 columns": ((2, 3, 5), 7, 33),
         "long rows": ((5,), 4, 20011),
+        "many of a row": ((1100,), 2, 5),
+        "many rows": ((1500,), 300, 33),
         "empty batch": ((0, 4), 6, 3),
     }
     found = [embedding(name, *shape) for name, shape in shapes.items()]
@@ -120,6 +122,7 @@ def awkward_mask() -> list[list[Call]]:
         "primes": (3, 11, 13),
         "images": (2, 3, 5, 4, 3),
         "long steps": (2, 3, 20011),
+        "many steps": (61, 70),
         "empty batch": (0, 4, 3),
     }
     found = [mask(name, shape) for name, shape in shapes.items()]
