@@ -91,7 +91,7 @@ function(_convkit_cuda_target emulated)
       CUDA_VISIBILITY_PRESET hidden)
     target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
     target_compile_options(_cuda PRIVATE
-      $<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size -Werror=all-warnings -Xcompiler=-Wall>)
+      $<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size -Xcompiler=-Wall>)
   endif()
   install(TARGETS _cuda DESTINATION convkit)
 endfunction()

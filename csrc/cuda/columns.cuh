@@ -3,6 +3,7 @@
 // are several chunks, their sums go to the workspace, and a second kernel adds them up.
 #pragma once
 
+#include "core/checked.h"
 #include "cuda/kernel.h"
 #include "cuda/launch.cuh"
 

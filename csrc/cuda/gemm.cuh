@@ -138,16 +138,11 @@ struct Product {
 
     float4 sums[Shape::kRows][kPieces] = {};
     for (int term = begin, buffer = 0; term < end; term += Shape::kDepth, buffer ^= 1) {
-      const bool more = term + Shape::kDepth < end;
-      if (more) {
-        next_a.load(a, term + Shape::kDepth, end);
-        next_b.load(b, term + Shape::kDepth, end);
-      }
+      next_a.load(a, term + Shape::kDepth, end);  // zeros, behind the last one
+      next_b.load(b, term + Shape::kDepth, end);
       multiply(shared_a[buffer], shared_b[buffer], row, column, sums);
-      if (more) {
-        next_a.store(shared_a[buffer ^ 1]);
-        next_b.store(shared_b[buffer ^ 1]);
-      }
+      next_a.store(shared_a[buffer ^ 1]);
+      next_b.store(shared_b[buffer ^ 1]);
       __syncthreads();
     }
     finish(sums, top + row, left + column, group, split);
@@ -167,10 +162,10 @@ struct Product {
       for (int j = 0; j < kPieces; ++j)
         v[j] = *reinterpret_cast<const float4*>(&from_b[k][column + j * 4 * Shape::kLanesAcross]);
       CK_UNROLL
-      for (int i = 0; i < Shape::kRows; ++i) {
-        const float factor = part(u[i / 4], i % 4);
+      for (int j = 0; j < kPieces; ++j) {
         CK_UNROLL
-        for (int j = 0; j < kPieces; ++j) {
+        for (int i = 0; i < Shape::kRows; ++i) {
+          const float factor = part(u[i / 4], i % 4);
           sums[i][j].x += factor * v[j].x;
           sums[i][j].y += factor * v[j].y;
           sums[i][j].z += factor * v[j].z;

@@ -47,21 +47,22 @@ struct RowsAlongTerms {
   }
 };
 
-// A row in memory has the numbers of a term, those of one group behind those of another. A column
-// of ones may follow: with it, the product has the sums of the other matrix.
+// A row in memory has the numbers of a term, those of one group behind those of another; kFours:
+// four of them are sure to lie together. With kOnes, a column of ones follows: with it, the product
+// has the sums of the other matrix.
+template <bool kFours, bool kOnes = false>
 struct RowsOfTerms {
   static constexpr bool kAlongTerms = false;
   const float* data;
   int64_t pitch;
   int count;  // of a group
-  bool by_four, ones;
+  bool by_four;
 
-  RowsOfTerms(const float* p, int64_t columns, int64_t groups = 1, bool with_ones = false)
+  RowsOfTerms(const float* p, int64_t columns, int64_t groups = 1)
       : data(p),
         pitch(columns * groups),
         count(static_cast<int>(columns)),
-        by_four(columns % 4 == 0 && aligned(p)),
-        ones(with_ones) {}
+        by_four(columns % 4 == 0 && aligned(p)) {}
 
   struct Line {
     const float* first;
@@ -74,15 +75,16 @@ struct RowsOfTerms {
     float4 v = zeros();
     if (term >= end) return v;
     const float* const p = line.first + term * pitch;
-    if (by_four) {
+    if (kFours || by_four) {
       if (line.left > 0) v = four_at(p);
+      if (kOnes && line.left == 0) v.x = 1;
     } else {
       if (line.left > 0) v.x = p[0];
       if (line.left > 1) v.y = p[1];
       if (line.left > 2) v.z = p[2];
       if (line.left > 3) v.w = p[3];
+      if (kOnes) set_part(v, line.left, 1);
     }
-    if (ones) set_part(v, line.left, 1);
     return v;
   }
 };

@@ -7,6 +7,7 @@
 #include "cuda/exchange.h"
 #include "cuda/executor.h"
 #include "cuda/kernel.h"
+#include "cuda/placed_call.h"
 #include "python/marshal.h"
 #if CK_CUDA_EMULATED
 #include "cuda/emulator/emulator.h"
@@ -55,47 +56,26 @@ int64_t workspace_bytes(const std::string& op, const std::string& pass, const st
   return kernel.workspace(Query(to_bytes(params), specs).call).bytes();
 }
 
+// Copies arrays to the device for a call of a row.
+std::unique_ptr<PlacedCall> place_call(const std::string& op, const std::string& pass,
+                                       const std::string& name,
+                                       const std::vector<py::object>& operands,
+                                       const py::bytes& params, const StepTuple& step) {
+  std::vector<Tensor> host;
+  for (const py::object& operand : operands) host.push_back(to_tensor(operand));
+  return std::make_unique<PlacedCall>(row_named(op, pass, name), to_bytes(params), std::move(host),
+                                      to_block(step));
+}
+
 // Copies arrays to the device, runs a row, and copies back what it may have changed: all but the
 // first `inputs` operands.
 void call_kernel(const std::string& op, const std::string& pass, const std::string& name,
-                 const std::vector<py::object>& operands, int inputs, const py::bytes& values,
+                 const std::vector<py::object>& operands, int inputs, const py::bytes& params,
                  const StepTuple& step) {
-  const Kernel& kernel = row_named(op, pass, name);
-  const std::vector<std::byte> params = to_bytes(values);
-  std::vector<Tensor> host, device;
-  for (const py::object& operand : operands) host.push_back(to_tensor(operand));
-  device = host;
+  const auto call = place_call(op, pass, name, operands, params, step);
   const py::gil_scoped_release release;
-  std::vector<std::unique_ptr<Memory>> memory;
-  const auto place = [&](int64_t bytes) {
-    return memory.emplace_back(std::make_unique<Memory>(bytes, MemoryKind::device))->data();
-  };
-  for (std::size_t i = 0; i < host.size(); ++i) {
-    if (!host[i].present()) continue;
-    for (std::size_t k = 0; k < i; ++k)  // operands that share memory do so there, too
-      if (host[k].data == host[i].data && host[i].data != kNothing) device[i].data = device[k].data;
-    if (device[i].data != host[i].data) continue;
-    device[i].data = place(host[i].bytes());
-    copy_in(device[i].data, host[i].data, host[i].bytes());
-  }
-  const Stream stream;
-  const StepBlock block = to_block(step);
-  Call call;
-  call.operands = device.data();
-  call.count = static_cast<int>(device.size());
-  call.params = params.data();
-  call.stream = stream;
-  auto* step_block = static_cast<StepBlock*>(place(sizeof block));
-  copy_in(step_block, &block, sizeof block);
-  call.step = step_block;
-  if (kernel.workspace)
-    call.workspace = static_cast<std::byte*>(place(kernel.workspace(call).bytes()));
-  kernel.run(call);
-  require(cudaGetLastError(), "launch a kernel");
-  stream.synchronize();
-  for (auto i = static_cast<std::size_t>(inputs); i < host.size(); ++i)
-    if (host[i].present()) copy_out(host[i].data, device[i].data, host[i].bytes());
-  run_count(kernel).fetch_add(1, std::memory_order_relaxed);
+  call->run();
+  call->copy_out_from(static_cast<std::size_t>(inputs));
 }
 
 // (op, pass, row, params, operands, workspace)
@@ -243,6 +223,11 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
     copy_out(contiguous(array).mutable_data(), reinterpret_cast<const void*>(pointer),
              array.nbytes());
   });
+
+  py::class_<PlacedCall>(m, "PlacedCall")
+      .def(py::init(&place_call))
+      .def("seconds", &PlacedCall::seconds, py::arg("launches"),
+           py::call_guard<py::gil_scoped_release>());
 
   py::class_<Executor>(m, "Executor")
       .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),

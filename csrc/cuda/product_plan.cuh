@@ -68,13 +68,22 @@ auto with_tile(int64_t columns, const F& f) {
     return columns <= NarrowTile::kWidth ? f(NarrowTile{}) : f(MediumTile{});
 }
 
+// Of a row; where operands lie at odd addresses, one for large tiles runs with the others.
 template <bool large>
 int64_t product_workspace(const ProductSize& s) {
-  return with_tile<large>(
+  const int64_t bytes = with_tile<large>(
       s.columns, [&](auto tile) { return ProductPlan<decltype(tile)>(s).workspace_bytes(s); });
+  if constexpr (!large) return bytes;
+  const int64_t others = product_workspace<false>(s);
+  return bytes > others ? bytes : others;
 }
 
 // Whether four numbers can be read or written at a time, where they come in fours.
 inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+inline bool aligned(const Call& call) {
+  for (int i = 0; i < call.count; ++i)
+    if (!aligned(call[i].data)) return false;
+  return true;
+}
 
 }  // namespace convkit::cuda

@@ -51,6 +51,19 @@ class Memory:
     def read_into(self, array: NDArray[Any], offset: int = 0) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+class PlacedCall:
+    def __init__(
+        self,
+        op: str,
+        pass_name: str,
+        name: str,
+        operands: Sequence[NDArray[Any] | None],
+        params: bytes,
+        step: _Step,
+        /,
+    ) -> None: ...
+    def seconds(self, launches: int) -> float: ...
+
 class Executor:
     def __init__(
         self,

@@ -20,7 +20,7 @@
 // with mean^2: no difference of squares. Of no rows, mean, variance, dgamma and dbeta are 0.
 #pragma once
 
-#include "core/long_rows.h"
+#include "core/kernel.h"
 
 namespace convkit {
 

@@ -1,4 +1,5 @@
 // The kernels of batch_norm, best first.
+#include "core/long_rows.h"
 #include "ops/batch_norm/batch_norm.h"
 
 namespace convkit {

@@ -33,6 +33,8 @@ struct Conv2dParams {
   double through_alpha;
 };
 
+enum class Conv2dPass { forward, backward_input, backward_weight };
+
 // The letters of the legend above, read off the operands.
 struct Conv2dShape {
   int64_t N, H, W, C, KH, KW, K, P, Q;

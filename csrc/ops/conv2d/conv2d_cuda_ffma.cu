@@ -32,8 +32,8 @@ bool steps_of_one(const Conv2dParams& params) {
 // Whether channels of the image come in fours, without which there are no registers for large
 // tiles.
 bool in_fours(Conv2dPass pass, const Conv2dShape& s, const Conv2dParams& params) {
-  return pass == backward_input ? steps_of_one(params) && s.K / params.groups % 4 == 0
-                                : s.C / params.groups % 4 == 0;
+  const int64_t C = s.C / params.groups, K = s.K / params.groups;
+  return pass == backward_input ? steps_of_one(params) && K % 4 == 0 : C % 4 == 0 && K % 4 == 0;
 }
 
 Conv2dParams flipped(const Conv2dShape& s, const Conv2dParams& params) {
@@ -55,7 +55,7 @@ void run_forward(const Call& call, const Conv2dShape& s, const Conv2dParams& par
   out.by_four = aligned(out.c);
   const ImagePlaces places(call[0].as<float>(), s.N, s.H, s.W, s.C, s.P, s.Q, params);
   launch_product<Shape>(call, size, PlacesAlongFilter<large>{places, FilterRuns(params, s.KW, s.C)},
-                        RowsOfTerms(call[1].as<float>(), size.columns, size.groups), out);
+                        RowsOfTerms<large>(call[1].as<float>(), size.columns, size.groups), out);
 }
 
 template <class Shape, bool large>
@@ -91,7 +91,7 @@ void run_backward_weight(const Call& call, const Conv2dShape& s, const Conv2dPar
   const ImagePlaces places(call[1].as<float>(), s.N, s.H, s.W, s.C, s.P, s.Q, params);
   launch_product<Shape>(
       call, size, FilterAlongPlaces<large>{places, FilterRuns(params, s.KW, s.C), out.rows_of_c},
-      RowsOfTerms(call[0].as<float>(), size.columns, size.groups), out);
+      RowsOfTerms<large>(call[0].as<float>(), size.columns, size.groups), out);
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ void conv2d_ffma(const Call& call) {
   const Conv2dShape s = shape_of<pass>(call);
   const ProductSize size = size_of<pass>(s, params.groups);
   if constexpr (large)
-    if (!aligned(call[pass == backward_weight ? 1 : 0].data)) return conv2d_ffma<pass, false>(call);
+    if (!aligned(call)) return conv2d_ffma<pass, false>(call);
   with_tile<large>(size.columns, [&](auto tile) {
     using Shape = decltype(tile);
     if constexpr (pass == forward) run_forward<Shape, large>(call, s, params, size);
@@ -130,9 +130,8 @@ bool conv2d_ffma_supports(const convkit::Call& call) {
 
 template <Conv2dPass pass, bool large>
 Workspace conv2d_ffma_workspace(const convkit::Call& call) {
-  const ProductSize s = size_of<pass>(shape_of<pass>(call), call.as<Conv2dParams>().groups);
-  const int64_t bytes = product_workspace<false>(s), of_large = product_workspace<large>(s);
-  return bytes > of_large ? bytes : of_large;
+  return product_workspace<large>(
+      size_of<pass>(shape_of<pass>(call), call.as<Conv2dParams>().groups));
 }
 
 #define CK_INSTANTIATE(pass)                                                  \

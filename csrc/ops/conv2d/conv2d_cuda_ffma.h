@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/kernel.h"
-#include "ops/conv2d/conv2d_plan.h"
+#include "ops/conv2d/conv2d.h"
 
 namespace convkit::cuda {
 

@@ -158,6 +158,7 @@ struct FilterAlongPlaces {
     FilterRuns::Place p = line.place;
     if (kFours || image.by_four) {
       if (line.left > 0) v = image.four(c.image, c.h + p.h, c.at + p.at);
+      if (line.left == 0) v.x = 1;
     } else {
       if (line.left > 0) v.x = image.one(c.image, c.h + p.h, c.at + p.at);
       filter.advance(p);
@@ -166,8 +167,8 @@ struct FilterAlongPlaces {
       if (line.left > 2) v.z = image.one(c.image, c.h + p.h, c.at + p.at);
       filter.advance(p);
       if (line.left > 3) v.w = image.one(c.image, c.h + p.h, c.at + p.at);
+      set_part(v, line.left, 1);
     }
-    set_part(v, line.left, 1);
     return v;
   }
 };

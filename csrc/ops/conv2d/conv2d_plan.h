@@ -12,8 +12,6 @@ constexpr int64_t kConv2dSlots = 16;
 constexpr int64_t kConv2dScratchBytes = int64_t{48} << 20;  // where a plan can choose
 constexpr int64_t kConv2dMaxWorkspace = int64_t{64} << 20;
 
-enum class Conv2dPass { forward, backward_input, backward_weight };
-
 CK_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 CK_INLINE constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 

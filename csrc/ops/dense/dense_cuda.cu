@@ -122,6 +122,8 @@ ProductSize backward_weight_size(const convkit::Call& call) {  // db is the row 
 
 template <bool large>
 void ffma_forward(const Call& call) {
+  if constexpr (large)
+    if (!aligned(call)) return ffma_forward<false>(call);
   const DenseParams& params = call.as<DenseParams>();
   const ProductSize s = forward_size(call);
   ProductOutput out;
@@ -133,12 +135,14 @@ void ffma_forward(const Call& call) {
   out.by_four = aligned(out.c);
   with_tile<large>(s.columns, [&](auto tile) {
     launch_product<decltype(tile)>(call, s, RowsAlongTerms(call[0].as<float>(), s.rows, s.terms),
-                                   RowsOfTerms(call[1].as<float>(), s.columns), out);
+                                   RowsOfTerms<large>(call[1].as<float>(), s.columns), out);
   });
 }
 
 template <bool large>
 void ffma_backward_input(const Call& call) {
+  if constexpr (large)
+    if (!aligned(call)) return ffma_backward_input<false>(call);
   const DenseParams& params = call.as<DenseParams>();
   const ProductSize s = backward_input_size(call);
   ProductOutput out;
@@ -156,6 +160,8 @@ void ffma_backward_input(const Call& call) {
 
 template <bool large>
 void ffma_backward_weight(const Call& call) {
+  if constexpr (large)
+    if (!aligned(call)) return ffma_backward_weight<false>(call);
   const ProductSize s = backward_weight_size(call);
   ProductOutput out;
   out.c = call[2].as<float>();
@@ -163,14 +169,26 @@ void ffma_backward_weight(const Call& call) {
   out.rows_of_c = static_cast<int>(s.rows) - 1;
   out.by_four = aligned(out.c) && aligned(out.last_row);
   with_tile<large>(s.columns, [&](auto tile) {
-    launch_product<decltype(tile)>(call, s, RowsOfTerms(call[1].as<float>(), s.rows - 1, 1, true),
-                                   RowsOfTerms(call[0].as<float>(), s.columns), out);
+    launch_product<decltype(tile)>(call, s,
+                                   RowsOfTerms<large, true>(call[1].as<float>(), s.rows - 1),
+                                   RowsOfTerms<large>(call[0].as<float>(), s.columns), out);
   });
+}
+
+// For large tiles, what lies along the terms is read in fours.
+bool forward_in_fours(const ProductSize& s) { return s.columns % 4 == 0; }
+bool backward_input_in_fours(const ProductSize&) { return true; }
+bool backward_weight_in_fours(const ProductSize& s) {
+  return s.columns % 4 == 0 && s.rows % 4 == 1;
 }
 
 template <ProductSize (*size)(const convkit::Call&)>
 bool ffma_supports(const convkit::Call& call) {
   return product_fits(size(call));
+}
+template <ProductSize (*size)(const convkit::Call&), bool (*in_fours)(const ProductSize&)>
+bool large_ffma_supports(const convkit::Call& call) {
+  return product_fits(size(call)) && in_fours(size(call));
 }
 template <ProductSize (*size)(const convkit::Call&), bool large>
 Workspace ffma_workspace(const convkit::Call& call) {
@@ -178,16 +196,18 @@ Workspace ffma_workspace(const convkit::Call& call) {
 }
 
 constexpr Kernel rows[] = {
-    {"forward", "cuda_ffma_128", kFloat32, &ffma_forward<true>, &ffma_supports<forward_size>,
-     &ffma_workspace<forward_size, true>},
+    {"forward", "cuda_ffma_128", kFloat32, &ffma_forward<true>,
+     &large_ffma_supports<forward_size, forward_in_fours>, &ffma_workspace<forward_size, true>},
     {"forward", "cuda_ffma", kFloat32, &ffma_forward<false>, &ffma_supports<forward_size>,
      &ffma_workspace<forward_size, false>},
     {"backward_input", "cuda_ffma_128", kFloat32, &ffma_backward_input<true>,
-     &ffma_supports<backward_input_size>, &ffma_workspace<backward_input_size, true>},
+     &large_ffma_supports<backward_input_size, backward_input_in_fours>,
+     &ffma_workspace<backward_input_size, true>},
     {"backward_input", "cuda_ffma", kFloat32, &ffma_backward_input<false>,
      &ffma_supports<backward_input_size>, &ffma_workspace<backward_input_size, false>},
     {"backward_weight", "cuda_ffma_128", kFloat32, &ffma_backward_weight<true>,
-     &ffma_supports<backward_weight_size>, &ffma_workspace<backward_weight_size, true>},
+     &large_ffma_supports<backward_weight_size, backward_weight_in_fours>,
+     &ffma_workspace<backward_weight_size, true>},
     {"backward_weight", "cuda_ffma", kFloat32, &ffma_backward_weight<false>,
      &ffma_supports<backward_weight_size>, &ffma_workspace<backward_weight_size, false>},
     {"forward", "cuda_simple", kFloats, &forward},

@@ -192,6 +192,8 @@ class Crew:
         Seconds that an answer of a contender may take.
     preload : str, optional
         A library that the processes load before all others.
+    measures : bool
+        Whether there is a process that measures the machine: of no use where a GPU does the work.
     """
 
     def __init__(
@@ -200,7 +202,9 @@ class Crew:
         isa: str | None = None,
         timeout: float = 600.0,
         preload: str | None = None,
+        measures: bool = True,
     ) -> None:
+        self.measures = measures
         self.threads = _core.usable_cpus() if threads is None else threads
         self.timeout = timeout
         self._environment = child_environment(self.threads, isa)

@@ -363,18 +363,21 @@ def _race(
         worker.stop()
     facts = field_.workers[first].facts()
     field_.workers[first].stop()
-    yardstick = crew.yardstick()
-    yardstick.call("restart")
+    yardstick = crew.yardstick() if crew.measures else None
+    if yardstick is not None:
+        yardstick.call("restart")
     rng = np.random.Generator(np.random.Philox(1))
     seconds: dict[str, list[float]] = {name: [] for name in field_.workers}
     ends.start = time.monotonic()
-    others = OtherWork([w.process.pid for w in (yardstick, *field_.workers.values())])
+    ours = [w for w in (yardstick, *field_.workers.values()) if w is not None]
+    others = OtherWork([w.process.pid for w in ours])
     for n in range(rounds):
         if ends.after(n):
             break
-        # Copying takes longest; a third of the rounds give samples enough.
-        yardstick.call("sample", copy=n % 3 == 0)
-        yardstick.stop()
+        if yardstick is not None:
+            # Copying takes longest; a third of the rounds give samples enough.
+            yardstick.call("sample", copy=n % 3 == 0)
+            yardstick.stop()
         names = list(field_.workers)
         for name in (names[i] for i in rng.permutation(len(names))):
             worker = field_.workers[name]
@@ -387,7 +390,7 @@ def _race(
         {name: np.asarray(seconds[name]) for name in timed},
         worst,
         crew.threads,
-        crew.rates(),
+        crew.rates() if crew.measures else None,
         field_.left_out,
         facts,
         None if busy is None else Load(busy, os.cpu_count() or 1, crew.threads),

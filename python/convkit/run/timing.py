@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from convkit import _core
+from convkit.cuda import native as cuda
 from convkit.ops import cost, registry
 from convkit.ops.registry import Array, Params, Row, Spec, Step
 
@@ -33,9 +34,10 @@ def timer(
     Parameters
     ----------
     row : Row
+        One of a GPU runs on copies in its memory, which are made here, and is timed there.
     params : mapping
     inputs, outputs : sequence of ndarray or None
-        Written to: inputs that the pass updates, and outputs.
+        Written to, on the CPU: inputs that the pass updates, and outputs.
     step : Step, optional
 
     Returns
@@ -43,6 +45,13 @@ def timer(
     callable
     """
     step = step or Step()
+    if row.device == "cuda":
+        block = (step.step, step.sample, step.learning_rate, step.seed)
+        values = _core.params_bytes(row.op, dict(params))
+        call = cuda.require().PlacedCall(
+            row.op, row.pass_name, row.name, [*inputs, *outputs], values, block
+        )
+        return lambda repeats: float(call.seconds(repeats))
     if row.native:
         return _native(row, params, inputs, outputs, step)
 

@@ -19,8 +19,11 @@ class Steps:
         ck.set_num_threads(threads)
         self.workload = Workload(**workload)
         self.model = self.workload.model()
+        self.x: Any  # of NumPy, or on the GPU
         self.x, self.y = self.workload.data(self.model)
         self.workload.compile(self.model)
+        if self.workload.device == "cuda":
+            self.x = ck.cuda.asarray(self.x)
 
     def outputs(self) -> dict[str, list[float]]:
         """Outputs before training, losses of the first steps, and how the weights changed.

@@ -1,4 +1,4 @@
-"""Whole steps by PyTorch on the CPU: eager or compiled, in either layout of images."""
+"""Whole steps by PyTorch: eager or compiled, in either layout of images."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ class Steps:
             network = network.to(memory_format=torch.channels_last)
         elif image:
             self.x = self.x.contiguous()
+        device = self.workload.device
+        network, self.x, self.y = network.to(device), self.x.to(device), self.y.to(device)
         criterion = nn.CrossEntropyLoss()
 
         def loss(x: Any, y: Any) -> Any:
@@ -98,7 +100,7 @@ class Steps:
         self.network.eval()
         with torch.inference_mode():
             logits = self.predict(self.x[: work.batch])
-            first = torch.softmax(logits, dim=-1)[:4].numpy()
+            first = torch.softmax(logits, dim=-1)[:4].cpu().numpy()
         found = {"outputs": np.ravel(first)[:4000].tolist()}
         if work.mode == "train":
             self.network.train()

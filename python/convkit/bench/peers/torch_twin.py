@@ -88,8 +88,8 @@ def gradients(network: nn.Sequential, model: Sequential) -> list[Array]:
 
 
 def trainable(network: nn.Sequential, model: Sequential) -> list[Array]:
-    """A twin's trained weights, in the layout and order of the model's; not copied."""
-    return _arrays(network, model, lambda p: p.detach().numpy())
+    """A twin's trained weights, in the layout and order of the model's; on the CPU not copied."""
+    return _arrays(network, model, lambda p: p.detach().cpu().numpy())
 
 
 def _arrays(network: nn.Sequential, model: Sequential, of: Callable[[Any], Array]) -> list[Array]:

@@ -39,6 +39,8 @@ class Workload:
         Training steps whose losses are compared.
     samples : int
         In the data, at least; 2 batches in any case.
+    device : str
+        "cpu" or "cuda": where weights and data are, for everybody.
     """
 
     network: str
@@ -49,6 +51,7 @@ class Workload:
     rate: float = 0.01
     compared: int = 8
     samples: int = 2048
+    device: str = "cpu"
 
     def model(self) -> Any:
         """The network, built, its weights the same in every process."""
@@ -63,7 +66,8 @@ class Workload:
             optimizer: Any = ck.optimizers.Adam(self.rate, epsilon=ADAM_EPSILON)
         else:
             optimizer = ck.optimizers.SGD(self.rate, momentum=0.9)
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy")
+        loss = "sparse_categorical_crossentropy"
+        model.compile(optimizer=optimizer, loss=loss, device=self.device)
         return model
 
     def data(self, model: Any) -> tuple[Array, Array]:
