@@ -162,10 +162,10 @@ struct Product {
       for (int j = 0; j < kPieces; ++j)
         v[j] = *reinterpret_cast<const float4*>(&from_b[k][column + j * 4 * Shape::kLanesAcross]);
       CK_UNROLL
-      for (int j = 0; j < kPieces; ++j) {
+      for (int i = 0; i < Shape::kRows; ++i) {
+        const float factor = part(u[i / 4], i % 4);
         CK_UNROLL
-        for (int i = 0; i < Shape::kRows; ++i) {
-          const float factor = part(u[i / 4], i % 4);
+        for (int j = 0; j < kPieces; ++j) {
           sums[i][j].x += factor * v[j].x;
           sums[i][j].y += factor * v[j].y;
           sums[i][j].z += factor * v[j].z;
