@@ -14,7 +14,9 @@ struct ProductSize {
 
 // Multiprocessors that parts are cut for, whatever a GPU has.
 constexpr int64_t kPlannedMultiprocessors = 132;
-constexpr int64_t kLeastPart = 128;  // terms
+// Terms of a part, at least; to split a sum costs a kernel, so it must be long where there are
+// tiles for every other multiprocessor.
+constexpr int64_t kLeastPart = 128, kLeastPartOfMany = 1024;
 
 template <class Shape>
 struct ProductPlan {
@@ -25,7 +27,8 @@ struct ProductPlan {
       : down(ceil_div(s.rows, Shape::kHeight)), across(ceil_div(s.columns, Shape::kWidth)) {
     const int64_t tiles = checked_product(down, across, s.groups);
     const int64_t wanted = kPlannedMultiprocessors * Shape::kMinBlocks;
-    splits = Splits::of(s.terms, tiles > 0 ? wanted / tiles : 1, kLeastPart, Shape::kDepth);
+    const int64_t least = 2 * tiles < kPlannedMultiprocessors ? kLeastPart : kLeastPartOfMany;
+    splits = Splits::of(s.terms, tiles > 0 ? wanted / tiles : 1, least, Shape::kDepth);
   }
   int64_t workspace_bytes(const ProductSize& s) const {
     return splits.workspace_bytes(checked_product(s.rows, s.columns, s.groups), sizeof(float));

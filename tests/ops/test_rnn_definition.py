@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import convkit as ck
+from convkit.cuda import native as cuda
 from convkit.ops.registry import Array
 from convkit.ops.rnn import rnn_params
 from ops.numeric import each_row
@@ -209,7 +210,12 @@ def test_masked_outputs_repeat() -> None:
     assert (still == 0).all() and (h == h0).all()
 
 
-@pytest.mark.parametrize("kernel", ["cpu_naive", "cpu_tiled"])
+KERNELS = ["cpu_naive", "cpu_tiled"]
+if not cuda.why_unavailable():
+    KERNELS += ["cuda_simple", "cuda_persistent"]
+
+
+@pytest.mark.parametrize("kernel", [name for name in KERNELS if name != "cuda_persistent"])
 def test_numbers_stand_for_one_hot_rows(kernel):
     """X w has one term that is not 0."""
     rng = np.random.default_rng(4)
@@ -229,10 +235,10 @@ def test_numbers_stand_for_one_hot_rows(kernel):
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 7.0])
-@pytest.mark.parametrize("kernel", ["cpu_naive", "cpu_tiled"])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_number_of_no_row_gives_nan(kernel, wrong):
-    x = np.array([[0.0, 3.0, 6.0], [1.0, wrong, 2.0]])
-    w, u = np.ones((7, 4)), np.zeros((4, 4))
+    x = np.array([[0.0, 3.0, 6.0], [1.0, wrong, 2.0]], np.float32)
+    w, u = np.ones((7, 4), np.float32), np.zeros((4, 4), np.float32)
     y, _ = ck.ops.simple_rnn(x, w, u, kernel=kernel)
     assert np.isfinite(y[0]).all() and np.isfinite(y[1, 0]).all()
     assert np.isnan(y[1, 1:]).all()

@@ -90,7 +90,9 @@ Workspace backward_workspace(const convkit::Call& call) {
 
 template <Cell kCell, int kU>
 bool few_units(const convkit::Call& call) {
-  return persistent_holds<kCell>(call[kU].shape[0]);
+  constexpr int64_t kMost = int64_t{1} << 31;
+  const Tensor& x = call[kU - 2];
+  return x.shape[0] < kMost && x.shape[1] < kMost && persistent_holds<kCell>(call[kU].shape[0]);
 }
 
 constexpr Kernel rows[] = {
