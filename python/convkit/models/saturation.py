@@ -186,7 +186,7 @@ def _warn_unscaled(model: Any, samples: Samples, stacklevel: int) -> bool:
     if found is None or not samples.count:
         return False
     layer, scale, offset = found
-    first = next(iter(samples.arrays.values()))[:256]
+    first = np.asarray(next(iter(samples.arrays.values()))[:256])  # which may be on a GPU
     largest = max(abs(float(v) * scale + offset) for v in (first.min(), first.max()))
     if LARGE < largest < np.inf:
         warnings.warn(
