@@ -149,6 +149,14 @@ def test_devices_are_named() -> None:
         mlp().to("gpu")
 
 
+def test_a_profile_times_each_kernel() -> None:
+    x, y = data(8)
+    model = compiled()
+    profile = model.profile(x, y, repeats=2)
+    assert profile.seconds > 0 and "cuda_" in str(profile)
+    assert "peaks are not measured" in str(profile)
+
+
 def test_callbacks_and_learning_rates() -> None:
     x, y = data()
 

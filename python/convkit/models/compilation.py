@@ -283,10 +283,9 @@ class Compilable:
                 f"[{verb}] model {self.name!r} has {len(self.outputs)} outputs ({names}); only "
                 "models with one output can be trained and evaluated"
             )
-        loop, device = self._loop, self.device
-        model.store.move(device)
+        loop, kind = self._loop, self.executor
+        model.store.move(self.device)
         model.store.device_data.forget()  # arrays may have been changed since
-        kind = "cuda" if (self.executor, device) == ("native", "cuda") else self.executor
         if loop is None or loop.kind != kind or loop.store is not model.store:
             loop = self._loop = Loop(self, kind)
         return loop

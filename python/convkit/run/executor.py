@@ -84,8 +84,9 @@ def make_executor(kind: str, program: Program, store: Store) -> Executor:
     Parameters
     ----------
     kind : str
-        "native" (C++ runs whole epochs), "eager" (one kernel at a time, values visible),
-        "reference" (NumPy in float64: the specification) or "cuda" (graphs on a GPU).
+        "native" (C++ runs whole epochs, or a GPU does if the program is for one), "eager" (one
+        kernel at a time, values visible), "reference" (NumPy in float64: the specification) or
+        "cuda" (graphs on a GPU).
     program : Program
     store : Store
 
@@ -101,12 +102,12 @@ def make_executor(kind: str, program: Program, store: Store) -> Executor:
     from convkit.run.interpreter import EagerExecutor, ReferenceExecutor
     from convkit.run.native import NativeExecutor
 
-    if kind == "native":
-        return NativeExecutor(program, store)
-    if kind == "cuda":
+    if kind == "cuda" or (kind, program.policy.device) == ("native", "cuda"):
         from convkit.run.cuda import CudaExecutor
 
         return CudaExecutor(program, store)
+    if kind == "native":
+        return NativeExecutor(program, store)
     if kind == "eager":
         return EagerExecutor(program, store)
     if kind == "reference":

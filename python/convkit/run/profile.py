@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convkit import _core
+from convkit.cuda import device_info
 from convkit.ops.registry import Array
 from convkit.program.program import Instruction, Program
 
@@ -68,13 +70,20 @@ class Profile:
             sums[name] = sums.get(name, 0.0) + row.seconds
         return sums
 
+    def _machine(self) -> str:
+        if math.isnan(self.peak_gflops):
+            return f"machine: {device_info().name}, whose peaks are not measured here"
+        return (
+            f"machine: peak {self.peak_gflops:.0f} GFLOP/s, copy {self.copy_gbs:.1f} GB/s, "
+            f"{_core.num_threads()} threads, {_core.isa()}"
+        )
+
     def __str__(self) -> str:
         total = max(self.seconds, 1e-12)
         lines = [
             f"profile of {self.program.name}, {self.program.mode}, batch {self.program.batch}: "
             f"{total * 1e3:.3f} ms a step, {self.program.flops / total / 1e9:.1f} GFLOP/s",
-            f"machine: peak {self.peak_gflops:.0f} GFLOP/s, copy {self.copy_gbs:.1f} GB/s, "
-            f"{_core.num_threads()} threads, {_core.isa()}",
+            self._machine(),
             f"{'us':>10} {'%':>5} {'GFLOP/s':>8} {'GB/s':>7} {'of peak':>8}  "
             f"{'kernel':<27} {'instruction':<34} layer",
         ]
@@ -83,9 +92,10 @@ class Profile:
             kernel = (i.row.name if i.row else "") + i.fused
             name = f"{i.op}.{i.pass_name}"
             rate = f"{row.gflops:.1f}" if row.gflops else ""
+            share = "" if math.isnan(row.share) else f"{row.share:.0%}{row.bound[0]}"
             lines.append(
                 f"{row.seconds * 1e6:>10.1f} {row.seconds / total:>5.0%} {rate:>8} {row.gbs:>7.1f} "
-                f"{row.share:>7.0%}{'c' if row.bound == 'compute' else 'm'}  "
+                f"{share:>8}  "
                 f"{kernel:<27} {name:<34} {i.layer}".rstrip()
             )
         lines.append("of peak: c of multiply-adds, m of copy bandwidth (over 100 % is from cache)")
@@ -93,14 +103,17 @@ class Profile:
 
 
 def make_profile(program: Program, seconds: Array) -> Profile:
-    """Put measured times beside the machine's peak, measured here.
+    """Put measured times beside the machine's peak, measured here; on a GPU, beside none.
 
     Parameters
     ----------
     program : Program
     seconds : ndarray, shape (steps, instructions)
     """
-    peak, copy = _core.peak_flops(0.1), _core.copy_bandwidth(128 << 20, 0.1)
+    if program.policy.device == "cuda":
+        peak = copy = math.nan
+    else:
+        peak, copy = _core.peak_flops(0.1), _core.copy_bandwidth(128 << 20, 0.1)
     medians: Sequence[float] = np.median(seconds, axis=0).tolist()
     rows = []
     for i, t in zip(program.instructions, medians, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convkit.run.native import NativeExecutor
+from convkit.run import make_executor
 from convkit.run.profile import Profile, make_profile
 from convkit.testing.probe import probe
 
@@ -35,6 +35,6 @@ def profile(
         Print it.
     """
     job = probe(model, x, y, sample_weight=sample_weight, verb="profile")
-    executor = NativeExecutor(job.program, job.store)
+    executor: Any = make_executor("native", job.program, job.store)
     executor.profile(job.data, job.step, WARM_UP)
     return make_profile(job.program, executor.profile(job.data, job.step, repeats))
