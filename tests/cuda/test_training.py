@@ -149,6 +149,18 @@ def test_devices_are_named() -> None:
         mlp().to("gpu")
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenberg_marquardt"])
+def test_optimizers_of_all_the_data(optimizer: str) -> None:
+    x = data()[0]
+    found = []
+    for device in ("cpu", "cuda"):
+        ck.set_seed(1)
+        model = ck.Sequential([ck.Input((12,)), L.Dense(4, "tanh"), L.Dense(1)])
+        model.compile(optimizer, "mse", device=device)
+        found.append(model.fit(x, x[:, :1], epochs=3, verbose=0).history["loss"])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)  # in float64
+
+
 def test_a_profile_times_each_kernel() -> None:
     x, y = data(8)
     model = compiled()
