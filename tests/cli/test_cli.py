@@ -182,6 +182,15 @@ def test_as_a_module():
     assert "Traceback" not in result.stderr and "unknown model" in result.stderr
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: a shell starts what runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("name", ["w.npz", "m.convkit"])
 def test_an_interrupted_training_saves_what_it_has(
