@@ -11,23 +11,23 @@ namespace convkit {
 
 constexpr int64_t kTooLarge = int64_t{1} << 62;
 
-CK_INLINE int64_t checked_product(int64_t a, int64_t b) {
+CK_HOST_INLINE int64_t checked_product(int64_t a, int64_t b) {
   int64_t c = 0;
   return __builtin_mul_overflow(a, b, &c) || c > kTooLarge ? kTooLarge : c;
 }
 template <class... More>
-CK_INLINE int64_t checked_product(int64_t a, int64_t b, More... more) {
+CK_HOST_INLINE int64_t checked_product(int64_t a, int64_t b, More... more) {
   // A 0 anywhere makes 0, whatever stands before it.
   if (((more == 0) || ...)) return 0;
   return checked_product(checked_product(a, b), more...);
 }
 
-CK_INLINE int64_t checked_sum(int64_t a, int64_t b) {
+CK_HOST_INLINE int64_t checked_sum(int64_t a, int64_t b) {
   int64_t c = 0;
   return __builtin_add_overflow(a, b, &c) || c > kTooLarge ? kTooLarge : c;
 }
 template <class... More>
-CK_INLINE int64_t checked_sum(int64_t a, int64_t b, More... more) {
+CK_HOST_INLINE int64_t checked_sum(int64_t a, int64_t b, More... more) {
   return checked_sum(checked_sum(a, b), more...);
 }
 

@@ -50,11 +50,11 @@ using SupportsFn = bool (*)(const Call&);  // data pointers may be null: shapes 
 struct Workspace {
   int64_t shared = 0, slots = 0, slot_bytes = 0;
 
-  CK_INLINE Workspace(int64_t all) : shared(all) {}
-  CK_INLINE Workspace(int64_t common, int64_t count, int64_t each)
+  CK_HOST_INLINE Workspace(int64_t all) : shared(all) {}
+  CK_HOST_INLINE Workspace(int64_t common, int64_t count, int64_t each)
       : shared(common), slots(count), slot_bytes(each) {}
-  CK_INLINE int64_t bytes() const { return touched(slots); }
-  CK_INLINE int64_t touched(int64_t threads) const {
+  CK_HOST_INLINE int64_t bytes() const { return touched(slots); }
+  CK_HOST_INLINE int64_t touched(int64_t threads) const {
     return checked_sum(shared, checked_product(threads < slots ? threads : slots, slot_bytes));
   }
 };

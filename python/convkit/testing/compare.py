@@ -195,8 +195,8 @@ def compare(
     x, y : array_like
         One batch.
     first, second : str
-        "reference", "eager", "native" (or "native-cpu"), or "cuda" (or "native-cuda"), which runs
-        what the model would run on a GPU.
+        "reference", "eager" (on the model's device), "native" (or "native-cpu"), or "cuda" (or
+        "native-cuda"), which runs what the model would run on a GPU.
     sample_weight : array_like, optional
 
     Returns
@@ -210,7 +210,7 @@ def compare(
             raise ValueError(f"unknown executor {kind!r}{did_you_mean(kind, _FASTEST_FIRST)}")
     # The faster executor runs the program; the other repeats each instruction on its inputs.
     fast, slow = sorted((first, second), key=_FASTEST_FIRST.index)
-    device = "cuda" if fast == "cuda" else "cpu"
+    device = {"cuda": "cuda", "eager": model.device}.get(fast, "cpu")
     job = probe(model, x, y, sample_weight=sample_weight, device=device)
     worst = 0.0
     for n, (i, (before, after)) in enumerate(
