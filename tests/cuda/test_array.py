@@ -51,6 +51,12 @@ def test_to_the_device_and_back(dtype: str, shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(np.asarray(on_gpu), a)
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", ">i8"])
+def test_the_other_byte_order(dtype: str) -> None:
+    a = numbers(dtype)
+    np.testing.assert_array_equal(asarray(a).numpy(), a)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dlpack_hands_over_the_same_memory(dtype: str) -> None:
     a = asarray(numbers(dtype))
@@ -123,6 +129,9 @@ def test_the_array_interface() -> None:
         asarray(Interface(a, strides=(8, 32)))
     with pytest.raises(ValueError, match="mask"):
         asarray(Interface(a, mask=1))
+    for wrong in ({"typestr": ">f8"}, {"shape": (-4, 3)}, {"data": (0, False)}):
+        with pytest.raises(ValueError, match=r"no kernel takes|no memory"):
+            asarray(Interface(a, **wrong))
     with pytest.raises(TypeError, match="float16"):
         asarray(Interface(a, typestr="<f2"))
 
@@ -144,6 +153,16 @@ def test_stretches_of_rows_share_memory() -> None:
     part = asarray(a)[1:3]
     np.testing.assert_array_equal(part.numpy(), a[1:3])
     assert len(asarray(a)[5:2]) == 0
+
+
+def test_a_layer_that_looks_at_its_data() -> None:
+    ids = np.arange(6).reshape(2, 3) % 4
+    layers = [ck.Input((3,), dtype="int64"), ck.layers.Embedding(4, 5), ck.layers.Flatten()]
+    model = ck.Sequential(layers).to("cuda")
+    found = model.predict(asarray(ids), verbose=0)
+    np.testing.assert_array_equal(found, model.predict(ids, verbose=0))
+    with pytest.raises(ValueError, match="4"):
+        model.predict(asarray(ids + 1), verbose=0)
 
 
 def test_a_model_on_the_cpu_refuses_data_on_the_gpu() -> None:

@@ -155,6 +155,7 @@ def asarray(value: Any) -> Array:
         found = np.asarray(value, order="C")
         if found.dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
             raise TypeError(f"no kernel takes arrays of dtype {found.dtype}")
+        found = found.astype(found.dtype.newbyteorder("="), copy=False)
         memory = native.allocate(found.nbytes, f"an array of shape {found.shape}")
         memory.write(found)
         return Array(memory.pointer, found.shape, found.dtype.name, memory)
@@ -170,6 +171,10 @@ def asarray(value: Any) -> Array:
     shape, dtype = tuple(told["shape"]), np.dtype(told["typestr"])
     if told.get("strides") not in (None, _strides(shape, dtype.itemsize)):
         raise ValueError("the array is not contiguous in row-major order; copy it first")
+    if dtype.byteorder == ">" or any(n < 0 for n in shape):
+        raise ValueError(f"no kernel takes an array of shape {shape} and type {told['typestr']!r}")
+    if math.prod(shape) and not told["data"][0]:
+        raise ValueError("the array has no memory: its address is 0")
     if told.get("mask") is not None:
         raise ValueError("arrays with a mask are not taken")
     if dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from convkit.cuda import native as cuda
-from convkit.errors import NotCompiledError, did_you_mean
+from convkit.errors import NotCompiledError
 from convkit.losses import Loss
 from convkit.models.arguments import check_compile_options
 from convkit.models.compiled import Compiled, reject_unknown
@@ -91,8 +91,7 @@ class Compilable:
             If there is no such device.
         """
         if device not in DEVICES:
-            known = did_you_mean(str(device), DEVICES)
-            raise ValueError(f'[to] device is "cpu" or "cuda", not {device!r}{known}')
+            raise ValueError(f'[to] device is "cpu" or "cuda", not {device!r}')
         if device == "cuda":
             cuda.require()
         self._refuse_while_running()

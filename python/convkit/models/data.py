@@ -247,8 +247,9 @@ def check_samples(
         check_shape(verb, node, array)
         node.layer.check_data(title, array)
         for call in model.calls:
-            if node in call.inputs:
-                call.layer.check_data(title, array)
+            if node in call.inputs and call.layer.looks_at_data:
+                seen = array.numpy() if on_gpu(array) else array
+                call.layer.check_data(title, seen)
         arrays[name] = array
         specs.append(Spec(array.shape[1:], _native_name(array.dtype)))
     counts = {name: len(array) for name, array in arrays.items()}
