@@ -248,7 +248,7 @@ def check_samples(
         node.layer.check_data(title, array)
         for call in model.calls:
             if node in call.inputs and call.layer.looks_at_data:
-                seen = array.numpy() if on_gpu(array) else array
+                seen = asarray(array).numpy() if on_gpu(array) else array
                 call.layer.check_data(title, seen)
         arrays[name] = array
         specs.append(Spec(array.shape[1:], _native_name(array.dtype)))
