@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,30 @@ def test_what_has_no_kernel_is_named() -> None:
 def test_devices_are_named() -> None:
     with pytest.raises(ValueError, match='device is "cpu" or "cuda"'):
         mlp().to("gpu")
+
+
+def test_kernels_are_named_and_recorded(tmp_path: Path) -> None:
+    x, y = data()
+    model = compiled()
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    assert any(name.startswith("cuda_") for name in model.kernels().values())
+    model.save(tmp_path / "m.convkit")
+    ck.load_model(tmp_path / "m.convkit")  # without a warning, which would be an error
+    twin = compiled(kernels=model.kernels())
+    twin.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    plain = compiled(kernels={"dense": "cuda_simple"})
+    plain.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    assert "cuda_simple" in plain.kernels().values()
+
+
+def test_a_kernel_of_another_device_is_refused() -> None:
+    x, y = data()
+    for device, name in (("cuda", "cpu_naive"), ("cpu", "cuda_simple")):
+        model = compiled(device=device, kernels={"dense": name})
+        with pytest.raises(ValueError, match=rf"\[dense\].*{name}.*does not run on {device}"):
+            model.fit(x, y, batch_size=8, verbose=0)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "levenberg_marquardt"])

@@ -398,6 +398,11 @@ def unregister(op: str, name: str, *, pass_name: str = "forward") -> None:
     raise ValueError(f"[{op}] {pass_name} has no registered kernel {name!r}")
 
 
+def device_of(name: str) -> str:
+    """Where a row of that name runs."""
+    return "cuda" if name.startswith("cuda_") else "cpu"
+
+
 def run(
     row: Row,
     params: Params,

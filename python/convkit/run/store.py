@@ -149,6 +149,7 @@ class Store:
             self.device, self.parameters, self.gradient_buffer, self.slots = before
             raise
         self.parameters[...], self.gradient_buffer[...], self.slots[...] = before[1:]
+        self.device_data = DeviceData()  # a model that has left the GPU holds nothing there
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""

@@ -417,7 +417,7 @@ def check_kernel(
     ValueError
         If the op, the pass, the kernel, the dtype or a layer is unknown.
     """
-    device = "cuda" if isinstance(kernel, str) and kernel.startswith("cuda_") else "cpu"
+    device = registry.device_of(kernel) if isinstance(kernel, str) else "cpu"
     rows = registry.kernels(op, registry.get(op)[pass_name].name, device=device)
     if callable(kernel):
         name = getattr(kernel, "__name__", type(kernel).__name__)

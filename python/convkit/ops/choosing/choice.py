@@ -191,11 +191,6 @@ def consider(
     return made(fast[0], "first in the table")
 
 
-def kernel_device(name: str) -> str:
-    """Where a row of that name runs."""
-    return "cuda" if name.startswith("cuda_") else "cpu"
-
-
 def choose(
     op: str,
     pass_name: str,
@@ -213,7 +208,7 @@ def choose(
     """
     if kernel is None:
         return consider(op, pass_name, specs, params, policy).row
-    rows = registry.kernels(op, pass_name, device=kernel_device(kernel))
+    rows = registry.kernels(op, pass_name, device=registry.device_of(kernel))
     for row in rows:
         if row.name == kernel:
             if not row.supports(specs, params):
@@ -237,6 +232,11 @@ def _named(
     specs, params = candidates[0].specs, candidates[0].params
     text = call_text(op, pass_name, specs, params)
     name, for_this = policy.named(op, pass_name, text)
+    if name is not None and policy.insists(name) and registry.device_of(name) != policy.device:
+        raise ValueError(
+            f"[{op}] {pass_name}: kernels names {name!r}, which does not run on {policy.device}; "
+            "leave it out, or move the model with to()"
+        )
     found = next((c for c in candidates if c.name == name and c.supports), None)
     if found is None and not for_this:
         return None

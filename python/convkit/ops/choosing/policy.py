@@ -158,7 +158,8 @@ def _check_name(key: str, name: str) -> None:
     known = registry.ops() + registry.ops(python_only=True)
     if op not in known:
         raise ValueError(f"compile: kernels has {key!r}: no op {op!r}{did_you_mean(op, known)}")
-    rows = [row.name for row in registry.kernels(op, pass_name or None)]
+    device = registry.device_of(name)
+    rows = [row.name for row in registry.kernels(op, pass_name or None, device=device)]
     if name not in rows:
         raise ValueError(
             f"compile: kernels names {name!r} for {op}{pass_name and '.'}{pass_name}, and this "
