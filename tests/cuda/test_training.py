@@ -150,6 +150,12 @@ def test_devices_are_named() -> None:
         mlp().to("gpu")
 
 
+def test_executors_are_compared_on_data_of_the_gpu() -> None:
+    x, y = data(8)
+    found = ck.testing.compare(compiled(), ck.cuda.asarray(x), y, "reference", "cuda")
+    assert found.agrees and found.units > 0
+
+
 def test_kernels_are_named_and_recorded(tmp_path: Path) -> None:
     x, y = data()
     model = compiled()

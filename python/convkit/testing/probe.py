@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from convkit.cuda.array import asarray, on_gpu
 from convkit.models.data import check_samples
 from convkit.ops.registry import Array, Step
 from convkit.program import compile_program
@@ -118,4 +119,6 @@ def probe(
     loss = next(i for i in program.instructions if program.total in i.outputs)
     rate = float(optimizer.rates(optimizer.iterations, 1)[0])
     step = Step(optimizer.iterations, 0, rate, current_seed())
-    return Probe(program, store, samples.arrays, step, float(loss.params["scale"]))
+    # One batch, which executors of all devices take.
+    data = {k: asarray(a).numpy() if on_gpu(a) else a for k, a in samples.arrays.items()}
+    return Probe(program, store, data, step, float(loss.params["scale"]))
