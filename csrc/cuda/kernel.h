@@ -27,6 +27,10 @@ using LaunchFn = void (*)(const Call&);
 enum class Proof { emulated, hardware };
 constexpr const char* kProofNames[] = {"emulated", "hardware"};
 
+// What the operands of a product are rounded to; sums are of the operands' dtype in any case.
+enum class Precision { full, tf32, bf16 };
+constexpr const char* kPrecisionNames[] = {"full", "tf32", "bf16"};
+
 struct Kernel {
   const char* pass;
   const char* name;  // cuda_<algorithm>
@@ -35,6 +39,7 @@ struct Kernel {
   SupportsFn supports = nullptr;    // null: everything
   WorkspaceFn workspace = nullptr;  // null: none
   Proof proved = Proof::emulated;
+  Precision precision = Precision::full;
 };
 
 struct Table {

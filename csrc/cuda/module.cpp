@@ -38,6 +38,7 @@ py::list kernels(const std::string& op) {
     row["name"] = kernel.name;
     row["dtypes"] = dtype_names(kernel.dtypes);
     row["proved"] = kProofNames[static_cast<int>(kernel.proved)];
+    row["precision"] = kPrecisionNames[static_cast<int>(kernel.precision)];
     rows.append(row);
   }
   return rows;
