@@ -71,15 +71,18 @@ struct RowsOfTerms {
     if (term >= end) return to.none();
     const float* const p = line.first + term * pitch;
     if (kFours || by_four) {
-      if (kOnes && line.left == 0) return unit(to);
-      return to.four(p, line.left > 0);
-    }
-    CK_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      if (kOnes && i == line.left)
-        to.set(i, 1);
+      if (kOnes && line.left == 0)
+        unit(to);
       else
-        to.one(i, p + i, i < line.left);
+        to.four(p, line.left > 0);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (kOnes && i == line.left)
+          to.set(i, 1);
+        else
+          to.one(i, p + i, i < line.left);
+      }
     }
   }
 };

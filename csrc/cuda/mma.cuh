@@ -187,7 +187,7 @@ struct ProductMma {
       }
       cp_async_commit();
     };
-    CK_UNROLL
+    CK_NO_UNROLL
     for (int s = 0; s < kStages - 1; ++s) load(begin + s * kDepth, s);
 
     float sums[kRows][kColumns][4] = {};
@@ -235,40 +235,44 @@ struct ProductMma {
     }
   }
 
-  // Four sums of row i of a lane, 8 i below its first, and 16 j to the right.
-  CK_DEVICE static float4 four(const float (&sums)[kRows][kColumns][4], int i, int j) {
-    const float(&u)[4] = sums[i / 2][2 * j], (&v)[4] = sums[i / 2][2 * j + 1];
-    return i % 2 == 0 ? make_float4(u[0], v[0], u[1], v[1]) : make_float4(u[2], v[2], u[3], v[3]);
+  // Calls store(row, column, four sums) for all sums of a lane, in a loop through which they move up
+  // by kStep of its rows, which are 8 apart: written out for each, what store() does would be most
+  // of the kernel.
+  template <int kStep, class Store>
+  CK_DEVICE static void each_four(float (&sums)[kRows][kColumns][4], int row, int column,
+                                  const Store& store) {
+    CK_NO_UNROLL
+    for (int i = 0; i < 2 * kRows; i += kStep) {
+      CK_UNROLL
+      for (int h = 0; h < kStep; ++h) CK_UNROLL
+      for (int j = 0; j < kPairs; ++j) {
+        const float *const u = sums[0][2 * j] + 2 * h, *const v = sums[0][2 * j + 1] + 2 * h;
+        store(row + 8 * (i + h), column + 16 * j, make_float4(u[0], v[0], u[1], v[1]));
+      }
+      CK_UNROLL
+      for (int r = 0; r < 2 * kRows - kStep; ++r) CK_UNROLL
+      for (int j = 0; j < kColumns; ++j) CK_UNROLL
+      for (int c = 0; c < 2; ++c) {
+        const int from = r + kStep;
+        sums[r / 2][j][r % 2 * 2 + c] = sums[from / 2][j][from % 2 * 2 + c];
+      }
+    }
   }
 
   CK_DEVICE void finish(float (&sums)[kRows][kColumns][4], int row, int column, int group,
                         int split) const {
-    if (splits > 1) {
-      CK_UNROLL
-      for (int i = 0; i < 2 * kRows; ++i) CK_UNROLL
-      for (int j = 0; j < kPairs; ++j)
-        out.store_part(row + 8 * i, column + 16 * j, group, split, four(sums, i, j));
-      return;
-    }
-    if (out.cheap()) {
-      CK_UNROLL
-      for (int i = 0; i < 2 * kRows; ++i) CK_UNROLL
-      for (int j = 0; j < kPairs; ++j)
-        out.store<true>(row + 8 * i, column + 16 * j, group, four(sums, i, j));
-      return;
-    }
-    // The formulas are long: one copy of them, through which the sums move up row by row.
-    CK_NO_UNROLL
-    for (int i = 0; i < 2 * kRows; ++i) {
-      CK_UNROLL
-      for (int j = 0; j < kPairs; ++j)
-        out.store<false>(row + 8 * i, column + 16 * j, group, four(sums, 0, j));
-      CK_UNROLL
-      for (int r = 0; r < 2 * kRows - 1; ++r) CK_UNROLL
-      for (int j = 0; j < kColumns; ++j) CK_UNROLL
-      for (int c = 0; c < 2; ++c)
-        sums[r / 2][j][r % 2 * 2 + c] = sums[(r + 1) / 2][j][(r + 1) % 2 * 2 + c];
-    }
+    if (splits > 1)
+      each_four<2>(sums, row, column, [&](int r, int c, const float4& four) {
+        out.store_part(r, c, group, split, four);
+      });
+    else if (out.cheap())
+      each_four<2>(sums, row, column, [&](int r, int c, const float4& four) {
+        out.store<true>(r, c, group, four);
+      });
+    else
+      each_four<1>(sums, row, column, [&](int r, int c, const float4& four) {
+        out.store<false>(r, c, group, four);
+      });
   }
 };
 

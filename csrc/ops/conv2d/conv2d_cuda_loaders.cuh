@@ -103,7 +103,10 @@ struct ImagePlaces {
   }
   template <class To>
   CK_DEVICE void four(const float* from, int h, int at, To& to) const {
-    to.four(from + (h * row + at), inside(h, at));
+    if (inside(h, at))
+      to.four(from + (h * row + at), true);
+    else
+      to.none();
   }
 };
 
@@ -125,12 +128,14 @@ struct PlacesAlongFilter {
   CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
     if (line.image == nullptr || term >= end) return to.none();
     FilterRuns::Place p = filter.place(term);
-    if (kFours || image.by_four)
-      return image.four(line.image, line.h + p.h, line.at + p.at, to);
-    CK_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      image.one(line.image, line.h + p.h, line.at + p.at, i, term + i < end, to);
-      filter.advance(p);
+    if (kFours || image.by_four) {
+      image.four(line.image, line.h + p.h, line.at + p.at, to);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        image.one(line.image, line.h + p.h, line.at + p.at, i, term + i < end, to);
+        filter.advance(p);
+      }
     }
   }
 };
@@ -158,16 +163,19 @@ struct FilterAlongPlaces {
     const ImagePlaces::Corner c = image.corner(term);
     FilterRuns::Place p = line.place;
     if (kFours || image.by_four) {
-      if (line.left == 0) return unit(to);
-      return image.four(c.image, c.h + p.h, c.at + p.at, to);
-    }
-    CK_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      if (i == line.left)
-        to.set(i, 1);
+      if (line.left == 0)
+        unit(to);
       else
-        image.one(c.image, c.h + p.h, c.at + p.at, i, i < line.left, to);
-      filter.advance(p);
+        image.four(c.image, c.h + p.h, c.at + p.at, to);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (i == line.left)
+          to.set(i, 1);
+        else
+          image.one(c.image, c.h + p.h, c.at + p.at, i, i < line.left, to);
+        filter.advance(p);
+      }
     }
   }
 };

@@ -1,4 +1,6 @@
-"""Which tiles suit a matrix product on a GPU: the choice between the rows of csrc/cuda/gemm.cuh."""
+"""Matrix products on a GPU: which tiles suit one, the choice between the rows of csrc/cuda/gemm.cuh and
+csrc/cuda/mma.cuh, and the error bounds of those that round their operands.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,9 @@ _PART = 128  # terms at least, where a sum is split
 # What a multiply-add costs in tiles of 64 x 64, in those of 128 x 128: they are loaded twice as
 # often.
 _SMALL_TILES_COST = 1.3
+# Multiply-adds for which tensor cores are asked, and how many times as many they may do for tiles
+# that are not filled: they are several times as fast.
+_LARGE, _FASTER = 1 << 21, 3
 
 
 class Product(NamedTuple):
@@ -46,6 +51,15 @@ class Product(NamedTuple):
         large, small = self.blocks(128) * 128**2, self.blocks(64) * 64**2
         busy = self.blocks(128) * -(-self.terms // _PART) >= _MULTIPROCESSORS
         return busy and large <= _SMALL_TILES_COST * small
+
+    @property
+    def suits_tensor_cores(self) -> bool:
+        """Whether there is enough to do for them, in tiles of 128 rows that are not too empty."""
+        width = 64 if self.columns <= 64 else 128
+        tiles = -(-self.rows // 128) * -(-self.columns // width)
+        wasted = tiles * 128 * width > _FASTER * self.rows * self.columns
+        work = self.rows * self.columns * self.terms * self.groups
+        return work >= _LARGE and not wasted
 
     @property
     def suits_tiles(self) -> bool:
@@ -85,6 +99,8 @@ Rules = Mapping[str, Callable[[Params, Specs], bool]]
 
 def _rules(product: Callable[[Params, Specs], Product]) -> Rules:
     return {
+        "cuda_mma_bf16": lambda params, specs: product(params, specs).suits_tensor_cores,
+        "cuda_mma_tf32": lambda params, specs: product(params, specs).suits_tensor_cores,
         "cuda_ffma_128": lambda params, specs: product(params, specs).suits_large_tiles,
         "cuda_ffma": lambda params, specs: product(params, specs).suits_tiles,
     }

@@ -185,6 +185,9 @@ class Row:
         None for a native row.
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
+    precision : str
+        What it rounds the operands of products to: "full" (to nothing), "tf32" or "bf16". Other
+        than "full", it runs only where that is allowed, or where it is named.
     """
 
     op: str
@@ -195,6 +198,7 @@ class Row:
     dtypes: tuple[str, ...] = ("float32", "float64")
     function: Callable[..., Any] | None = None
     proved: str = ""
+    precision: str = "full"
 
     @property
     def native(self) -> bool:
