@@ -6,13 +6,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from convkit.ops.registry import Params, Spec
+from convkit.ops.registry import Bound, Params, Spec
 
-__all__ = ["CONV2D", "CONV2D_WEIGHT", "DENSE", "DENSE_WEIGHT", "Product"]
+__all__ = [
+    "CONV2D",
+    "CONV2D_WEIGHT",
+    "DENSE",
+    "DENSE_WEIGHT",
+    "Product",
+    "Units",
+    "product_of",
+    "rounded_bounds",
+    "rounded_units",
+]
 
 Specs = Sequence[Spec | None]
+Units = Callable[[float], float]  # of the number of terms of a sum, see `rounded_units`
 
 _MULTIPROCESSORS = 132  # of an H100 or H200
 _PART = 128  # terms at least, where a sum is split
@@ -109,3 +121,52 @@ def _rules(product: Callable[[Params, Specs], Product]) -> Rules:
 # Rules of `Pass.chosen_where`: of passes whose result is the last operand, and of backward_weight.
 DENSE, DENSE_WEIGHT = _rules(_of_dense), _rules(_of_dense_weight)
 CONV2D, CONV2D_WEIGHT = _rules(_of_conv2d), _rules(_of_conv2d_weight)
+
+_PRODUCTS = {
+    "conv2d": (_of_conv2d, _of_conv2d_weight),
+    "dense": (_of_dense, _of_dense_weight),
+}
+
+
+def product_of(op: str, pass_name: str, specs: Specs, params: Params) -> Product | None:
+    """The size of a call of conv2d or dense as a product; None of others."""
+    if op not in _PRODUCTS or pass_name == "backward_bias":
+        return None
+    return _PRODUCTS[op][pass_name == "backward_weight"](params, specs)
+
+
+# Unit roundoff of operands, of 11 and of 8 significant bits, by `Row.precision`.
+_ROUNDOFF = {"tf32": 2.0**-11, "bf16": 2.0**-8}
+
+
+def rounded_units(terms: float, precision: str) -> float:
+    """Error of a sum of products on tensor cores, in units of 2^-24 of the sum of their magnitudes.
+
+    Rounding changes each product by a factor within (1 + u)^2, u the unit roundoff of operands. Of
+    the sum, tensor cores drop what does not fit (Fasi, Higham, Mikaitis and Pranesh 2021, "Numerical
+    behavior of NVIDIA tensor cores"): twice the error of rounding it, for each term and, with eight
+    terms at a time aligned to the largest, for what they are added to.
+
+    Parameters
+    ----------
+    terms : float
+        Of the sum, as the bound of the pass counts them.
+    precision : str
+        "tf32" or "bf16".
+    """
+    factor = (1 + _ROUNDOFF[precision]) ** 2
+    return (factor - 1) * 2.0**24 + 2 * (1 + 1 / 8) * terms * factor
+
+
+def rounded_bounds(bound: Bound) -> dict[str, Bound]:
+    """Bounds of the rows on tensor cores, for `Pass.bounds`.
+
+    Parameters
+    ----------
+    bound : callable
+        Of the pass, with a keyword `units`: what a sum of so many terms may be off by.
+    """
+    return {
+        f"cuda_mma_{precision}": partial(bound, units=partial(rounded_units, precision=precision))
+        for precision in _ROUNDOFF
+    }
