@@ -1,16 +1,16 @@
 // The product of two matrices, C = A B, on tensor cores (sm_80): float32 in memory, operands
 // rounded to TF32 or BF16 on their way into registers, sums in float32.
 //
-// A block computes a tile of C. Slices of A and B, kDepth terms deep, are copied to shared memory in
-// the background (cp.async), kStages - 1 of them ahead of the one that is used; one barrier for each
-// will do. They lie there as in global memory, along the terms or across them, so that four numbers
-// are copied at a time; a warp reads fragments from either.
+// A block computes a tile of C. Slices of A and B, kDepth terms deep, are copied to shared memory
+// in the background (cp.async), kStages - 1 of them ahead of the one that is used; one barrier for
+// each will do. They lie there as in global memory, along the terms or across them, so that four
+// numbers are copied at a time; a warp reads fragments from either.
 //
 // Which term of eight, and which column of sixteen, is called the first in a fragment is ours to
 // say, as long as A and B agree: a lane takes terms 2 q and 2 q + 1, which lie together, where the
 // instruction has q and q + 4, and of two products side by side columns 2 g and 2 g + 1. So what it
-// gets are columns 4 q to 4 q + 3, which are stored at a time; and with pitches of kDepth + 8 for A,
-// kDepth + 4 for B, and kWidth + 4 across the terms, no two lanes of a read meet in a bank.
+// gets are columns 4 q to 4 q + 3, which are stored at a time; and with pitches of kDepth + 8 for
+// A, kDepth + 4 for B, and kWidth + 4 across the terms, no two lanes of a read meet in a bank.
 #pragma once
 
 #include "cuda/device.h"
@@ -235,9 +235,9 @@ struct ProductMma {
     }
   }
 
-  // Calls store(row, column, four sums) for all sums of a lane, in a loop through which they move up
-  // by kStep of its rows, which are 8 apart: written out for each, what store() does would be most
-  // of the kernel.
+  // Calls store(row, column, four sums) for all sums of a lane, in a loop through which they move
+  // up by kStep of its rows, which are 8 apart: written out for each, what store() does would be
+  // most of the kernel.
   template <int kStep, class Store>
   CK_DEVICE static void each_four(float (&sums)[kRows][kColumns][4], int row, int column,
                                   const Store& store) {
@@ -266,13 +266,11 @@ struct ProductMma {
         out.store_part(r, c, group, split, four);
       });
     else if (out.cheap())
-      each_four<2>(sums, row, column, [&](int r, int c, const float4& four) {
-        out.store<true>(r, c, group, four);
-      });
+      each_four<2>(sums, row, column,
+                   [&](int r, int c, const float4& four) { out.store<true>(r, c, group, four); });
     else
-      each_four<1>(sums, row, column, [&](int r, int c, const float4& four) {
-        out.store<false>(r, c, group, four);
-      });
+      each_four<1>(sums, row, column,
+                   [&](int r, int c, const float4& four) { out.store<false>(r, c, group, four); });
   }
 };
 

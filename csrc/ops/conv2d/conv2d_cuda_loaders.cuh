@@ -1,7 +1,7 @@
-// Loaders that make the matrices of a convolution (cuda/product_loader.cuh) from images and filters where
-// they lie. A row of an image is one stretch of numbers, columns and channels; in it, what a row of
-// a filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for each
-// tap.
+// Loaders that make the matrices of a convolution (cuda/product_loader.cuh) from images and filters
+// where they lie. A row of an image is one stretch of numbers, columns and channels; in it, what a
+// row of a filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for
+// each tap.
 #pragma once
 
 #include "cuda/fast_divide.h"

@@ -137,13 +137,13 @@ Workspace conv2d_product_workspace(const convkit::Call& call) {
       size_of<pass>(shape_of<pass>(call), call.as<Conv2dParams>().groups));
 }
 
-#define CK_INSTANTIATE(pass, Tiles)                                          \
-  template void conv2d_product<pass, Tiles>(const Call&);                    \
-  template bool conv2d_product_supports<pass, Tiles>(const convkit::Call&);  \
+#define CK_INSTANTIATE(pass, Tiles)                                         \
+  template void conv2d_product<pass, Tiles>(const Call&);                   \
+  template bool conv2d_product_supports<pass, Tiles>(const convkit::Call&); \
   template Workspace conv2d_product_workspace<pass, Tiles>(const convkit::Call&);
-#define CK_INSTANTIATE_ALL(Tiles)                    \
-  CK_INSTANTIATE(Conv2dPass::forward, Tiles)         \
-  CK_INSTANTIATE(Conv2dPass::backward_input, Tiles)  \
+#define CK_INSTANTIATE_ALL(Tiles)                   \
+  CK_INSTANTIATE(Conv2dPass::forward, Tiles)        \
+  CK_INSTANTIATE(Conv2dPass::backward_input, Tiles) \
   CK_INSTANTIATE(Conv2dPass::backward_weight, Tiles)
 
 }  // namespace convkit::cuda

@@ -12,8 +12,7 @@ using enum DensePass;
 template <DensePass pass>
 ProductSize size_of(const convkit::Call& call) {
   if constexpr (pass == forward) return {call[0].rows(), call[1].shape[1], call[1].shape[0]};
-  if constexpr (pass == backward_input)
-    return {call[0].rows(), call[1].shape[0], call[1].shape[1]};
+  if constexpr (pass == backward_input) return {call[0].rows(), call[1].shape[0], call[1].shape[1]};
   return {call[2].shape[0] + 1, call[2].shape[1], call[0].rows()};  // db is the row behind dw
 }
 

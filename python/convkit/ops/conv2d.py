@@ -213,26 +213,10 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     return [Spec((x.shape[0], *size, w.shape[3]), x.dtype)]
 
 
-def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
-    w, y = inputs[1], outputs[0]
-    assert w is not None and y is not None
-    return 2 * y.size * math.prod(w.shape[:3])
-
-
-def _flops_input(
-    params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
-) -> int:
-    dy, w = inputs[:2]
-    assert dy is not None and w is not None
-    return 2 * dy.size * math.prod(w.shape[:3])
-
-
-def _flops_weight(
-    params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
-) -> int:
-    dy, dw = inputs[0], outputs[0]
-    assert dy is not None and dw is not None
-    return 2 * dy.size * math.prod(dw.shape[:3])
+def _flops(result: Spec | None, filters: Spec | None) -> int:
+    """Of y or dy, and w or dw."""
+    assert result is not None and filters is not None
+    return 2 * result.size * math.prod(filters.shape[:3])
 
 
 # fmt: off
@@ -270,19 +254,19 @@ OP = define(
         "conv2d",
         (
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
-                 infer=_infer, flops=_flops,
+                 infer=_infer, flops=lambda p, given, out: _flops(out[0], given[1]),
                  bounds={"cpu_winograd": _forward_winograd_bound,
                          **products.rounded_bounds(_forward_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
                                **products.CONV2D}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
-                 _backward_input_bound, flops=_flops_input,
+                 _backward_input_bound, flops=lambda p, given, out: _flops(given[0], given[1]),
                  bounds={"cpu_winograd": _backward_input_winograd_bound,
                          **products.rounded_bounds(_backward_input_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
                                **products.CONV2D}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
-                 _backward_weight_bound, flops=_flops_weight,
+                 _backward_weight_bound, flops=lambda p, given, out: _flops(given[0], out[0]),
                  bounds={"cpu_winograd": winograd_weight_bound,
                          **products.rounded_bounds(_backward_weight_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[2]),

@@ -1,5 +1,5 @@
-"""Matrix products on a GPU: which tiles suit one, the choice between the rows of csrc/cuda/gemm.cuh and
-csrc/cuda/mma.cuh, and the error bounds of those that round their operands.
+"""Matrix products on a GPU, csrc/cuda/gemm.cuh and mma.cuh: which tiles suit one, hence which rows,
+and the error bounds of those that round their operands.
 """
 
 from __future__ import annotations
@@ -143,9 +143,9 @@ def rounded_units(terms: float, precision: str) -> float:
     """Error of a sum of products on tensor cores, in units of 2^-24 of the sum of their magnitudes.
 
     Rounding changes each product by a factor within (1 + u)^2, u the unit roundoff of operands. Of
-    the sum, tensor cores drop what does not fit (Fasi, Higham, Mikaitis and Pranesh 2021, "Numerical
-    behavior of NVIDIA tensor cores"): twice the error of rounding it, for each term and, with eight
-    terms at a time aligned to the largest, for what they are added to.
+    the sum, tensor cores drop what does not fit (Fasi, Higham, Mikaitis and Pranesh 2021,
+    "Numerical behavior of NVIDIA tensor cores"): twice the error of rounding it, for each term and,
+    with eight terms at a time aligned to the largest, for what they are added to.
 
     Parameters
     ----------

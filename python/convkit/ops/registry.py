@@ -186,8 +186,7 @@ class Row:
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
     precision : str
-        What it rounds the operands of products to: "full" (to nothing), "tf32" or "bf16". Other
-        than "full", it runs only where that is allowed, or where it is named.
+        What operands of products are rounded to: "full" (nothing), "tf32" or "bf16".
     """
 
     op: str
@@ -228,8 +227,8 @@ class Row:
             return 0
         if self.device == "cuda":
             return cuda_rows.workspace_bytes(self, specs, params)
-        given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
-        return int(_core.workspace_bytes(*given))
+        given = list(specs), dict(params), threads
+        return int(_core.workspace_bytes(self.op, self.pass_name, self.name, *given))
 
 
 @dataclass(frozen=True)
@@ -270,15 +269,13 @@ def define(op: Op) -> Op:
     _ops[op.name] = op
     for p in op.passes:
         reference = Row(op.name, p.name, "reference", "python", (), DTYPES, p.reference)
-        if op.python_only:
-            rows = [replace(reference, name="python")]
-        else:
-            rows = [
-                Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
-                for r in _core.kernels(op.name)
-                if r["pass"] == p.name
-            ]
-        _rows[op.name, p.name] = [*rows, reference]
+        rows = [
+            Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
+            for r in ([] if op.python_only else _core.kernels(op.name))
+            if r["pass"] == p.name
+        ]
+        own = [replace(reference, name="python")] if op.python_only else []
+        _rows[op.name, p.name] = [*own, *rows, reference]
     return op
 
 
