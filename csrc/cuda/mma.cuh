@@ -179,27 +179,22 @@ struct ProductMma {
     SliceB slices_b;
     slices_a.begin(a, top, group);
     slices_b.begin(b, left, group);
-    const auto load = [&](int term, int stage) {
-      if (term < end) {
-        float* const to = shared + stage * kStageFloats;
-        slices_a.load(a, term, end, to);
-        slices_b.load(b, term, end, to + SliceA::kFloats);
-      }
-      cp_async_commit();
-    };
-    CK_NO_UNROLL
-    for (int s = 0; s < kStages - 1; ++s) load(begin + s * kDepth, s);
-
     float sums[kRows][kColumns][4] = {};
-    int stage = 0, next = kStages - 1;
-    for (int term = begin; term < end; term += kDepth) {
+    int next = 0;  // stage
+    for (int term = begin - (kStages - 1) * kDepth; term < end; term += kDepth) {
       cp_async_wait<kStages - 2>();
       __syncthreads();  // and nobody reads any more what comes next
-      load(term + (kStages - 1) * kDepth, next);
-      const float* const from = shared + stage * kStageFloats;
-      multiply(from, from + SliceA::kFloats, row, column + lane / 4 * 2, lane % 4 * 2, sums);
-      next = stage;
-      stage = stage + 1 < kStages ? stage + 1 : 0;
+      const int ahead = term + (kStages - 1) * kDepth;
+      if (ahead < end) {
+        float* const to = shared + next * kStageFloats;
+        slices_a.load(a, ahead, end, to);
+        slices_b.load(b, ahead, end, to + SliceA::kFloats);
+      }
+      cp_async_commit();
+      if (++next == kStages) next = 0;  // the one that has waited longest
+      const float* const from = shared + next * kStageFloats;
+      if (term >= begin)
+        multiply(from, from + SliceA::kFloats, row, column + lane / 4 * 2, lane % 4 * 2, sums);
     }
     finish(sums, top + row, left + column + lane % 4 * 4, group, split);
 #endif

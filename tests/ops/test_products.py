@@ -14,19 +14,13 @@ from convkit.ops.choosing import Policy, consider
 from convkit.ops.conv2d import conv2d_params
 from convkit.ops.dense import dense_params
 from convkit.ops.products import Product, rounded_units
-from convkit.ops.registry import Array, Row, Spec
+from convkit.ops.registry import Array, Spec
 from ops.harness import Case, check_row, integers
 from ops.test_conv2d import conv_cases
 from ops.test_dense import dense_cases
 
 needs_cuda = pytest.mark.skipif(bool(cuda.why_unavailable()), reason="there is no GPU")
-PRECISIONS = ("tf32", "bf16")
-
-
-def rows(case: Case) -> list[Row]:
-    table = registry.kernels(case.op, case.pass_name, device="cuda")
-    return [row for row in table if row.precision != "full"]
-
+KERNELS = ("cuda_mma_tf32", "cuda_mma_bf16")
 
 # Both tiles, a second one below and beside the first, all stages of shared memory again, parts of
 # the sums; numbers that come in fours, and others.
@@ -42,18 +36,21 @@ EXACT = [
 
 
 @needs_cuda
-@pytest.mark.parametrize("case", EXACT, ids=str)
-def test_small_integers_are_exact(case: Case) -> None:
-    found = rows(case)
-    assert [row.precision for row in found] == ["bf16", "tf32"]
-    for row in found:
-        check_row(row, case, exact=True)
+@pytest.mark.parametrize(
+    ("kernel", "case"),
+    [pytest.param(k, c, id=f"{c.pass_name}-{k}-{c.name}") for c in EXACT for k in KERNELS],
+)
+def test_small_integers_are_exact(kernel: str, case: Case) -> None:
+    table = registry.kernels(case.op, case.pass_name, device="cuda")
+    (row,) = (row for row in table if row.name == kernel)
+    assert not row.exact and row.precision in kernel
+    check_row(row, case, exact=True)
 
 
-def rounded(x: Array, precision: str) -> Array:
+def rounded(x: Array, kernel: str) -> Array:
     """To TF32, ties away from zero, or to BF16, ties to even."""
     u = x.view(np.uint32)
-    if precision == "tf32":
+    if "tf32" in kernel:
         u = (u + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
     else:
         u = (u + np.uint32(0x7FFF) + (u >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
@@ -61,14 +58,13 @@ def rounded(x: Array, precision: str) -> Array:
 
 
 @needs_cuda
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_operands_are_rounded_to_nearest(precision: str) -> None:
-    kernel = f"cuda_mma_{precision}"
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_operands_are_rounded_to_nearest(kernel: str) -> None:
     x = np.random.default_rng(0).standard_normal((20, 16)).astype(np.float32)
-    step = 2.0**-10 if precision == "tf32" else 2.0**-7
+    step = 2.0**-10 if "tf32" in kernel else 2.0**-7
     x[0] = 1 + np.arange(16) * step / 4  # with ties
     x[1] = -x[0]
-    expected, one = rounded(x, precision), np.eye(16, dtype=np.float32)
+    expected, one = rounded(x, kernel), np.eye(16, dtype=np.float32)
     assert np.abs(expected - x).max() > 0 and len(np.unique(expected[0])) == 5
     np.testing.assert_array_equal(ck.ops.dense(x, one, kernel=kernel), expected)
     np.testing.assert_array_equal(ck.ops.dense(one, x.T.copy(), kernel=kernel), expected.T)
