@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -25,6 +26,7 @@ class Released {
 
   // For atexit, with Python's lock held: when it returns, nobody works any more.
   static void finish() {
+    if (getpid() != process_) return;  // a fork has none of the threads
     exiting_ = true;
     const pybind11::gil_scoped_release release;
     for (int i = 0; i < kPatience && count_ > 0; ++i)
@@ -43,6 +45,7 @@ class Released {
     while (true) std::this_thread::sleep_for(std::chrono::hours(1));
   }
 
+  inline static const pid_t process_ = getpid();
   inline static std::atomic<bool> exiting_{false};
   inline static std::atomic<int> count_{0};
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -141,6 +143,25 @@ def test_memory_comes_back() -> None:
     del model
     gc.collect()
     assert ck.cuda.memory_info()[0] == free
+
+
+DAEMON = """
+import threading, numpy as np, convkit as ck
+model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(2, "softmax")])
+model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+x, y, began = np.ones((8, 4), "f4"), np.zeros(8), threading.Event()
+tell = ck.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: began.set())
+fit = lambda: model.fit(x, y, batch_size=2, epochs=10**9, verbose=0, callbacks=[tell])
+threading.Thread(target=fit, daemon=True).start()
+began.wait(60)
+"""
+
+
+def test_the_process_may_end_while_a_daemon_trains() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMON], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _child(results: Any) -> None:
