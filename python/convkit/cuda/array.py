@@ -218,7 +218,7 @@ def _of_interface(value: Any) -> Array:
     if dtype.name not in NAMES:
         raise TypeError(f"no kernel takes arrays of dtype {dtype}; {', '.join(NAMES)} are taken")
     compact, strides = _strides(shape, dtype.itemsize), told.get("strides")
-    if strides is not None and math.prod(shape):
+    if strides is not None and 0 not in shape:
         strides = tuple(strides)
         if len(strides) != len(shape) or any(
             n > 1 and step != wanted
