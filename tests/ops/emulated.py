@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from convkit.cuda import native as cuda
@@ -12,11 +13,12 @@ from convkit.ops.registry import Row
 if TYPE_CHECKING:
     from ops.harness import Case
 
-# What the emulator of a GPU can do in milliseconds: operations, and numbers.
-EMULATED_FLOPS, EMULATED_SIZE = 1_000_000, 100_000
-# Slices, 16 terms deep, of tiles of 128 x 64 that rows on tensor cores go through: each is a
-# thousand meetings of a warp.
-EMULATED_SLICES = 16
+# What the emulator of a GPU does in milliseconds, without a sanitizer: operations, numbers, and
+# slices, 16 terms deep, of tiles of 128 x 64 that rows on tensor cores go through: a thousand
+# meetings of a warp each.
+EMULATED_SHARE = float(os.environ.get("CONVKIT_EMULATED_SHARE", "1"))
+EMULATED_FLOPS, EMULATED_SIZE = 1e6 * EMULATED_SHARE, 1e5 * EMULATED_SHARE
+EMULATED_SLICES = 16 * EMULATED_SHARE
 
 
 def cuda_rows(case: Case, dtype: str) -> list[Row]:

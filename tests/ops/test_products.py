@@ -25,6 +25,7 @@ KERNELS = ("cuda_mma_tf32", "cuda_mma_bf16")
 # Both tiles, a second one below and beside the first, all stages of shared memory again, parts of
 # the sums; numbers that come in fours, and others.
 EXACT = [
+    *dense_cases("one tile", (70,), 70, 5, fill=integers)[:3],
     *dense_cases("two tiles each way", (130,), 70, 132, activation="relu", fill=integers)[:3],
     *dense_cases("odd, parts", (5,), 307, 67, fill=integers)[:3],
     *dense_cases("parts of dw", (300,), 4, 8, bias=False, fill=integers)[:3],
