@@ -16,6 +16,7 @@ import pytest
 import convkit as ck
 from convkit.cuda import native
 from convkit.models import streams
+from convkit.ops import registry
 from convkit.ops.registry import Array
 from convkit.run import staging
 from convkit.run.device_data import DeviceData
@@ -131,13 +132,13 @@ def test_files_are_read_into_the_same_blocks(
     monkeypatch.setattr(streams, "LEAST", 1)
     monkeypatch.setattr(streams, "BLOCK", 700)  # three batches of training
     sent: list[int] = []
-    send = DeviceData.send
+    take = staging.Ring.take
 
-    def noted(here: DeviceData, ring: Any, place: int, arrays: Any) -> Any:
+    def noted(ring: staging.Ring, place: int, arrays: Any) -> Any:
         sent.append(place)
-        return send(here, ring, place, arrays)
+        return take(ring, place, arrays)
 
-    monkeypatch.setattr(DeviceData, "send", noted)
+    monkeypatch.setattr(staging.Ring, "take", noted)
     monkeypatch.setattr(DeviceData, "fits", None)  # nothing is copied by itself
     same = trained(x, y)
     assert same == found and sent[:7] == [0, 1, 2, 0, 1, 2, 0]
@@ -161,6 +162,14 @@ def test_a_program_without_room_says_so(limit: Callable[[int], None]) -> None:
         model.predict(x[:1], verbose=0)
     limit(1 << 20)
     assert model.predict(x[:1], verbose=0).shape == (1, 3)
+
+
+def test_a_kernel_without_room_says_so(limit: Callable[[int], None]) -> None:
+    x = np.ones((2, 2000), "f4")
+    row = next(r for r in ck.ops.kernels("add", device="cuda") if r.native)
+    limit(10_000)
+    with pytest.raises(MemoryError, match=r"no memory for the arrays of a call of add.forward"):
+        registry.run(row, {}, [x, x], [np.empty_like(x)], registry.Step())
 
 
 def test_dead_models_make_room(limit: Callable[[int], None]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,8 @@ class Ring:
     Attributes
     ----------
     host : dict of str to ndarray, shape (BLOCKS * length, ...)
+    taken : bool
+        Whether a feed reads into it.
     staging : native.Staging
     pointers : dict of str to int
         Of the arrays on the GPU, and of "index", which takes them in order.
@@ -74,12 +77,36 @@ class Ring:
         self._index = cuda.allocate(8 * BLOCKS * length, purpose)
         self._index.write(np.arange(BLOCKS * length))
         self._offsets = offsets
+        self._blocks: dict[int, tuple[Any, Block]] = {}  # by the arrays that `take` gave
+        self.taken = False
         self.pointers = {name: self.staging.pointer + at for name, at in offsets.items()}
         self.pointers["index"] = self._index.pointer
 
     def takes(self, kinds: Kinds, batch: int) -> bool:
         """Whether batches of such samples have a place here."""
         return batch <= self.length and kinds.items() <= self.kinds.items()
+
+    def take(self, place: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Let samples be copied to the GPU; the arrays, as they lie in the host's memory here."""
+        count = len(next(iter(arrays.values())))
+        part = self.part(place, count)
+        part = {name: part[name] for name in arrays}
+        for name, array in arrays.items():
+            if array.ctypes.data != part[name].ctypes.data:  # it was not read in place
+                part[name][...] = array
+        self.send(place, arrays, count)
+        for array in part.values():
+            key = id(array)
+            forget = partial(self._blocks.pop, key)
+            self._blocks[key] = weakref.ref(array, forget), Block(self, place, 0, count)
+        return part
+
+    def block_of(self, arrays: Collection[Any]) -> Block | None:
+        """The block that `take` gave arrays of; None if it gave them not."""
+        known = [self._blocks.get(id(array)) for array in arrays]
+        if any(k is None or k[0]() is not a for k, a in zip(known, arrays, strict=True)):
+            return None
+        return known[0][1] if known and known[0] is not None else None
 
     def part(self, place: int, count: int) -> dict[str, Array]:
         """The host's memory for samples of a block, once the last ones have been copied from it."""
