@@ -185,6 +185,9 @@ class Row:
         None for a native row.
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
+    by_sample : int
+        Of a "cuda" row that can share launches with others, which operands have a sample for each
+        of the batch's, as bits; 0 for others.
     """
 
     op: str
@@ -195,6 +198,7 @@ class Row:
     dtypes: tuple[str, ...] = ("float32", "float64")
     function: Callable[..., Any] | None = None
     proved: str = ""
+    by_sample: int = 0
 
     @property
     def native(self) -> bool:

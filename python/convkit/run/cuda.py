@@ -47,7 +47,7 @@ class CudaExecutor:
         readouts = [reference(v) for v in program.readouts.values()]
         guards = [(reference(guard.value), guard.limit) for guard in program.guards]
         self._native = native.Executor(
-            instructions, readouts, guards, program.commit, program.batch
+            instructions, readouts, guards, program.commit, program.batch, program.merged
         )
         ends = [v.offset + v.spec.nbytes for v in program.constants]
         self._constants = cuda.allocate(max(ends, default=1), "constants of the model")
