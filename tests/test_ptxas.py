@@ -24,12 +24,13 @@ def test_a_report_is_read() -> None:
 
 
 def check(source: Path, architectures: Sequence[str], folder: Path) -> None:
-    kernels = ptxas.compile_for(source, architectures, folder / "kernels.o")
-    assert {k.architecture for k in kernels} == set(architectures)
-    for k in kernels:
-        name = f"{k.kernel} for sm_{k.architecture}"
-        assert k.spilled == 0, f"{name} spills {k.spilled} bytes"
-        assert k.shared <= ptxas.PLAIN_SHARED, f"{name} has {k.shared} bytes of shared memory"
+    for architecture in architectures:
+        kernels = ptxas.compile_for(source, architecture, folder / "kernels.cubin")
+        assert {k.architecture for k in kernels} == {architecture}
+        for k in kernels:
+            name = f"{k.kernel} for sm_{k.architecture}"
+            assert k.spilled == 0, f"{name} spills {k.spilled} bytes"
+            assert k.shared <= ptxas.PLAIN_SHARED, f"{name} has {k.shared} bytes of shared memory"
 
 
 @needs_nvcc

@@ -28,7 +28,7 @@
 
 #define CK_CUDA_EMULATED 1
 #define CK_DEVICE inline
-#define CK_UNROLL _Pragma("GCC unroll 16")
+#define CK_UNROLL  // the emulator's threads would not be faster, and compile much longer
 // The static object is one per instance of the enclosing function, as a __shared__ array is.
 #define CK_SHARED(T, name, ...)                                                              \
   static constinit ::convkit::emulator::SharedArray ck_shared_##name{#name,                  \

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,13 +47,13 @@ def architectures() -> list[str]:
     return re.findall(r"(\d+a?)-real", text)
 
 
-def compile_for(source: Path, architectures: Sequence[str], output: Path) -> list[Usage]:
-    """Compile a source, warnings being errors, and return the usage of each of its kernels."""
+def compile_for(source: Path, architecture: str, output: Path) -> list[Usage]:
+    """Compile a source's kernels, warnings being errors, and return the usage of each."""
     compiler = nvcc()
     assert compiler is not None
     command = [
-        compiler, "-std=c++20", "-c", "-I", str(ROOT / "csrc"), "-DCK_ISA=cuda", "-DCK_ISA_COUNT=3",
-        *(f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures),
+        compiler, "-std=c++20", "-cubin", "-I", str(ROOT / "csrc"), "-DCK_ISA=cuda",
+        "-DCK_ISA_COUNT=3", f"-gencode=arch=compute_{architecture},code=sm_{architecture}",
         "-Xptxas=-v", "-Werror=all-warnings", "-o", str(output), str(source),
     ]  # fmt: skip
     if source.name.startswith("augment_cuda"):

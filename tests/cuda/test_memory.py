@@ -22,9 +22,15 @@ def limit() -> Iterator[Callable[[int], None]]:
     module = native.module()
     if not module.emulated:
         pytest.skip("a real GPU has the memory that it has")
-    free, total = module.memory_info()
-    yield lambda room: module.set_memory(total - free + room)
-    module.set_memory(total)
+    whole = module.memory_info()[1]
+
+    def set_room(room: int) -> None:
+        gc.collect()  # nothing in use may become free later
+        free, total = module.memory_info()
+        module.set_memory(total - free + room)
+
+    yield set_room
+    module.set_memory(whole)
 
 
 def network() -> Any:
@@ -73,6 +79,30 @@ def test_data_that_does_not_fit_stays_with_the_host(limit: Callable[[int], None]
         model.fit(x, y, batch_size=8, steps_per_epoch=4, verbose=0)
         found.append([w.tobytes() for w in model.get_weights()])
     assert found[0] == found[1]
+
+
+def test_a_program_without_room_says_so(limit: Callable[[int], None]) -> None:
+    model = network()
+    x = np.ones((2, 64), "f4")
+    model.predict(x, verbose=0)
+    limit(4096)
+    with pytest.raises(MemoryError, match=r"no memory for what a program keeps between its steps"):
+        model.predict(x[:1], verbose=0)
+    limit(1 << 20)
+    assert model.predict(x[:1], verbose=0).shape == (1, 3)
+
+
+def test_dead_models_make_room(limit: Callable[[int], None]) -> None:
+    model = network()
+    model.predict(np.ones((2, 64), "f4"), verbose=0)
+    limit(10_000)
+    gc.disable()
+    try:
+        del model  # it refers to itself
+        assert ck.cuda.memory_info()[0] <= 10_000
+        assert ck.cuda.asarray(np.ones((50, 64), "f4")).nbytes == 12_800
+    finally:
+        gc.enable()
 
 
 def test_memory_comes_back() -> None:

@@ -332,6 +332,7 @@ NETWORKS = {
     "tiny": lambda: chain(4, 3),
     "wide": lambda: chain(1000, 1000, 1000),
     "narrow": lambda: chain(50, 50, 30),
+    "narrower": lambda: chain(36, 36, 24),
     "convolutions": convolutions,
     "lenet": ck.models.lenet5,
     "perceptrons": perceptrons,
@@ -375,7 +376,7 @@ def test_a_training_step_takes_what_was_said(network, batch):
         ("wide", "conjugate_gradient"),
         ("wide", "steepest_descent"),
         ("narrow", "bfgs"),
-        ("narrow", "levenberg_marquardt"),
+        ("narrower", "levenberg_marquardt"),
     ],
 )
 def test_training_with_all_the_data_takes_what_was_said(network, optimizer):

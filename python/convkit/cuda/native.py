@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from convkit import _core
 
-__all__ = ["EMULATOR", "allocate", "module", "require", "why_unavailable"]
+__all__ = [
+    "EMULATOR",
+    "allocate",
+    "free_memory",
+    "made",
+    "module",
+    "require",
+    "why_unavailable",
+]
 
 # Set to 1, a build that emulates CUDA on the CPU is taken for a device: a slow one, for tests.
 EMULATOR = "CONVKIT_CUDA_EMULATOR"
@@ -67,6 +77,47 @@ def _first_user() -> int:
     return os.getpid()
 
 
+def free_memory(wanted: int) -> int:
+    """Bytes that are free on the device. If it is less than wanted, garbage is collected first.
+
+    Models refer to themselves, so that dead ones hold memory until Python collects them.
+    """
+    native = require()
+    if native.memory_info()[0] < wanted:
+        gc.collect()
+    return int(native.memory_info()[0])
+
+
+def made(make: Callable[[], Any], purpose: str, nbytes: int | None = None) -> Any:
+    """Something that takes memory of the device; garbage is collected if there is too little.
+
+    Parameters
+    ----------
+    make : callable
+    purpose : str
+        What the memory is for, in messages.
+    nbytes : int, optional
+        How much, if it is known.
+
+    Raises
+    ------
+    MemoryError
+        If the device has none; the message says what for.
+    """
+    try:
+        return make()
+    except MemoryError:
+        gc.collect()
+    try:
+        return make()
+    except MemoryError:
+        amount = "memory" if nbytes is None else f"{nbytes / 1e6:,.1f} MB"
+        raise MemoryError(
+            f"the GPU has no {amount} for {purpose}, only {free_memory(0) / 1e6:,.1f} MB are "
+            "free; take smaller batches or a smaller model, or leave arrays that were moved there"
+        ) from None
+
+
 def allocate(nbytes: int, purpose: str, *, shared: bool = False) -> Any:
     """Zeroed memory of the device.
 
@@ -83,12 +134,4 @@ def allocate(nbytes: int, purpose: str, *, shared: bool = False) -> Any:
     MemoryError
         If the device has none; the message says how much was wanted, and what for.
     """
-    native = require()
-    try:
-        return native.Memory(max(nbytes, 1), shared)
-    except MemoryError:
-        free = native.memory_info()[0]
-        raise MemoryError(
-            f"the GPU has no {nbytes / 1e6:,.1f} MB for {purpose}, only {free / 1e6:,.1f} MB are "
-            "free; take smaller batches or a smaller model, or leave arrays that were moved there"
-        ) from None
+    return made(partial(require().Memory, max(nbytes, 1), shared), purpose, nbytes)

@@ -72,8 +72,8 @@ class LevenbergMarquardt(FullBatch):
         check_matrix("LevenbergMarquardt", "matrix", size, self.max_bytes)
 
     def held(self, size: int) -> int:
-        # The matrix, the damped one, its factor and what LAPACK factorises in place.
-        return super().held(size) + 4 * 8 * size * size
+        # The matrix, the damped one and what LAPACK factorises in place.
+        return super().held(size) + 3 * 8 * size * size
 
     def iterate(self, evaluations: Evaluations, point: Point, memory: Memory) -> Iteration:
         before = evaluations.count
@@ -113,12 +113,11 @@ class LevenbergMarquardt(FullBatch):
 
 
 def _solve(matrix: Array, mu: float, gradient: Array) -> Array | None:
-    """The step h; None where the damped matrix is not positive definite."""
+    """The step h; None where rounding has left the damped matrix without a way down."""
     damped = matrix.copy()
     damped.flat[:: len(damped) + 1] += mu
     try:
-        np.linalg.cholesky(damped)
         step: Array = np.linalg.solve(damped, -gradient)
     except np.linalg.LinAlgError:
         return None
-    return step if np.isfinite(step).all() else None
+    return step if np.isfinite(step).all() and float(step @ gradient) < 0 else None

@@ -180,11 +180,6 @@ def available_memory() -> int | None:
     return min(limits)
 
 
-def gpu_memory() -> int:
-    """Bytes that are free on the GPU."""
-    return int(cuda.require().memory_info()[0])
-
-
 def require_memory(
     program: Program, held: int = 0, smaller: Callable[[int], Program] | None = None
 ) -> None:
@@ -206,8 +201,9 @@ def require_memory(
     if program.arena_bytes <= max(held, SMALL):
         return
     on_gpu = program.policy.device == "cuda"
-    free = gpu_memory() if on_gpu else available_memory()
-    if free is not None and program.arena_bytes - held > free:
+    needed = program.arena_bytes - held
+    free = cuda.free_memory(needed) if on_gpu else available_memory()
+    if free is not None and needed > free:
         raise MemoryError(
             f"model {program.name!r} needs {program.arena_bytes / 1e6:,.0f} MB for activations and "
             f"workspace, and the {'GPU' if on_gpu else 'machine'} has {free / 1e6:,.0f} MB left; "

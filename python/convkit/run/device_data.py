@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from typing import Any
@@ -78,9 +79,8 @@ class DeviceData:
             self._spare.remove(memory)
         else:
             self._spare.clear()
-            native = cuda.require()
-            if nbytes > ROOM * native.memory_info()[0]:
-                return native.Pinned(array)
+            if nbytes > ROOM * cuda.free_memory(math.ceil(nbytes / ROOM)):
+                return cuda.require().Pinned(array)
             memory = cuda.allocate(nbytes, "the data")
         memory.write(array)
         return memory
