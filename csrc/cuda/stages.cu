@@ -85,7 +85,7 @@ struct RunFinish {
 };
 
 unsigned sample_blocks(int64_t samples, int together) {
-  return static_cast<unsigned>(std::min<int64_t>(ceil_div(samples, together), 65536));
+  return static_cast<unsigned>(std::min(ceil_div(samples, together), kMostSampleBlocks));
 }
 
 }  // namespace

@@ -31,7 +31,9 @@
 
 namespace convkit::cuda {
 
-constexpr int kSampleThreads = CK_CUDA_EMULATED ? 128 : 512;  // an emulated thread has its price
+// An emulated thread has its price.
+constexpr int kSampleThreads = CK_CUDA_EMULATED ? 64 : 512;
+constexpr int64_t kMostSampleBlocks = CK_CUDA_EMULATED ? 8 : 65536;
 constexpr int kFinishThreads = 256;
 constexpr int kScratchFloats = 8192;        // of shared memory, for sample parts
 constexpr int kFinishScratchFloats = 4096;  // and for finish parts
