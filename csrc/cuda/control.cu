@@ -1,7 +1,6 @@
-#include "cuda/control.h"
-
 #include <algorithm>
 
+#include "cuda/control.h"
 #include "cuda/launch.cuh"
 
 namespace convkit::cuda {

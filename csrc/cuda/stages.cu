@@ -1,8 +1,7 @@
 // The two kernels of stages, which know all structs that are one.
-#include "cuda/stages.cuh"
-
 #include <algorithm>
 
+#include "cuda/stages.cuh"
 #include "ops/accuracy/accuracy_stage.cuh"
 #include "ops/activation/activation_stage.cuh"
 #include "ops/conv2d/conv2d_stage.cuh"

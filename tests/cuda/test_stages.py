@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,13 @@ APART = {"dense": "cuda_ffma"}  # a row that is no stage keeps the step in piece
 
 
 def mlp() -> ck.Sequential:
-    layers = [ck.Input((5, 3)), L.Flatten(), L.Dense(9, "relu"), L.Dropout(0.4), L.Dense(4, "softmax")]
+    layers = [
+        ck.Input((5, 3)),
+        L.Flatten(),
+        L.Dense(9, "relu"),
+        L.Dropout(0.4),
+        L.Dense(4, "softmax"),
+    ]
     return ck.Sequential(layers)
 
 
@@ -157,3 +164,49 @@ def test_large_networks_and_batches_keep_their_kernels() -> None:
     assert model.program("train", 1024).merged and not model.program("train", 1025).merged
     wide = compiled(lambda: ck.Sequential([ck.Input((3000,)), L.Dense(900), L.Dense(4, "softmax")]))
     assert not wide.program("train", 2).merged
+
+
+def regularized() -> ck.Sequential:
+    """With what is no stage: penalties behind the gradients, a metric of the CPU's kind."""
+    layers = [
+        ck.Input((12,)), L.Dense(9, "relu", kernel_regularizer="l2"), L.Dense(4, "softmax"),
+    ]  # fmt: skip
+    return ck.Sequential(layers)
+
+
+def test_what_is_no_stage_stands_before_or_behind() -> None:
+    model = compiled(regularized)
+    program = model.program("train", 6)
+    ((begin, end),) = program.merged
+    names = [f"{i.op}.{i.pass_name}" for i in program.instructions]
+    assert "penalty.accumulate" in names[end : program.commit]
+    assert not any("penalty" in name for name in names[begin:end])
+    made: set[Any] = set()
+    for i in program.instructions:  # nothing is read before it is made
+        read = {v.root for v in i.inputs if v is not None and v.root.buffer == "arena"}
+        assert read <= made, str(i)
+        made |= {v.root for v in i.outputs if v is not None}
+    losses, weights = trained(model)
+    right, right_weights = trained(compiled(regularized, kernels=APART))
+    np.testing.assert_allclose(losses, right, rtol=1e-5)
+    np.testing.assert_allclose(weights[0], right_weights[0], rtol=1e-4, atol=2e-5)
+
+
+def test_what_a_run_touches_is_alive_in_all_of_it() -> None:
+    program = compiled(maximum).program("train", 5)
+    ((begin, end),) = program.merged
+    values = {
+        v.root
+        for i in program.instructions[begin:end]
+        for v in (*i.operands, i.workspace)
+        if v is not None and v.root.buffer == "arena"
+    }
+    ends = [(v.offset, v.offset + v.spec.nbytes) for v in values]
+    ends.sort()
+    assert len(ends) > 15
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
+
+
+def test_a_network_that_would_be_in_pieces_keeps_its_kernels() -> None:
+    layers = [ck.Input((12,)), L.Dense(9), L.BatchNormalization(), L.Dense(4, "softmax")]
+    assert not compiled(lambda: ck.Sequential(layers)).program("train", 6).merged

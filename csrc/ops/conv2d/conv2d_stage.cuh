@@ -49,7 +49,9 @@ struct ConvStage : StageBody {
            8 * checked_product(call[1].shape[0], call[1].shape[1], call[0].shape[3]) <=
                kScratchFloats;
   }
-  int64_t products() const { return int64_t{terms()} * to_c * (kForward ? to_h * to_w : from_h * from_w); }
+  int64_t products() const {
+    return int64_t{terms()} * to_c * (kForward ? to_h * to_w : from_h * from_w);
+  }
 
   CK_INLINE int terms() const { return KH * KW * from_c; }
 
@@ -86,8 +88,8 @@ struct ConvStage : StageBody {
       __syncthreads();
       for (int i = threadIdx.x; i < pixels * parts; i += kSampleThreads) {
         const int part = i / pixels, pixel = i % pixels;
-        make_pixel<kChannels>(s, pixel, first + part * kChannels,
-                              s.scratch + part * kChannels, width);
+        make_pixel<kChannels>(s, pixel, first + part * kChannels, s.scratch + part * kChannels,
+                              width);
       }
     }
   }
@@ -249,7 +251,8 @@ struct ConvBackwardWeightStage : StageBody {
         for (int i = threadIdx.x; i < items * kFilters; i += kSampleThreads) {
           const int k = i / items, of = i % items;
           float sum = 0;
-          for (int part = 0; part < slices; ++part) sum += scratch[(k * slices + part) * items + of];
+          for (int part = 0; part < slices; ++part)
+            sum += scratch[(k * slices + part) * items + of];
           const int filter = first + of / rows() * kFilters + k;
           if (filter < K) to[of % rows() * K + filter] = sum;
         }

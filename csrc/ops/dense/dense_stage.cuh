@@ -176,9 +176,8 @@ struct DenseBackwardInputStage : DenseStage {
     });
     if (through == Activation::linear) return;
     __syncthreads();
-    s.each(int64_t{rows} * C, [&](int64_t i) {
-      dx[i] *= activate_derivative_from_output(through, alpha, x[i]);
-    });
+    s.each(int64_t{rows} * C,
+           [&](int64_t i) { dx[i] *= activate_derivative_from_output(through, alpha, x[i]); });
   }
 };
 

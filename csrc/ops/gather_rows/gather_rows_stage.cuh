@@ -59,7 +59,8 @@ struct GatherStage : StageBody {
   template <class S>
   CK_DEVICE void sample_from(const Samples& s, const S* from) const {
     if (dtype == Dtype::float32) {
-      const GatherRow<S, float> row{from, index, static_cast<float*>(y), length, scale, offset, step};
+      const GatherRow<S, float> row{from,   index, static_cast<float*>(y), length, scale,
+                                    offset, step};
       s.each(length, [&](int64_t i) { row(i, Width<1>{}); });
     } else {
       const GatherRow<S, int32_t> row{from, index, static_cast<int32_t*>(y), length, 1, 0, step};

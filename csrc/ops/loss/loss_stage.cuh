@@ -16,7 +16,7 @@ struct LossStage : StageBody {
   int64_t of_sample;  // rows
 
   explicit LossStage(const convkit::Call& call)
-      
+
       : rows(call, kGradient),
         total(call[5].as<double>()),
         of_sample(call[0].shape[0] ? call[0].rows() / call[0].shape[0] : 0) {}

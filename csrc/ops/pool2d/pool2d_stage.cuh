@@ -52,13 +52,11 @@ struct MaxBackwardStage : StageBody {
 
   CK_DEVICE void sample(const Samples& s) const {
     if (bytes) {
-      s.each(g.H * g.W * g.C,
-             pool2d::MaxBackward<float, uint8_t, 1>{g, dy, static_cast<const uint8_t*>(argmax), x,
-                                                    dx});
+      s.each(g.H * g.W * g.C, pool2d::MaxBackward<float, uint8_t, 1>{
+                                  g, dy, static_cast<const uint8_t*>(argmax), x, dx});
     } else {
-      s.each(g.H * g.W * g.C,
-             pool2d::MaxBackward<float, int32_t, 1>{g, dy, static_cast<const int32_t*>(argmax), x,
-                                                    dx});
+      s.each(g.H * g.W * g.C, pool2d::MaxBackward<float, int32_t, 1>{
+                                  g, dy, static_cast<const int32_t*>(argmax), x, dx});
     }
   }
 };
@@ -71,7 +69,9 @@ struct AverageForwardStage : StageBody {
   float* y;
 
   explicit AverageForwardStage(const convkit::Call& call)
-      : g(call[0], call[1], call.as<Pool2dParams>()), x(call[0].as<float>()), y(call[1].as<float>()) {}
+      : g(call[0], call[1], call.as<Pool2dParams>()),
+        x(call[0].as<float>()),
+        y(call[1].as<float>()) {}
 
   CK_DEVICE void sample(const Samples& s) const {
     s.each(g.P * g.Q * g.C, pool2d::AverageForward<float, 1>{g, x, y});

@@ -27,9 +27,8 @@ struct SoftmaxStage : StageBody {
   static bool supports(const convkit::Call& call) { return call[0].rank >= 2; }
 
   CK_DEVICE void sample(const Samples& s) const {
-    s.each_row(rows, [&](int64_t r) {
-      Formula::row(Group<32>{}, a + r * k, b + r * k, to + r * k, k);
-    });
+    s.each_row(rows,
+               [&](int64_t r) { Formula::row(Group<32>{}, a + r * k, b + r * k, to + r * k, k); });
   }
 };
 

@@ -174,9 +174,8 @@ class Row:
 
     Attributes
     ----------
-    op, pass_name, name : str
-    device : str
-        "cpu", "cuda" or "python".
+    op, pass_name, name, device : str
+        The device is "cpu", "cuda" or "python".
     isas : tuple of str
         Instruction sets that it was compiled for.
     dtypes : tuple of str
@@ -186,8 +185,7 @@ class Row:
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
     by_sample : int
-        Of a "cuda" row that can share launches with others, which operands have a sample for each
-        of the batch's, as bits; 0 for others.
+        Of a "cuda" stage (csrc/cuda/stages.h), bits of the operands whose first axis is the batch.
     """
 
     op: str

@@ -1,8 +1,9 @@
 """Allocate: lifetimes of values to offsets in one arena.
 
-Values that are never alive together may share memory. What instructions that share launches on a
-GPU touch is alive during all of them: parts of the first run behind parts of the last. The largest are placed first, each at the
-lowest offset that is free for its whole lifetime (greedy by size; Pisarchyk and Lee 2020).
+Values that are never alive together may share memory. The largest are placed first, each at the
+lowest offset that is free for its whole lifetime (greedy by size; Pisarchyk and Lee 2020). What
+instructions that share launches on a GPU touch is alive during all of them, as their parts run
+apart.
 """
 
 from __future__ import annotations

@@ -38,18 +38,13 @@ def _overlap(some: Sequence[_Region], others: Sequence[_Region]) -> bool:
 
 
 class _Touched:
-    """What an instruction reads and writes, and what of it is common to all samples.
-
-    Of an instruction that cannot be a stage, everything is.
-    """
+    """What an instruction reads and writes, and what of it is common to all samples."""
 
     def __init__(self, i: Instruction) -> None:
         changed = len(i.inputs) - len(registry.get(i.op)[i.pass_name].updates)
         mine = 0 if i.row is None else i.row.by_sample
-        self.reads: list[_Region] = []
-        self.writes: list[_Region] = []
-        self.common_reads: list[_Region] = []
-        self.common_writes: list[_Region] = []
+        self.reads, self.common_reads = list[_Region](), list[_Region]()
+        self.writes, self.common_writes = list[_Region](), list[_Region]()
         for k, v in enumerate(i.operands):
             if v is None:
                 continue
