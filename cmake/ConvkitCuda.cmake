@@ -79,7 +79,7 @@ function(_convkit_cuda_target emulated)
   pybind11_add_module(_cuda MODULE NO_EXTRAS ${sources} ${tables} ${kernels})
   target_include_directories(_cuda PRIVATE csrc)
   target_compile_definitions(_cuda PRIVATE
-    CK_ISA_COUNT=${CONVKIT_ISA_COUNT} CK_ISA=cuda)
+    CK_ISA_COUNT=${CONVKIT_ISA_COUNT} CK_ISA=cuda CK_CUDA_EMULATED=$<BOOL:${emulated}>)
   target_compile_options(_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:${CONVKIT_BASELINE_FLAGS} -Wall -Wextra -fno-math-errno>)
   target_link_libraries(_cuda PRIVATE Threads::Threads)

@@ -42,6 +42,16 @@ def test_kernels_stay_within_their_budget(source: Path, tmp_path: Path) -> None:
 
 
 @needs_nvcc
+@pytest.mark.slow
+def test_the_hosts_half_is_of_the_toolkit(tmp_path: Path) -> None:
+    sources = sorted((ptxas.ROOT / "csrc" / "cuda").glob("*.cpp"))
+    plain = [s for s in sources if "python/" not in s.read_text() and "py::" not in s.read_text()]
+    called = [symbol for s in plain for symbol in ptxas.calls_of(s, tmp_path / "host.o")]
+    assert {"cudaMalloc", "cudaGraphLaunch", "cudaMemcpyAsync"} <= set(called)
+    assert not [symbol for symbol in called if "emulator" in symbol or symbol.startswith("_Z4cuda")]
+
+
+@needs_nvcc
 @pytest.mark.release
 @pytest.mark.parametrize("source", ptxas.SOURCES, ids=lambda p: p.name)
 def test_kernels_compile_for_the_other_gpus(source: Path, tmp_path: Path) -> None:

@@ -73,23 +73,64 @@ Memory::Memory(int64_t bytes, MemoryKind kind) : bytes_(bytes), kind_(kind) {
 
 Memory::~Memory() { cudaFree(data_); }
 
-Pinned::Pinned(const void* data, int64_t bytes) : host_(const_cast<void*>(data)) {
-  const auto size = static_cast<std::size_t>(bytes);
-  // Not every system can do it read-only.
-  if (cudaHostRegister(host_, size, cudaHostRegisterReadOnly) != cudaSuccess) {
+Pinned::Pinned(int64_t bytes) {
+  const cudaError_t status = cudaMallocHost(&data_, static_cast<std::size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    require(cudaHostRegister(host_, size, cudaHostRegisterDefault), "pin memory of the host");
+    throw std::bad_alloc();
   }
-  require(cudaHostGetDevicePointer(&on_device_, host_, 0), "find pinned memory");
+  require(status, "pin memory of the host");
 }
 
-Pinned::~Pinned() { cudaHostUnregister(host_); }
+Pinned::~Pinned() { cudaFreeHost(data_); }
+
+int64_t extent_of(const void* address, int64_t most) {
+  // cuMemGetAddressRange, without a link to the driver's library.
+  using AddressRange = int (*)(unsigned long long* base, std::size_t* size, unsigned long long at);
+  void* entry = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  const cudaError_t status = cudaGetDriverEntryPointByVersion("cuMemGetAddressRange", &entry, 12000,
+                                                              cudaEnableDefault, &found);
+  if (status != cudaSuccess || found != cudaDriverEntryPointSuccess) {
+    cudaGetLastError();
+    return -1;
+  }
+  const auto range = reinterpret_cast<AddressRange>(entry);
+  const auto begin = static_cast<unsigned long long>(reinterpret_cast<uintptr_t>(address));
+  unsigned long long base = 0;
+  std::size_t size = 0;
+  if (range(&base, &size, begin) != 0) return -1;
+  int64_t known = static_cast<int64_t>(base + size - begin);
+  // Memory that was reserved and then mapped piece by piece is known by pieces.
+  while (known < most && range(&base, &size, begin + static_cast<unsigned long long>(known)) == 0)
+    known = static_cast<int64_t>(base + size - begin);
+  return known < most ? known : most;
+}
 
 void require_on_device(const void* address) {
   cudaPointerAttributes attributes{};
   require(cudaPointerGetAttributes(&attributes, address), "look at an address");
   if (attributes.type == cudaMemoryTypeUnregistered)
     throw Error("a buffer of the program is not in the memory of the GPU");
+}
+
+Event::Event(bool timed) {
+  require(cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming),
+          "make an event");
+}
+
+Event::~Event() { cudaEventDestroy(event_); }
+
+void Event::record(cudaStream_t stream) const {
+  require(cudaEventRecord(event_, stream), "record an event");
+}
+
+void Event::synchronize() const { require(cudaEventSynchronize(event_), "wait for an event"); }
+
+double seconds_between(const Event& start, const Event& stop) {
+  float milliseconds = 0;
+  require(cudaEventElapsedTime(&milliseconds, start, stop), "time kernels");
+  return milliseconds * 1e-3;
 }
 
 Stream::Stream() {
@@ -100,6 +141,10 @@ Stream::~Stream() { cudaStreamDestroy(stream_); }
 
 void Stream::synchronize() const { require(cudaStreamSynchronize(stream_), "run kernels"); }
 
+void Stream::wait(const Event& event) const {
+  require(cudaStreamWaitEvent(stream_, event, 0), "wait for an event");
+}
+
 void copy_in(void* device, const void* host, int64_t bytes) {
   require(cudaMemcpy(device, host, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice),
           "copy data to the device");
@@ -108,6 +153,12 @@ void copy_in(void* device, const void* host, int64_t bytes) {
 void copy_out(void* host, const void* device, int64_t bytes) {
   require(cudaMemcpy(host, device, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost),
           "copy data from the device");
+}
+
+void copy_within(void* to, const void* from, int64_t bytes) {
+  require(cudaMemcpy(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice),
+          "copy data on the device");
+  require(cudaDeviceSynchronize(), "copy data on the device");  // the host is not waited for else
 }
 
 }  // namespace convkit::cuda

@@ -59,23 +59,46 @@ class Memory {
   MemoryKind kind_;
 };
 
-// Memory of the host that exists already, which the device reads where it is, over the bus. Throws
-// Error where the system cannot pin it.
+// Memory of the host that stays where it is, so that copies from it need no one's help. Throws
+// std::bad_alloc where the system has none.
 class Pinned {
  public:
-  Pinned(const void* data, int64_t bytes);
+  explicit Pinned(int64_t bytes);
   ~Pinned();
   Pinned(const Pinned&) = delete;
   Pinned& operator=(const Pinned&) = delete;
 
-  void* on_device() const { return on_device_; }
+  void* data() const { return data_; }
 
  private:
-  void *host_, *on_device_ = nullptr;
+  void* data_ = nullptr;
 };
+
+// How many of the bytes from an address on are allocated, at most `most`; -1 where the driver knows
+// nothing of the address. Allocations that follow each other count as one.
+int64_t extent_of(const void* address, int64_t most);
 
 // Throws Error if kernels cannot read what is there.
 void require_on_device(const void* address);
+
+// A place in a stream's work, recorded there.
+class Event {
+ public:
+  explicit Event(bool timed = false);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  operator cudaEvent_t() const { return event_; }
+  void record(cudaStream_t stream) const;
+  void synchronize() const;
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// Seconds between two events that are timed and done.
+double seconds_between(const Event& start, const Event& stop);
 
 class Stream {
  public:
@@ -86,6 +109,8 @@ class Stream {
 
   operator cudaStream_t() const { return stream_; }
   void synchronize() const;
+  // What is put on it from now on comes after the event.
+  void wait(const Event& event) const;
 
  private:
   cudaStream_t stream_ = nullptr;
@@ -94,5 +119,6 @@ class Stream {
 // Copies that are done when they return.
 void copy_in(void* device, const void* host, int64_t bytes);
 void copy_out(void* host, const void* device, int64_t bytes);
+void copy_within(void* to, const void* from, int64_t bytes);  // the device
 
 }  // namespace convkit::cuda

@@ -40,6 +40,9 @@ class Executor {
   // Seconds per instruction for each of `repeats` steps, [repeats][instructions].
   std::vector<double> profile(const StepBlock& block, int repeats);
 
+  // What its steps are put on.
+  cudaStream_t stream() const { return stream_; }
+
   int size() const { return static_cast<int>(instructions_.size()); }
 
  private:

@@ -8,6 +8,8 @@
 #include "cuda/executor.h"
 #include "cuda/kernel.h"
 #include "cuda/placed_call.h"
+#include "cuda/released.h"
+#include "cuda/staging.h"
 #include "python/marshal.h"
 #if CK_CUDA_EMULATED
 #include "cuda/emulator/emulator.h"
@@ -74,7 +76,7 @@ void call_kernel(const std::string& op, const std::string& pass, const std::stri
                  const std::vector<py::object>& operands, int inputs, const py::bytes& params,
                  const StepTuple& step) {
   const auto call = place_call(op, pass, name, operands, params, step);
-  const py::gil_scoped_release release;
+  const Released released;
   call->run();
   call->copy_out_from(static_cast<std::size_t>(inputs));
 }
@@ -115,10 +117,14 @@ void bind(Executor& executor, const Addresses& addresses) {
 py::tuple run_executor(Executor& executor, const Addresses& buffers, int64_t steps,
                        const StepTuple& step, const std::optional<py::array_t<double>>& rates,
                        py::array_t<double> sums, double time_limit) {
-  const RunRequest request = to_request(steps, step, rates, sums, time_limit);
+  RunRequest request = to_request(steps, step, rates, sums, time_limit);
+  request.poll = [](void* context) {
+    Released::look();
+    return poll_signals(context);
+  };
   RunResult result;
   {
-    const py::gil_scoped_release release;
+    const Released released;
     bind(executor, buffers);
     result = executor.run(request);
   }
@@ -129,7 +135,7 @@ py::array_t<double> profile_executor(Executor& executor, const Addresses& buffer
                                      const StepTuple& step, int repeats) {
   std::vector<double> seconds;
   {
-    const py::gil_scoped_release release;
+    const Released released;
     bind(executor, buffers);
     seconds = executor.profile(to_block(step), repeats);
   }
@@ -137,6 +143,17 @@ py::array_t<double> profile_executor(Executor& executor, const Addresses& buffer
       {static_cast<py::ssize_t>(repeats), static_cast<py::ssize_t>(executor.size())});
   std::copy(seconds.begin(), seconds.end(), result.mutable_data());
   return result;
+}
+
+// How many of the bytes from an address on are in memory of the device, at most so many; None where
+// the driver does not say.
+std::optional<int64_t> extent(uintptr_t pointer, int64_t most) {
+  const int64_t found = extent_of(reinterpret_cast<const void*>(pointer), most);
+  return found < 0 ? std::nullopt : std::optional(found);
+}
+
+void copy_on_device(uintptr_t to, uintptr_t from, int64_t bytes) {
+  copy_within(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
 }
 
 // Where bytes of a buffer are, after a check that they are in it.
@@ -174,6 +191,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
     return run_count(row_named(op, pass, name)).load();
   });
   m.def("why_unavailable", &why_unavailable);
+  py::module_::import("atexit").attr("register")(py::cpp_function(&Released::finish));
   m.def("memory_info", [] {
     const MemoryInfo info = memory_info();
     return std::make_pair(info.free, info.total);
@@ -191,15 +209,6 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
     return facts;
   });
 
-  py::class_<Pinned>(m, "Pinned")
-      .def(py::init([](const py::array& array) {
-             return std::make_unique<Pinned>(contiguous(array).data(), array.nbytes());
-           }),
-           py::arg("array"))
-      .def_property_readonly("pointer", [](const Pinned& memory) {
-        return reinterpret_cast<uintptr_t>(memory.on_device());
-      });
-
   py::class_<Memory>(m, "Memory", py::buffer_protocol())
       .def(py::init([](int64_t bytes, bool shared) {
              return std::make_unique<Memory>(bytes,
@@ -213,8 +222,11 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
       .def(
           "write",
           [](Memory& memory, const py::array& array, int64_t offset) {
-            copy_in(within(memory, offset, array.nbytes()), contiguous(array).data(),
-                    array.nbytes());
+            std::byte* to = within(memory, offset, array.nbytes());
+            const void* from = contiguous(array).data();
+            const int64_t bytes = array.nbytes();
+            const Released released;
+            copy_in(to, from, bytes);
           },
           py::arg("array"), py::arg("offset") = 0)
       .def(
@@ -230,19 +242,44 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
         return py::buffer_info(static_cast<uint8_t*>(memory.data()), memory.bytes());
       });
 
+  m.def("copy", &copy_on_device, py::arg("to"), py::arg("from"), py::arg("bytes"));
   m.def("to_dlpack", &to_dlpack, py::arg("pointer"), py::arg("shape"), py::arg("dtype"),
         py::arg("device"), py::arg("owner"), py::arg("versioned"));
   m.def("from_dlpack", &from_dlpack, py::arg("capsule"));
-  m.def("finish", &finish, py::arg("stream"), py::call_guard<py::gil_scoped_release>());
+  m.def("extent", &extent, py::arg("pointer"), py::arg("most"));
+  m.def("finish", &finish, py::arg("stream"), py::call_guard<Released>());
   m.def("read_into", [](py::array array, uintptr_t pointer) {
     copy_out(contiguous(array).mutable_data(), reinterpret_cast<const void*>(pointer),
              array.nbytes());
   });
 
+  const py::call_guard<Released> released;
+  py::class_<Staging>(m, "Staging", py::buffer_protocol())
+      .def(py::init<int64_t, int>(), py::arg("bytes"), py::arg("blocks"))
+      .def_property_readonly(
+          "pointer",
+          [](const Staging& staging) { return reinterpret_cast<uintptr_t>(staging.device()); })
+      .def("wait", &Staging::wait, py::arg("block"), released)
+      .def("send", &Staging::send, py::arg("block"), py::arg("stretches"), released)
+      .def(
+          "begin",
+          [](const Staging& staging, int block, const Executor& reader) {
+            staging.begin(block, reader.stream());
+          },
+          py::arg("block"), py::arg("reader"))
+      .def(
+          "end",
+          [](Staging& staging, int block, const Executor& reader) {
+            staging.end(block, reader.stream());
+          },
+          py::arg("block"), py::arg("reader"))
+      .def_buffer([](const Staging& staging) {
+        return py::buffer_info(static_cast<uint8_t*>(staging.host()), staging.bytes());
+      });
+
   py::class_<PlacedCall>(m, "PlacedCall")
       .def(py::init(&place_call))
-      .def("seconds", &PlacedCall::seconds, py::arg("launches"),
-           py::call_guard<py::gil_scoped_release>());
+      .def("seconds", &PlacedCall::seconds, py::arg("launches"), py::call_guard<Released>());
 
   py::class_<Executor>(m, "Executor")
       .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),

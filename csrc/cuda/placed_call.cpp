@@ -7,14 +7,6 @@
 namespace convkit::cuda {
 namespace {
 
-struct Event {
-  cudaEvent_t event = nullptr;
-  Event() { require(cudaEventCreate(&event), "make an event"); }
-  ~Event() { cudaEventDestroy(event); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-};
-
 // What an empty operand points to has no bytes.
 bool same_memory(const Tensor& a, const Tensor& b) { return a.data == b.data && a.bytes() > 0; }
 
@@ -84,14 +76,12 @@ double PlacedCall::seconds(int launches) {
     capture(launches);
     launch();
   }
-  const Event start, stop;
-  require(cudaEventRecord(start.event, stream_), "time a kernel");
+  const Event start(true), stop(true);
+  start.record(stream_);
   launch();
-  require(cudaEventRecord(stop.event, stream_), "time a kernel");
-  require(cudaEventSynchronize(stop.event), "time a kernel");
-  float milliseconds = 0;
-  require(cudaEventElapsedTime(&milliseconds, start.event, stop.event), "time a kernel");
-  return milliseconds * 1e-3 / launches;
+  stop.record(stream_);
+  stop.synchronize();
+  return seconds_between(start, stop) / launches;
 }
 
 }  // namespace convkit::cuda

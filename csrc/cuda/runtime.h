@@ -1,5 +1,5 @@
-// All of CUDA that convkit uses: the toolkit's headers under nvcc, our own emulator under a C++
-// compiler. No other file includes a header of CUDA, so that one source serves both.
+// All of CUDA that convkit uses: the toolkit's headers, or our own emulator where the build defines
+// CK_CUDA_EMULATED=1. No other file includes a header of CUDA, so that one source serves both.
 //
 //   CK_DEVICE                        in front of a function that runs on the device
 //   CK_SHARED(T, name, [R][C])       a shared array of the block
@@ -10,13 +10,16 @@
 // Both kinds of shared memory are aligned for 16-byte accesses, dynamic one for 128-byte ones.
 #pragma once
 
-#ifdef __CUDACC__
+#ifndef CK_CUDA_EMULATED
+#define CK_CUDA_EMULATED 0
+#endif
+
+#if !CK_CUDA_EMULATED
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define CK_CUDA_EMULATED 0
 #define CK_DEVICE __device__ __forceinline__
 #define CK_UNROLL _Pragma("unroll")
 #define CK_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
@@ -26,7 +29,6 @@
 
 #else
 
-#define CK_CUDA_EMULATED 1
 #define CK_DEVICE inline
 #define CK_UNROLL  // the emulator's threads would not be faster, and compile much longer
 // The static object is one per instance of the enclosing function, as a __shared__ array is.

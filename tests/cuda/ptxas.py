@@ -47,6 +47,21 @@ def architectures() -> list[str]:
     return re.findall(r"(\d+a?)-real", text)
 
 
+def calls_of(source: Path, output: Path) -> list[str]:
+    """Compile a source of the host, and return the symbols that it wants from elsewhere."""
+    compiler = nvcc()
+    assert compiler is not None
+    command = [
+        compiler, "-std=c++20", "-c", "-I", str(ROOT / "csrc"), "-DCK_ISA=cuda",
+        "-DCK_ISA_COUNT=3", "-o", str(output), str(source),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, timeout=300)
+    listing = subprocess.run(
+        ["nm", "-u", str(output)], capture_output=True, text=True, check=True, timeout=60
+    )
+    return [line.split()[-1] for line in listing.stdout.splitlines() if line.strip()]
+
+
 def compile_for(source: Path, architecture: str, output: Path) -> list[Usage]:
     """Compile a source's kernels, warnings being errors, and return the usage of each."""
     compiler = nvcc()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import pickle
 from typing import Any
 
 import numpy as np
@@ -125,8 +127,14 @@ def test_the_array_interface() -> None:
     taken = asarray(Interface(a))
     assert taken.pointer == a.pointer and taken.shape == (4, 3) and taken.dtype == np.float64
     assert asarray(Interface(a, strides=(24, 8))).pointer == a.pointer
-    with pytest.raises(ValueError, match="not contiguous"):
+    assert asarray(Interface(a[:1], strides=[8, 8])).shape == (1, 3)  # no step along one row
+    with pytest.raises(ValueError, match=r"not contiguous.*\(8, 32\) bytes, not \(24, 8\)"):
         asarray(Interface(a, strides=(8, 32)))
+    with pytest.raises(ValueError, match="has no typestr and no data"):
+        asarray(Interface(a, typestr=None, data=None))
+    for stream in (-1, 0, "legacy"):
+        with pytest.raises(ValueError, match=f"has stream={stream!r}; it is None, 1, 2 or"):
+            asarray(Interface(a, stream=stream))
     with pytest.raises(ValueError, match="mask"):
         asarray(Interface(a, mask=1))
     for wrong in ({"typestr": ">f8"}, {"shape": (-4, 3)}, {"data": (0, False)}):
@@ -134,6 +142,34 @@ def test_the_array_interface() -> None:
             asarray(Interface(a, **wrong))
     with pytest.raises(TypeError, match="float16"):
         asarray(Interface(a, typestr="<f2"))
+
+
+def test_an_array_that_says_more_than_it_has_is_refused() -> None:
+    a = asarray(numbers("float64", (4, 3)))
+    assert asarray(Interface(a, shape=(3, 4))).shape == (3, 4)
+    with pytest.raises(ValueError, match=r"has 800 bytes, shape \(100,\).* ends after 96"):
+        asarray(Interface(a, shape=(100,)))
+    with pytest.raises(ValueError, match=r"has 96 bytes, shape \(4, 3\).* ends after 72"):
+        asarray(Interface(a, data=(a.pointer + 24, False)))
+
+
+def test_dtypes_for_which_there_is_room() -> None:
+    assert asarray([True, False]).dtype == np.uint8
+    assert asarray(np.int16([[3, -4]])).dtype == np.int32
+    a = asarray([1, 2], dtype="float32")
+    np.testing.assert_array_equal(a.numpy(), np.float32([1, 2]))
+    assert asarray(a, dtype=np.float32) is a
+    with pytest.raises(TypeError, match="on the GPU as float32, and is not made int32 there"):
+        asarray(a, dtype="int32")
+
+
+def test_copies_have_memory_of_their_own() -> None:
+    a = asarray(numbers())
+    assert copy.copy(a).pointer == a.pointer
+    for other in (copy.deepcopy(a), pickle.loads(pickle.dumps(a))):
+        assert other.pointer != a.pointer and other.dtype == a.dtype
+        np.testing.assert_array_equal(other.numpy(), a.numpy())
+    assert copy.deepcopy(a[:0]).shape == (0, 4, 5)
 
 
 def test_what_cannot_be_taken_is_refused() -> None:

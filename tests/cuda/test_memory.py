@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 
 import convkit as ck
 from convkit.cuda import native
+from convkit.ops.registry import Array
+from convkit.run import staging
 
 L = ck.layers
 
@@ -66,19 +70,44 @@ def test_a_batch_that_does_not_fit_names_one_that_does(limit: Callable[[int], No
     assert model.predict(x[:4], batch_size=4, verbose=0).shape == (4, 3)
 
 
-def test_data_that_does_not_fit_stays_with_the_host(limit: Callable[[int], None]) -> None:
-    x = np.random.default_rng(1).standard_normal((3000, 64)).astype("f4")
-    y = np.arange(3000) % 3
-    found = []
-    for room in (1 << 30, x.nbytes // 2):
-        ck.set_seed(1)
-        model = network()
-        model.compile("sgd", "sparse_categorical_crossentropy")
-        model.train_on_batch(x[:8], y[:8])
-        limit(room)
-        model.fit(x, y, batch_size=8, steps_per_epoch=4, verbose=0)
-        found.append([w.tobytes() for w in model.get_weights()])
-    assert found[0] == found[1]
+def trained(x: Array, y: Array, limit: Callable[[int], None], room: int) -> tuple[Any, list[Any]]:
+    """A model that was trained with so much room, and all that came of it."""
+    ck.set_seed(1)
+    model = ck.Sequential([ck.Input(x.shape[1:]), L.Dropout(0.2), L.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], device="cuda")
+    limit(room)
+    weight = np.linspace(0.5, 2, len(x))
+    log = model.fit(
+        x, y, batch_size=64, epochs=2, sample_weight=weight, validation_data=(x[::-1], y[::-1]),
+        verbose=0,
+    ).history  # fmt: skip
+    on_gpu = ck.cuda.asarray(x[:400]) if room > x.nbytes else x[:400]
+    model.fit(on_gpu, y[:400], batch_size=64, steps_per_epoch=4, epochs=3, verbose=0)
+    found = [log, model.evaluate(x, y, batch_size=50, verbose=0)]
+    arrays = [*model.get_weights(), model.predict(x, batch_size=96, verbose=0)]
+    return model, found + [a.tobytes() for a in arrays]
+
+
+def test_data_that_does_not_fit_goes_there_in_blocks(
+    limit: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "BLOCK", 300_000)  # two batches of training
+    x = np.random.default_rng(1).standard_normal((1200, 512)).astype("f4")
+    y = np.arange(1200) % 3
+    model, found = trained(x, y, limit, 1 << 30)
+    assert model.store.device_data.stream.ring is None
+    streamed, same = trained(x, y, limit, 2_000_000)
+    assert streamed.store.device_data.stream.ring.length == 128
+    assert same == found
+
+
+def test_a_batch_without_room_says_so(limit: Callable[[int], None]) -> None:
+    model = network()
+    x = np.ones((40, 64), "f4")
+    model.predict(x[:4], batch_size=2, verbose=0)
+    limit(100)
+    with pytest.raises(MemoryError, match="for samples on their way there"):
+        model.predict(x, batch_size=2, verbose=0)
 
 
 def test_a_program_without_room_says_so(limit: Callable[[int], None]) -> None:
@@ -114,6 +143,25 @@ def test_memory_comes_back() -> None:
     del model
     gc.collect()
     assert ck.cuda.memory_info()[0] == free
+
+
+DAEMON = """
+import threading, numpy as np, convkit as ck
+model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(2, "softmax")])
+model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+x, y, began = np.ones((8, 4), "f4"), np.zeros(8), threading.Event()
+tell = ck.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: began.set())
+fit = lambda: model.fit(x, y, batch_size=2, epochs=10**9, verbose=0, callbacks=[tell])
+threading.Thread(target=fit, daemon=True).start()
+began.wait(60)
+"""
+
+
+def test_the_process_may_end_while_a_daemon_trains() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMON], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def _child(results: Any) -> None:

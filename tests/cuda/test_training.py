@@ -56,6 +56,35 @@ def assert_same(found: list[Any], tolerance: float = 2e-5) -> None:
     assert any(np.abs(a - a[0]).max() > 0.01 for a in weights if a.ndim > 1)
 
 
+def test_parts_of_arrays_on_the_gpu() -> None:
+    x, y = data(40)
+    parts: list[dict[str, Any]] = [{"validation_split": 0.25}, {"split": (0.5, 0.25, 0.25)}]
+    for part in parts:
+        logs = []
+        for given in (x, ck.cuda.asarray(x)):
+            log = compiled().fit(given, y, batch_size=8, verbose=0, **part)
+            logs.append(log.history)
+        assert logs[0] == logs[1] and "val_loss" in logs[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_kernels_are_those_of_the_device(tmp_path: Path) -> None:
+    x, y = data(8)
+    model = compiled(device="cpu")
+    model.train_on_batch(x, y)
+    on_cpu = model.kernels()
+    model.to("cuda")
+    assert on_cpu and not model.kernels()
+    model.train_on_batch(x, y)
+    assert {name[:4] for name in model.kernels().values()} == {"cuda"}
+    title = str(model.explain()).partition("\n")[0]
+    assert title.endswith(ck.cuda.device_info().name)
+    model.save(tmp_path / "model.convkit")
+    loaded = ck.load_model(tmp_path / "model.convkit")  # on the CPU
+    loaded.train_on_batch(x, y)
+    assert loaded.kernels() == on_cpu
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
 def test_an_mlp_trains_as_on_the_cpu(optimizer: str) -> None:
     assert_same(both(mlp, *data(), optimizer=optimizer))

@@ -242,7 +242,7 @@ N = 64 * 32 + 32 + 32 * 16 + 16
         ("conjugate_gradient", 5 + 4 + 2, 0),
         ("steepest_descent", 5, 0),
         ("bfgs", 5 + 4, 4),
-        ("levenberg_marquardt", 5, 4),
+        ("levenberg_marquardt", 5, 3),
     ],
 )
 def test_optimizers_of_all_the_data_take_float64(optimizer, vectors, matrices):

@@ -1,7 +1,7 @@
 // Device memory, and copies.
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
+#include <utility>
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/state.h"
@@ -34,6 +34,7 @@ cudaError_t release(void* memory, bool on_device) {
   const std::lock_guard lock(r.lock);
   if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
   if (memory == nullptr) return cudaSuccess;
+  finish_all();
   const auto block = r.blocks.find(static_cast<unsigned char*>(memory));
   if (block == r.blocks.end() || block->second.on_device != on_device)
     return kept(cudaErrorInvalidValue);
@@ -47,22 +48,39 @@ cudaError_t release(void* memory, bool on_device) {
   return cudaSuccess;
 }
 
-// Whether all bytes are in one live block of the device.
-bool on_device(const void* address, std::size_t bytes) {
+// The live block, of the device or of pinned memory, that an address is in, and how far; or null.
+std::pair<const Block*, std::size_t> block_at(const void* address) {
   Runtime& r = runtime();
   const auto* p = static_cast<const unsigned char*>(address);
   auto block = r.blocks.upper_bound(const_cast<unsigned char*>(p));
-  if (block == r.blocks.begin()) return false;
+  if (block == r.blocks.begin()) return {nullptr, 0};
   --block;
   const auto offset = static_cast<std::size_t>(p - block->first);
-  return block->second.on_device && offset <= block->second.bytes &&
-         bytes <= block->second.bytes - offset;
+  if (offset > block->second.bytes) return {nullptr, 0};
+  return {&block->second, offset};
+}
+
+// Whether all bytes are in one live block of the device.
+bool on_device(const void* address, std::size_t bytes) {
+  const auto [block, offset] = block_at(address);
+  return block != nullptr && block->on_device && bytes <= block->bytes - offset;
 }
 
 bool copy_is_valid(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const bool reads = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   const bool writes = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   return (!reads || on_device(from, bytes)) && (!writes || on_device(to, bytes));
+}
+
+// CUresult cuMemGetAddressRange(CUdeviceptr*, size_t*, CUdeviceptr)
+int address_range(unsigned long long* base, std::size_t* size, unsigned long long at) {
+  const std::lock_guard lock(runtime().lock);
+  const auto* p = reinterpret_cast<const unsigned char*>(static_cast<std::uintptr_t>(at));
+  const auto [block, offset] = block_at(p);
+  if (block == nullptr || offset == block->bytes) return 1;
+  *base = at - offset;
+  *size = block->bytes;
+  return 0;
 }
 
 }  // namespace
@@ -103,36 +121,23 @@ cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned /*flags*/) 
 cudaError_t cudaFree(void* memory) { return release(memory, true); }
 cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
 
-cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned /*flags*/) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  if (memory == nullptr || bytes == 0) return kept(cudaErrorInvalidValue);
-  if (!r.registered.emplace(static_cast<unsigned char*>(memory), bytes).second)
-    return kept(cudaErrorInvalidValue);
-  return cudaSuccess;
-}
-cudaError_t cudaHostUnregister(void* memory) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  const bool known = r.registered.erase(static_cast<unsigned char*>(memory)) != 0;
-  return known ? cudaSuccess : kept(cudaErrorInvalidValue);
-}
-cudaError_t cudaHostGetDevicePointer(void** on_device, void* memory, unsigned /*flags*/) {
-  *on_device = memory;
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const std::lock_guard lock(runtime().lock);
+  const auto [block, offset] = block_at(memory);
+  *attributes = {block == nullptr   ? cudaMemoryTypeUnregistered
+                 : block->on_device ? cudaMemoryTypeDevice
+                                    : cudaMemoryTypeHost,
+                 0, const_cast<void*>(memory), nullptr};
   return cudaSuccess;
 }
 
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
-  Runtime& r = runtime();
-  const std::lock_guard lock(r.lock);
-  const auto* p = static_cast<const unsigned char*>(memory);
-  const auto host = r.registered.upper_bound(p);
-  const bool registered =
-      host != r.registered.begin() && p < std::prev(host)->first + std::prev(host)->second;
-  *attributes = {on_device(memory, 1) ? cudaMemoryTypeDevice
-                 : registered         ? cudaMemoryTypeHost
-                                      : cudaMemoryTypeUnregistered,
-                 0, const_cast<void*>(memory), nullptr};
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function,
+                                             unsigned /*version*/, unsigned long long /*flags*/,
+                                             cudaDriverEntryPointQueryResult* found) {
+  const bool known = std::strcmp(name, "cuMemGetAddressRange") == 0;
+  *function = known ? reinterpret_cast<void*>(&address_range) : nullptr;
+  if (found != nullptr)
+    *found = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
   return cudaSuccess;
 }
 
@@ -148,15 +153,23 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream) {
   const std::lock_guard lock(runtime().lock);
   if (!copy_is_valid(to, from, bytes, kind)) return kept(cudaErrorInvalidValue);
-  return put(stream, [=] {
+  const auto copy = [=] {
     if (bytes != 0) std::memcpy(to, from, bytes);
-  });
+  };
+  CUstream_st* const s = known(stream);
+  const Block* const source = block_at(from).first;
+  const bool pinned = source != nullptr && !source->on_device;
+  if (s == nullptr || s->capture != nullptr || !pinned) return put(stream, copy);
+  if (bytes != 0) std::memset(to, kPoison, bytes);
+  s->late->copies.push_back(copy);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const std::lock_guard lock(runtime().lock);
   if (forbidden()) return kept(cudaErrorStreamCaptureUnsupported);
-  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+  const cudaError_t status = cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+  return status == cudaSuccess ? cudaStreamSynchronize(nullptr) : status;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {

@@ -32,11 +32,25 @@ bool forbidden() {
   return true;
 }
 
+void Late::finish(std::size_t until) {
+  for (; done < until && !copies.empty(); ++done) {
+    copies.front()();
+    copies.pop_front();
+  }
+}
+
+void finish_all() {
+  Runtime& r = runtime();
+  r.null_stream.late->finish(r.null_stream.late->end());
+  for (cudaStream_t stream : r.streams) stream->late->finish(stream->late->end());
+}
+
 cudaError_t put(cudaStream_t stream, std::function<void()> work) {
   const std::lock_guard lock(runtime().lock);
   CUstream_st* const s = known(stream);
   if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
   if (s->capture == nullptr) {
+    s->late->finish(s->late->end());
     work();
     return cudaSuccess;
   }
@@ -144,11 +158,17 @@ cudaError_t synchronize(bool capturing) {
   return capturing || forbidden() ? kept(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
 }
 
+// CUDA lets those pass that wait for an event of nothing; here it is an error, as it must be one of
+// the program.
+bool is_of_something(cudaEvent_t event) { return event->recorded || !event->capture.expired(); }
+
 }  // namespace
 
 cudaError_t cudaDeviceSynchronize() {
   const std::lock_guard lock(runtime().lock);
-  return synchronize(false);
+  const cudaError_t status = synchronize(false);
+  if (status == cudaSuccess) finish_all();
+  return status;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
@@ -165,6 +185,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const std::lock_guard lock(runtime().lock);
   if (runtime().streams.erase(stream) == 0) return kept(cudaErrorInvalidResourceHandle);
+  stream->late->finish(stream->late->end());
   delete stream;
   return cudaSuccess;
 }
@@ -174,7 +195,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const CUstream_st* const s = known(stream);
   if (s == nullptr) return kept(cudaErrorInvalidResourceHandle);
   if (s->capture != nullptr) s->capture->spoiled = true;
-  return synchronize(s->capture != nullptr);
+  const cudaError_t status = synchronize(s->capture != nullptr);
+  if (status == cudaSuccess) s->late->finish(s->late->end());
+  return status;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
@@ -200,6 +223,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (s == nullptr || event == nullptr) return kept(cudaErrorInvalidResourceHandle);
   event->capture = s->capture;
   event->recorded = s->capture == nullptr;
+  event->late = s->late;
+  event->until = s->late->end();
   event->time = std::chrono::steady_clock::now();
   return cudaSuccess;
 }
@@ -209,13 +234,18 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   const std::lock_guard lock(runtime().lock);
   CUstream_st* const s = known(stream);
   if (s == nullptr || event == nullptr) return kept(cudaErrorInvalidResourceHandle);
+  if (!is_of_something(event)) return kept(cudaErrorInvalidValue);
+  if (event->recorded) event->late->finish(event->until);
   if (auto capture = event->capture.lock()) s->capture = std::move(capture);
   return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(runtime().lock);
-  return synchronize(!event->capture.expired());
+  if (!is_of_something(event)) return kept(cudaErrorInvalidValue);
+  const cudaError_t status = synchronize(!event->capture.expired());
+  if (status == cudaSuccess && event->recorded) event->late->finish(event->until);
+  return status;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }

@@ -1,4 +1,5 @@
-// The runtime's functions, under their own names. Whatever is put on a stream is done at once.
+// The runtime's functions, under their own names. Whatever is put on a stream is done at once, but
+// for copies from pinned memory, which are done when they are waited for.
 // Device memory is memory of the host that is filled with NaN; an error of a kernel is an exception
 // at the launch (emulator.h), or where a graph that holds it is launched.
 #pragma once
@@ -77,12 +78,6 @@ cudaError_t cudaMallocHost(T** memory, std::size_t bytes) {
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 
-// Memory of the host that exists already, for the device to read where it is.
-constexpr unsigned cudaHostRegisterDefault = 0, cudaHostRegisterReadOnly = 8;
-cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned flags);
-cudaError_t cudaHostUnregister(void* memory);
-cudaError_t cudaHostGetDevicePointer(void** on_device, void* memory, unsigned flags);
-
 enum cudaMemoryType {
   cudaMemoryTypeUnregistered,
   cudaMemoryTypeHost,
@@ -95,6 +90,16 @@ struct cudaPointerAttributes {
   void *devicePointer, *hostPointer;
 };
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory);
+
+// A function of the driver, by its name: there is cuMemGetAddressRange.
+enum cudaDriverEntryPointQueryResult {
+  cudaDriverEntryPointSuccess,
+  cudaDriverEntryPointSymbolNotFound,
+};
+constexpr unsigned cudaEnableDefault = 0;
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* found = nullptr);
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,15 +30,28 @@ struct Capture {
   bool spoiled = false;
 };
 
+// Copies from pinned memory that a stream has not done yet: they are done as late as may be, so
+// that who does not wait for one sees it.
+struct Late {
+  std::deque<std::function<void()>> copies;
+  std::size_t done = 0;  // in all
+
+  std::size_t end() const { return done + copies.size(); }
+  void finish(std::size_t until);  // so many in all
+};
+
 }  // namespace convkit::emulator
 
 struct CUstream_st {
   std::shared_ptr<convkit::emulator::Capture> capture;
+  std::shared_ptr<convkit::emulator::Late> late = std::make_shared<convkit::emulator::Late>();
 };
 struct CUevent_st {
   bool timed = true;
   bool recorded = false;
   std::chrono::steady_clock::time_point time;
+  std::shared_ptr<convkit::emulator::Late> late;      // of the stream that it was recorded on
+  std::size_t until = 0;                              // its copies before that
   std::weak_ptr<convkit::emulator::Capture> capture;  // that it was recorded in
 };
 
@@ -52,7 +66,6 @@ struct Runtime {
   std::recursive_mutex lock;
   cudaError_t last_error = cudaSuccess;
   std::map<unsigned char*, Block> blocks;
-  std::map<const unsigned char*, std::size_t> registered;  // memory of the host: its bytes
   std::size_t memory = std::size_t{8} << 30;
   MemoryUse use;
   std::set<cudaStream_t> streams;
@@ -70,5 +83,7 @@ CUstream_st* known(cudaStream_t stream);
 bool forbidden();
 // Does the work at once, or adds it to the graph that the stream captures.
 cudaError_t put(cudaStream_t stream, std::function<void()> work);
+// Does what all streams have left for later.
+void finish_all();
 
 }  // namespace convkit::emulator

@@ -13,6 +13,7 @@ from convkit.cuda import native
 __all__ = ["Array", "asarray", "on_gpu"]
 
 CUDA, MANAGED = 2, 13  # device types of DLPack
+NAMES = ("float32", "float64", "uint8", "int32", "int64")  # of the dtypes that kernels take
 LEGACY = 1  # the stream that None means, in DLPack and in the array interface
 
 
@@ -85,6 +86,19 @@ class Array:
         found = self.numpy()
         return found if dtype is None else found.astype(dtype)
 
+    def __copy__(self) -> Array:
+        return Array(self.pointer, self.shape, self.dtype.name, self, self.device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
+        """A copy in other memory of the GPU."""
+        found = empty(self.shape, self.dtype.name)
+        if self.size:
+            native.require().copy(found.pointer, self.pointer, self.nbytes)
+        return found
+
+    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any]]]:
+        return asarray, (self.numpy(),)  # a file or another process has the numbers
+
     def __dlpack_device__(self) -> tuple[int, int]:
         return CUDA, self.device
 
@@ -130,7 +144,14 @@ def on_gpu(value: Any) -> bool:
     return hasattr(value, "__cuda_array_interface__")
 
 
-def asarray(value: Any) -> Array:
+def empty(shape: tuple[int, ...], dtype: str) -> Array:
+    """An array on the GPU in memory of its own."""
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = native.allocate(nbytes, f"an array of shape {shape}")
+    return Array(memory.pointer, shape, dtype, memory)
+
+
+def asarray(value: Any, dtype: Any = None) -> Array:
     """An array on the GPU: another library's as it is, one of the CPU as a copy.
 
     Parameters
@@ -138,6 +159,10 @@ def asarray(value: Any) -> Array:
     value : array_like
         Contiguous in row-major order, where it is on a GPU already: an object with ``__dlpack__``,
         such as a tensor of PyTorch without gradients, or with ``__cuda_array_interface__``.
+    dtype : dtype, optional
+        float32, float64, uint8, int32 or int64. By default it is the value's; where that is of
+        bool or of smaller integers, one of these that has room for it. What is on a GPU already is
+        not converted there.
 
     Returns
     -------
@@ -149,40 +174,80 @@ def asarray(value: Any) -> Array:
         If no kernel could take it; the message says what would.
     """
     cuda = native.require()
-    if isinstance(value, Array):
-        return value
     if not on_gpu(value):
-        found = np.asarray(value, order="C")
-        if found.dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
-            raise TypeError(f"no kernel takes arrays of dtype {found.dtype}")
-        found = found.astype(found.dtype.newbyteorder("="), copy=False)
-        memory = native.allocate(found.nbytes, f"an array of shape {found.shape}")
-        memory.write(found)
-        return Array(memory.pointer, found.shape, found.dtype.name, memory)
-    if hasattr(value, "__dlpack__"):
+        return _uploaded(value, dtype)
+    if isinstance(value, Array):
+        found = value
+    elif hasattr(value, "__dlpack__"):
         try:  # the maker orders its work before the stream that is named
             capsule = value.__dlpack__(stream=LEGACY, max_version=(1, 0))
         except TypeError:  # of before version 1
             capsule = value.__dlpack__(stream=LEGACY)
         cuda.finish(LEGACY)
-        pointer, shape, dtype, device, keeper = cuda.from_dlpack(capsule)
-        return Array(pointer, shape, dtype, keeper, device)
+        pointer, shape, name, device, keeper = cuda.from_dlpack(capsule)
+        found = Array(pointer, shape, name, keeper, device)
+    else:
+        found = _of_interface(value)
+    if dtype is not None and np.dtype(dtype) != found.dtype:
+        raise TypeError(
+            f"the array is on the GPU as {found.dtype}, and is not made {np.dtype(dtype)} there; "
+            "convert it with the library that made it, or on the CPU, with numpy()"
+        )
+    return found
+
+
+def _uploaded(value: Any, dtype: Any) -> Array:
+    from convkit.models.data import as_source  # which knows what is on a GPU from here
+
+    array = as_source(np.asarray(value, dtype), "[asarray] the array")
+    found = empty(array.shape, array.dtype.name)
+    found._keeper.write(array)
+    return found
+
+
+def _of_interface(value: Any) -> Array:
+    """The array that an object describes by ``__cuda_array_interface__``; all of it is checked."""
+    cuda = native.require()
     told = value.__cuda_array_interface__
-    shape, dtype = tuple(told["shape"]), np.dtype(told["typestr"])
-    if told.get("strides") not in (None, _strides(shape, dtype.itemsize)):
-        raise ValueError("the array is not contiguous in row-major order; copy it first")
+    missing = [key for key in ("shape", "typestr", "data") if told.get(key) is None]
+    if missing:
+        raise ValueError(f"the array's __cuda_array_interface__ has no {' and no '.join(missing)}")
+    shape, dtype = tuple(int(n) for n in told["shape"]), np.dtype(told["typestr"])
     if dtype.byteorder == ">" or any(n < 0 for n in shape):
         raise ValueError(f"no kernel takes an array of shape {shape} and type {told['typestr']!r}")
-    if math.prod(shape) and not told["data"][0]:
-        raise ValueError("the array has no memory: its address is 0")
+    if dtype.name not in NAMES:
+        raise TypeError(f"no kernel takes arrays of dtype {dtype}; {', '.join(NAMES)} are taken")
+    compact, strides = _strides(shape, dtype.itemsize), told.get("strides")
+    if strides is not None and 0 not in shape:
+        strides = tuple(strides)
+        if len(strides) != len(shape) or any(
+            n > 1 and step != wanted
+            for n, step, wanted in zip(shape, strides, compact, strict=True)
+        ):
+            raise ValueError(
+                f"the array of shape {shape} is not contiguous in row-major order: its strides are "
+                f"{strides} bytes, not {compact}; copy it first"
+            )
     if told.get("mask") is not None:
         raise ValueError("arrays with a mask are not taken")
-    if dtype.name not in ("float32", "float64", "uint8", "int32", "int64"):
-        raise TypeError(f"no kernel takes arrays of dtype {dtype}")
+    pointer, nbytes = int(told["data"][0]), math.prod(shape) * dtype.itemsize
+    if nbytes and not pointer:
+        raise ValueError("the array has no memory: its address is 0")
     stream = told.get("stream")
     if stream is not None:
-        cuda.finish(stream)
-    return Array(told["data"][0], shape, dtype.name, value)
+        if not hasattr(stream, "__index__") or stream < 1:
+            raise ValueError(
+                f"the array's __cuda_array_interface__ has stream={stream!r}; it is None, 1, 2 or "
+                "the address of a stream"
+            )
+        cuda.finish(int(stream))
+    extent = cuda.extent(pointer, nbytes) if nbytes else None
+    if extent is not None and extent < nbytes:
+        raise ValueError(
+            f"the array says that it has {nbytes:,} bytes, shape {shape} of {dtype}, and the "
+            f"memory at its address ends after {extent:,}"
+        )
+    return Array(pointer, shape, dtype.name, value)
 
 
 def _strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

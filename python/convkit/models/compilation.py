@@ -95,6 +95,8 @@ class Compilable:
         if device == "cuda":
             cuda.require()
         self._refuse_while_running()
+        if device != self.device and self._compiled is not None:
+            self._compiled.kernels.clear()  # names of the device that it leaves
         self.device = device
         self._forget_programs()
         return self
@@ -229,7 +231,9 @@ class Compilable:
         return program
 
     def kernels(self) -> dict[str, str]:
-        """The kernels that were chosen, where there was a choice, in all programs since `compile`.
+        """The kernels that were chosen, where there was a choice.
+
+        That is in all programs since `compile`, or since `to` moved the model to another device.
 
         Returns
         -------

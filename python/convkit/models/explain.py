@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convkit import _core
 from convkit.checks import whole
+from convkit.cuda import native as cuda
 from convkit.ops.choosing import Choice, consider
 from convkit.program.stages import SHARES
 
@@ -33,6 +34,8 @@ class Explanation:
     mode : str
         Of the program: "train" or "predict".
     batch : int
+    machine : str
+        What the kernels run on.
     choices : tuple of (str, Choice)
         By the name of the layer, in the order of the program. Each has ``candidates`` with their
         ``predicted`` and ``measured`` seconds, ``workspace_bytes`` and ``error``, the bound in
@@ -50,14 +53,11 @@ class Explanation:
     title: str
     mode: str
     batch: int
+    machine: str
     choices: tuple[tuple[str, Choice], ...]
 
     def __str__(self) -> str:
-        threads = _core.num_threads()
-        lines = [
-            f"{self.title}: {self.mode}, batch {self.batch}, {_core.isa()}, "
-            f"{threads} thread{'s' if threads > 1 else ''}"
-        ]
+        lines = [f"{self.title}: {self.mode}, batch {self.batch}, {self.machine}"]
         layer = ""
         for name, choice in self.choices:
             if name != layer and not self.title.startswith("layer"):
@@ -147,4 +147,11 @@ def _explain(
             choice = replace(choice, chosen=chosen, why=SHARES)
         if i.layer in names if names is not None else choice.open:
             found.append((i.layer, choice))
-    return Explanation(title, mode, batch, tuple(found))
+    return Explanation(title, mode, batch, _machine(model.device), tuple(found))
+
+
+def _machine(device: str) -> str:
+    if device == "cuda":
+        return str(cuda.require().device_info()["name"])
+    threads = _core.num_threads()
+    return f"{_core.isa()}, {threads} thread{'s' if threads > 1 else ''}"

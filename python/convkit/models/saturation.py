@@ -76,10 +76,11 @@ def _affordable(model: Any, samples: Samples) -> Program | None:
 
 def _run(model: Any, program: Program, samples: Samples) -> Iterator[tuple[Instruction, Any]]:
     """Run a program on the first samples; yields each instruction once its outputs are there."""
-    first = slice(program.batch) if samples.rows is None else samples.rows[: program.batch]
+    rows = np.arange(program.batch) if samples.rows is None else samples.rows[: program.batch]
+    stretch = slice(int(rows.max()) + 1)  # in order, as they can be had from a GPU
     names = external_names(model)
     data = {  # a stream's arrays have the dtypes of their files
-        name: np.ascontiguousarray(samples.arrays[name][first], spec.dtype)
+        name: np.ascontiguousarray(np.asarray(samples.arrays[name][stretch])[rows], spec.dtype)
         for name, spec in zip(names, samples.inputs, strict=True)
     }
     choose(program)

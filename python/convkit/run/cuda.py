@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from convkit.cuda import native as cuda
 from convkit.ops.registry import Array, Step
 from convkit.program.program import OWNED, Program, Value
 from convkit.run.executor import RunResult
+from convkit.run.staging import Block
 from convkit.run.store import Store
 
 __all__ = ["CudaExecutor"]
@@ -29,6 +32,9 @@ class CudaExecutor:
         store.move("cuda")
         self.program = program
         self.store = store
+        gathers = [i for i in program.instructions if i.op == "gather_rows"]
+        # What batches are taken from, by the positions of the samples.
+        self._gathered = {v.root.buffer for i in gathers if (v := i.inputs[0]) is not None}
         names = [*OWNED, *program.externals]
         number = {name: i for i, name in enumerate(names)}
 
@@ -56,13 +62,24 @@ class CudaExecutor:
             self._constants.write(np.ascontiguousarray(array), v.offset)
         self._lock = threading.RLock()
 
-    def _bind(self, data: Mapping[str, Array]) -> list[int]:
-        store = self.store
+    def _bind(self, data: Mapping[str, Array], position: int) -> tuple[list[int], Block | None]:
+        """Where all buffers are, and the block of samples that is there of data without room."""
+        store, here = self.store, self.store.device_data
         owned = [store.parameters, store.gradient_buffer, store.slots]
-        uploads = [store.device_data.pointer(data[name]) for name in self.program.externals]
         pointers = [a.ctypes.data if a.size else 0 for a in owned]
-        arena = store.device_data.arena(self.program.arena_bytes).pointer
-        return [arena, *pointers, self._constants.pointer, *uploads]
+        # Before the data, which can do with less.
+        arena = here.arena(self.program.arena_bytes).pointer
+        pointers = [arena, *pointers, self._constants.pointer]
+        names = list(self.program.externals)
+        if here.fits([data[name] for name in names]):
+            return [*pointers, *(here.pointer(data[name]) for name in names)], None
+        samples = {name: data[name] for name in names if name in self._gathered}
+        index = data["index"] if "index" in names else None
+        block = here.stream.at(samples, index, position, self.program.batch, here.room)
+        places = block.ring.pointers
+        for name in names:
+            pointers.append(places[name] if name in places else here.pointer(data[name]))
+        return pointers, block
 
     def run(
         self,
@@ -73,20 +90,37 @@ class CudaExecutor:
         sums: Array,
         time_limit: float = 0.0,
     ) -> RunResult:
+        start, done, batch = time.monotonic(), 0, self.program.batch
+        result = RunResult(0, "done", step)
         with self.store.running(), self._lock:
             if self.program.mode == "train":
                 self.store.unkept = self.program.unkept
-            block = (step.step, step.sample, step.learning_rate, step.seed)
-            done, status, after, error = self._native.run(
-                self._bind(data), steps, block, learning_rates, sums, time_limit
-            )
-        return RunResult(done, status, Step(*after), error)
+            while done < steps and result.status == "done":
+                at = result.step
+                pointers, block = self._bind(data, at.sample)
+                count, moved, limit = steps - done, 0, time_limit
+                if block is not None:
+                    count, moved = min(count, (block.end - at.sample) // batch), block.moved
+                if time_limit and done:
+                    limit = max(time_limit - (time.monotonic() - start), 1e-9)
+                rates = None if learning_rates is None else learning_rates[done : done + count]
+                told = (at.step, at.sample + moved, at.learning_rate, at.seed)
+                with nullcontext() if block is None else block.read(self._native):
+                    ran, status, (number, sample, rate, seed), error = self._native.run(
+                        pointers, count, told, rates, sums, limit
+                    )
+                done += ran
+                result = RunResult(done, status, Step(number, sample - moved, rate, seed), error)
+        return result
 
     def profile(self, data: Mapping[str, Array], step: Step, repeats: int) -> Array:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""
-        block = (step.step, step.sample, step.learning_rate, step.seed)
         with self.store.running(), self._lock:
-            seconds: Array = self._native.profile(self._bind(data), block, repeats)
+            pointers, block = self._bind(data, step.sample)
+            sample = step.sample + (0 if block is None else block.moved)
+            told = (step.step, sample, step.learning_rate, step.seed)
+            with nullcontext() if block is None else block.read(self._native):
+                seconds: Array = self._native.profile(pointers, told, repeats)
         return seconds
 
     def read(self, value: Value) -> Array:

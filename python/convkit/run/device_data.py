@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from convkit.cuda import native as cuda
 from convkit.cuda.array import Array as OnGpu
 from convkit.ops.registry import Array
+from convkit.run.staging import Stream
 
 __all__ = ["DeviceData"]
 
@@ -20,14 +23,16 @@ class DeviceData:
     """A model's memory on the device: copies of arrays, each for as long as the array is there.
 
     An array is copied when a run first binds it; `forget` makes the next run copy all anew, as
-    between calls of `fit` a user may have changed them. What the device has no room for stays in
-    the host's memory, which is pinned: the kernel that gathers a batch reads it over the bus.
+    between calls of `fit` a user may have changed them. Arrays that the device has no room for go
+    there block by block, while it trains: see `stream`.
     """
 
     def __init__(self) -> None:
         self._copies: dict[int, tuple[Any, Any]] = {}
+        self._too_large: dict[int, Any] = {}  # arrays without room, for as long as they are there
         self._spare: list[Any] = []
-        self._lock = threading.Lock()
+        self._calls = 0  # of `forget`
+        self._lock = threading.RLock()
         self._thread = threading.local()
 
     def __reduce__(self) -> tuple[type[DeviceData], tuple[()]]:
@@ -46,12 +51,42 @@ class DeviceData:
         arena = getattr(self._thread, "arena", None)
         return 0 if arena is None else int(arena.nbytes)
 
+    @property
+    def stream(self) -> Stream:
+        """What this thread reads of arrays that have no room."""
+        if not hasattr(self._thread, "stream"):
+            self._thread.stream = Stream()
+        elif self._thread.calls != self._calls:
+            self._thread.stream.stop()
+        self._thread.calls = self._calls
+        stream: Stream = self._thread.stream
+        return stream
+
+    def room(self) -> int:
+        """Bytes that data may take."""
+        return int(ROOM * cuda.free_memory(0))
+
     def forget(self) -> None:
         """Copy all anew."""
         with self._lock:
-            for _, memory in self._copies.values():
-                self._give_back(memory)
+            self._calls += 1
+            self._spare += [memory for _, memory in self._copies.values()]
             self._copies.clear()
+            self._too_large.clear()
+
+    def fits(self, arrays: Iterable[Array | OnGpu]) -> bool:
+        """Whether all of these arrays are on the device, or it has room for their copies."""
+        with self._lock:
+            missing = [a for a in arrays if not (isinstance(a, OnGpu) or self._knows(a))]
+            if any(self._is_too_large(a) for a in missing):
+                return False
+            if self._has_room([max(a.nbytes, 1) for a in missing]):
+                return True
+            self._spare.clear()
+            for a in missing:
+                key = id(a)
+                self._too_large[key] = weakref.ref(a, partial(self._drop, key))
+            return False
 
     def pointer(self, array: Array | OnGpu) -> int:
         """Where an array on the device is, or the copy of one that is not."""
@@ -59,17 +94,40 @@ class DeviceData:
             return array.pointer
         key = id(array)
         with self._lock:
-            known = self._copies.get(key)
-            if known is None or known[0]() is not array:
+            if not self._knows(array):
                 memory = self._place(array)
+                self._copies[key] = weakref.ref(array, partial(self._drop, key)), memory
+            return int(self._copies[key][1].pointer)
 
-                def dropped(_: Any, key: int = key) -> None:
-                    gone = self._copies.pop(key, None)
-                    if gone is not None:
-                        self._give_back(gone[1])
+    def _knows(self, array: Array) -> bool:
+        known = self._copies.get(id(array))
+        return known is not None and known[0]() is array
 
-                known = self._copies[key] = weakref.ref(array, dropped), memory
-        return int(known[1].pointer)
+    def _is_too_large(self, array: Array) -> bool:
+        known = self._too_large.get(id(array))
+        return known is not None and known() is array
+
+    def _drop(self, key: int, _: Any) -> None:
+        """Forget an array that is gone."""
+        self._too_large.pop(key, None)
+        gone = self._copies.pop(key, None)
+        if gone is not None:
+            self._spare.append(gone[1])
+
+    def _has_room(self, sizes: list[int]) -> bool:
+        """Whether there is memory of so many bytes each; spare memory is kept where it is used."""
+        kept, wanted = [], 0
+        for nbytes in sizes:
+            memory = next((m for m in self._spare if m.nbytes == nbytes), None)
+            if memory is None:
+                wanted += nbytes
+            else:
+                self._spare.remove(memory)
+                kept.append(memory)
+        if wanted:
+            self._spare.clear()
+        self._spare += kept
+        return not wanted or wanted <= ROOM * cuda.free_memory(math.ceil(wanted / ROOM))
 
     def _place(self, array: Array) -> Any:
         """A copy on the device, best where one of that size was: then graphs need not change."""
@@ -78,13 +136,6 @@ class DeviceData:
         if memory is not None:
             self._spare.remove(memory)
         else:
-            self._spare.clear()
-            if nbytes > ROOM * cuda.free_memory(math.ceil(nbytes / ROOM)):
-                return cuda.require().Pinned(array)
             memory = cuda.allocate(nbytes, "the data")
         memory.write(array)
         return memory
-
-    def _give_back(self, memory: Any) -> None:
-        if hasattr(memory, "nbytes"):  # it is not the host's
-            self._spare.append(memory)

@@ -69,6 +69,42 @@ void check_memory() {
   cudaGetLastError();
 }
 
+void check_copies_on_streams() {
+  cudaStream_t stream = nullptr, reader = nullptr;
+  cudaEvent_t copied = nullptr;
+  CHECK(cudaStreamCreate(&stream) == cudaSuccess && cudaStreamCreate(&reader) == cudaSuccess);
+  cudaEventCreate(&copied);
+  CHECK(cudaStreamWaitEvent(reader, copied) == cudaErrorInvalidValue);
+  CHECK(cudaEventSynchronize(copied) == cudaErrorInvalidValue);
+  cudaGetLastError();
+  float* pinned = nullptr;
+  cudaMallocHost(&pinned, 8);
+  const Device<float> x(std::vector<float>{1, 1});
+  const auto send = [&](float value) {
+    pinned[0] = pinned[1] = value;
+    CHECK(cudaMemcpyAsync(x, pinned, 8, cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  };
+  send(2);
+  for_each(Call{reader}, 1, Scale{2.0f, x});
+  CHECK(isnan(x.host()[0]));  // it did not wait
+  CHECK(cudaEventRecord(copied, stream) == cudaSuccess);
+  pinned[1] = 3;  // nor did this
+  CHECK(cudaStreamWaitEvent(reader, copied) == cudaSuccess);
+  for_each(Call{reader}, 2, Scale{2.0f, x});
+  CHECK((x.host() == std::vector<float>{4, 6}));
+  send(5);
+  for_each(Call{stream}, 1, Scale{2.0f, x});  // behind it on the same stream
+  CHECK((x.host() == std::vector<float>{10, 5}));
+  send(7);
+  CHECK(cudaEventSynchronize(copied) == cudaSuccess && isnan(x.host()[1]));  // of before
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess && x.host()[1] == 7);
+  send(8);
+  CHECK(cudaFreeHost(pinned) == cudaSuccess && x.host()[1] == 8);
+  cudaEventDestroy(copied);
+  cudaStreamDestroy(stream);
+  cudaStreamDestroy(reader);
+}
+
 void check_grids() {
   for (const dim3 grid : {dim3(7), dim3(2, 3), dim3(5, 4, 4)}) {
     const int blocks = static_cast<int>(grid.x * grid.y * grid.z);
@@ -203,6 +239,7 @@ void check_records() {
 
 void check_runtime() {
   check_memory();
+  check_copies_on_streams();
   check_grids();
   check_halted();
   check_graphs();

@@ -24,6 +24,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 LIBRARIES = {"address": ("libasan.so", "libstdc++.so"), "thread": ("libtsan.so",)}
 SANITIZERS = {"address": "address,undefined", "thread": "thread"}
+SHARES = {"address": "1", "thread": "0.1"}  # of the sizes that the emulator is given without
 OPTIONS = {
     # Python keeps what it has, and libraries leak a little.
     "ASAN_OPTIONS": "detect_leaks=0",
@@ -103,6 +104,7 @@ def main() -> None:
     command = [sys.executable, __file__, known.mode, "--most", str(known.most)]
     command += ["--module", str(module), *(arguments or ["tests/ops"])]
     environment = {**os.environ, **OPTIONS, "LD_PRELOAD": preload}
+    environment["CONVKIT_EMULATED_SHARE"] = SHARES[known.mode]
     sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 

@@ -19,7 +19,15 @@ ROOT = HERE.parents[2]
 COMPILER = shutil.which("g++")
 NVCC = shutil.which("nvcc")
 
-FLAGS = ["-std=c++20", "-g1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}"]
+FLAGS = [
+    "-std=c++20",
+    "-DCK_CUDA_EMULATED=1",
+    "-g1",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    f"-I{ROOT / 'csrc'}",
+]
 ASAN = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 # For the emulator, and for kernels and programs. ThreadSanitizer must not look into the emulator.
 MODES = {

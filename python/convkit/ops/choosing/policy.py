@@ -117,11 +117,12 @@ class Policy:
     def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
         """The row that is named for a call, and whether it is for this call alone."""
         for names in (self.kernels, self.recorded):
-            if text in names:
-                return names[text], True
-            for key in (f"{op}.{pass_name}", op):
-                if key in names:
-                    return names[key], False
+            for key in (text, f"{op}.{pass_name}", op):
+                # What another device's rows were does not bind this one's.
+                if key in names and (
+                    names is self.kernels or registry.device_of(names[key]) == self.device
+                ):
+                    return names[key], key == text
         return None, False
 
     def insists(self, name: str) -> bool:
