@@ -31,6 +31,10 @@ using StageFn = void (*)(const Call&, Stage&);
 enum class Proof { emulated, hardware };
 constexpr const char* kProofNames[] = {"emulated", "hardware"};
 
+// What the operands of a product are rounded to; sums are of the operands' dtype in any case.
+enum class Precision { full, tf32, bf16 };
+constexpr const char* kPrecisionNames[] = {"full", "tf32", "bf16"};
+
 struct Kernel {
   const char* pass;
   const char* name;  // cuda_<algorithm>
@@ -39,6 +43,7 @@ struct Kernel {
   SupportsFn supports = nullptr;    // null: everything
   WorkspaceFn workspace = nullptr;  // null: none
   Proof proved = Proof::emulated;
+  Precision precision = Precision::full;
   StageFn stage = nullptr;  // null: none
   unsigned by_sample = 0;   // of such a row: which operands have a sample for each of the batch's
 };

@@ -40,6 +40,7 @@ py::list kernels(const std::string& op) {
     row["name"] = kernel.name;
     row["dtypes"] = dtype_names(kernel.dtypes);
     row["proved"] = kProofNames[static_cast<int>(kernel.proved)];
+    row["precision"] = kPrecisionNames[static_cast<int>(kernel.precision)];
     if (kernel.stage != nullptr) row["by_sample"] = kernel.by_sample;
     rows.append(row);
   }

@@ -140,6 +140,7 @@ constexpr Kernel sample_row(const char* pass) {
           &supports_stage<Body>,
           &Body::workspace,
           Proof::emulated,
+          Precision::full,
           &make_stage<Body>,
           Body::kBySample};
 }

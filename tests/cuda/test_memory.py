@@ -7,6 +7,7 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import pytest
 
 import convkit as ck
 from convkit.cuda import native
+from convkit.models import streams
 from convkit.ops.registry import Array
 from convkit.run import staging
+from convkit.run.device_data import DeviceData
 
 L = ck.layers
 
@@ -99,6 +102,45 @@ def test_data_that_does_not_fit_goes_there_in_blocks(
     streamed, same = trained(x, y, limit, 2_000_000)
     assert streamed.store.device_data.stream.ring.length == 128
     assert same == found
+
+
+def test_files_are_read_into_the_same_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (150, 24))
+    x[...] = rng.integers(0, 255, x.shape)
+    y = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", np.int16, (150, 1))
+    y[...] = rng.integers(0, 3, y.shape)
+
+    def trained(x: Array, y: Array) -> list[Any]:
+        ck.set_seed(1)
+        layers = [ck.Input((24,)), L.Rescaling(1 / 255), L.Dense(3, "softmax")]
+        model = ck.Sequential(layers)
+        model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+        weights = {0: 1.0, 1: 2.0, 2: 0.5}
+        log = model.fit(
+            x, y, batch_size=8, epochs=2, class_weight=weights, validation_data=(x[:40], y[:40]),
+            verbose=0,
+        ).history  # fmt: skip
+        found = [log, model.evaluate(x, y, batch_size=16, verbose=0)]
+        arrays = [*model.get_weights(), model.predict(x, batch_size=9, verbose=0)]
+        return found + [a.tobytes() for a in arrays]
+
+    found = trained(np.array(x), np.array(y))
+    monkeypatch.setattr(streams, "LEAST", 1)
+    monkeypatch.setattr(streams, "BLOCK", 700)  # three batches of training
+    sent: list[int] = []
+    send = DeviceData.send
+
+    def noted(here: DeviceData, ring: Any, place: int, arrays: Any) -> Any:
+        sent.append(place)
+        return send(here, ring, place, arrays)
+
+    monkeypatch.setattr(DeviceData, "send", noted)
+    monkeypatch.setattr(DeviceData, "fits", None)  # nothing is copied by itself
+    same = trained(x, y)
+    assert same == found and sent[:7] == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_a_batch_without_room_says_so(limit: Callable[[int], None]) -> None:

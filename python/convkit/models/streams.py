@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,15 +27,17 @@ from convkit.models.passes import Run, Segment
 from convkit.models.targets import as_targets, as_weights
 from convkit.ops.registry import Array
 from convkit.program.lower import external_names
+from convkit.run.staging import BLOCKS, Kinds, Ring, kinds_of
 
 if TYPE_CHECKING:
     from convkit.losses import Loss
+    from convkit.run.device_data import DeviceData
 
 __all__ = ["LEAST", "StreamedSamples", "is_streamed", "open_samples", "read_ahead"]
 
 LEAST = 64 << 20  # bytes of mapped arrays; less than that goes to the kernels as it is
 BLOCK = 16 << 20  # bytes that are read together
-AHEAD = 2  # blocks
+AHEAD = BLOCKS - 1  # blocks that are read while the network trains on one
 
 
 def is_streamed(values: Iterable[Any]) -> bool:
@@ -51,14 +54,19 @@ class StreamedSamples(Samples):
     ----------
     check : callable
         ``check(arrays) -> Samples`` of rows that have been read.
+    kinds : dict
+        Shape and dtype of a row of each array that this gives.
+    on_gpu : callable
+        Where a GPU's data is, if it is to go there; None if not.
     """
 
     check: Callable[[Mapping[str, Array]], Samples] | None = None
+    kinds: Kinds = field(default_factory=dict)
+    on_gpu: Callable[[], DeviceData | None] = lambda: None
 
     def cut(self, begin: int, end: int) -> StreamedSamples:
         arrays = {name: array[begin:end] for name, array in self.arrays.items()}
-        count = max(end - begin, 0)
-        return StreamedSamples(arrays, self.inputs, count, self.target, check=self.check)
+        return replace(self, arrays=arrays, count=max(end - begin, 0), rows=None)
 
     def take(
         self,
@@ -150,10 +158,16 @@ def open_samples(
         )  # fmt: skip
 
     count = counts[names[0]]
-    whole = StreamedSamples(arrays, (), count, None, check=check)
+
+    def on_gpu() -> DeviceData | None:
+        found: DeviceData | None = model.store.device_data if model.device == "cuda" else None
+        return found
+
+    whole = StreamedSamples(arrays, (), count, None, check=check, on_gpu=on_gpu)
     with _sources(whole) as sources:
         probe = whole.take(sources, np.zeros(min(count, 1), np.int64))
-    return StreamedSamples(arrays, probe.inputs, count, probe.target, check=check)
+    kinds = kinds_of(probe.arrays)
+    return replace(whole, inputs=probe.inputs, target=probe.target, kinds=kinds)
 
 
 def _given(value: Any, title: str) -> Array:
@@ -179,10 +193,9 @@ def _sources(samples: Samples) -> Iterator[dict[str, RowSource]]:
 
 def _blocks(samples: Samples, runs: Iterator[Run]) -> Iterator[tuple[int, int, Array]]:
     """Batch, steps and the numbers of the samples of what is read together."""
-    sizes = (a.dtype.itemsize * math.prod(a.shape[1:]) for a in samples.arrays.values())
-    nbytes = max(sum(sizes), 1)
+    together = _together(samples)
     for order, first, batch, steps in runs:
-        most = max(BLOCK // (nbytes * batch), 1)
+        most = max(together // batch, 1)
         for done in range(0, steps, most):
             taken = min(most, steps - done)
             begin = first + done * batch
@@ -190,18 +203,43 @@ def _blocks(samples: Samples, runs: Iterator[Run]) -> Iterator[tuple[int, int, A
             yield batch, taken, np.arange(begin, end) if order is None else order[begin:end]
 
 
+def _together(samples: Samples) -> int:
+    """Samples that are read together, but for a batch that is larger."""
+    sizes = (a.dtype.itemsize * math.prod(a.shape[1:]) for a in samples.arrays.values())
+    return BLOCK // max(sum(sizes), 1)
+
+
 def read_ahead(samples: StreamedSamples, runs: Iterator[Run]) -> Generator[Segment, None, None]:
-    """Segments of blocks in memory: the same samples, in the same order, as `runs` name."""
-    ring: list[dict[str, Array]] = [{} for _ in range(AHEAD + 1)]
+    """Segments of blocks in memory: the same samples, in the same order, as `runs` name.
 
-    with _sources(samples) as sources:
+    Those for a GPU are read into memory from which they are copied there ahead, too.
+    """
+    memory: list[dict[str, Array]] = [{} for _ in range(BLOCKS)]
+    gpu = samples.on_gpu()
+    with _sources(samples) as sources, ExitStack() as held:
+        ring: Ring | None = None
 
-        def read(memory: dict[str, Array], batch: int, steps: int, rows: Array) -> Segment:
-            return Segment(samples.take(sources, rows, memory), None, 0, batch, steps, rows)
+        def read(place: int, batch: int, steps: int, rows: Array) -> Segment:
+            if ring is None or gpu is None:
+                found = samples.take(sources, rows, memory[place])
+            elif len(rows) > ring.length:  # a larger batch than the first one
+                found = samples.take(sources, rows)
+            else:
+                part, given = ring.part(place, len(rows)), kinds_of(samples.arrays)
+                same = {name: a for name, a in part.items() if given.get(name) == ring.kinds[name]}
+                memory[place] |= same
+                found = samples.take(sources, rows, memory[place])
+                if kinds_of(found.arrays) == samples.kinds:
+                    found = replace(found, arrays=gpu.send(ring, place, found.arrays))
+            return Segment(found, None, 0, batch, steps, rows)
 
+        blocks = _blocks(samples, runs)
+        first = next(blocks, None)
+        if first is None:
+            return
+        if gpu is not None:
+            length = max(min(_together(samples), samples.count), len(first[2]))
+            ring = held.enter_context(gpu.ring(samples.kinds, length))
         # A block's memory is free again when the one after it is asked for.
-        jobs = (
-            partial(read, ring[i % len(ring)], *block)
-            for i, block in enumerate(_blocks(samples, runs))
-        )
+        jobs = (partial(read, i % BLOCKS, *block) for i, block in enumerate(chain([first], blocks)))
         yield from ahead(jobs, AHEAD)

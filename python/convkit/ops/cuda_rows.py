@@ -24,11 +24,17 @@ def rows_of(op: str) -> tuple[Row, ...]:
     rows = [] if native is None else native.kernels(op)
     found = [
         Row(
-            op, r["pass"], r["name"], "cuda", (), tuple(r["dtypes"]),
-            proved=r["proved"], by_sample=r.get("by_sample", 0),
+            op,
+            r["pass"],
+            r["name"],
+            "cuda",
+            dtypes=tuple(r["dtypes"]),
+            proved=r["proved"],
+            precision=r["precision"],
+            by_sample=r.get("by_sample", 0),
         )
         for r in rows
-    ]  # fmt: skip
+    ]
     return tuple(sorted(found, key=lambda row: row.proved != "hardware"))
 
 

@@ -71,11 +71,13 @@ class CudaExecutor:
         arena = here.arena(self.program.arena_bytes).pointer
         pointers = [arena, *pointers, self._constants.pointer]
         names = list(self.program.externals)
-        if here.fits([data[name] for name in names]):
-            return [*pointers, *(here.pointer(data[name]) for name in names)], None
         samples = {name: data[name] for name in names if name in self._gathered}
-        index = data["index"] if "index" in names else None
-        block = here.stream.at(samples, index, position, self.program.batch, here.room)
+        block = here.block_of(samples.values())
+        if block is None:
+            if here.fits([data[name] for name in names]):
+                return [*pointers, *(here.pointer(data[name]) for name in names)], None
+            index = data["index"] if "index" in names else None
+            block = here.stream.at(samples, index, position, self.program.batch, here.room)
         places = block.ring.pointers
         for name in names:
             pointers.append(places[name] if name in places else here.pointer(data[name]))

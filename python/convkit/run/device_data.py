@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from convkit.cuda import native as cuda
 from convkit.cuda.array import Array as OnGpu
 from convkit.ops.registry import Array
-from convkit.run.staging import Stream
+from convkit.run.staging import Block, Kinds, Ring, Stream
 
 __all__ = ["DeviceData"]
 
@@ -31,6 +32,8 @@ class DeviceData:
         self._copies: dict[int, tuple[Any, Any]] = {}
         self._too_large: dict[int, Any] = {}  # arrays without room, for as long as they are there
         self._spare: list[Any] = []
+        self._rings: list[Ring] = []  # that nobody uses
+        self._sent: dict[int, tuple[Any, Block]] = {}  # by the arrays on the host
         self._calls = 0  # of `forget`
         self._lock = threading.RLock()
         self._thread = threading.local()
@@ -50,6 +53,50 @@ class DeviceData:
         """Of this thread's block."""
         arena = getattr(self._thread, "arena", None)
         return 0 if arena is None else int(arena.nbytes)
+
+    @contextmanager
+    def ring(self, kinds: Kinds, length: int) -> Iterator[Ring | None]:
+        """A ring for blocks that are read elsewhere, kept for the next one; None without room."""
+        with self._lock:
+            found = next((r for r in self._rings if r.takes(kinds, length)), None)
+            if found is not None:
+                self._rings.remove(found)
+            else:
+                self._rings.clear()
+                with suppress(MemoryError):
+                    found = Ring(kinds, length)
+        try:
+            yield found
+        finally:
+            if found is not None:
+                with self._lock:
+                    self._rings.append(found)
+
+    def send(self, ring: Ring, place: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Let samples be copied to a place of a ring; the arrays, as they lie in the ring."""
+        count = len(next(iter(arrays.values())))
+        part = ring.part(place, count)
+        part = {name: part[name] for name in arrays}
+        for name, array in arrays.items():
+            if array.ctypes.data != part[name].ctypes.data:
+                part[name][...] = array
+        ring.send(place, arrays, count)
+        block = Block(ring, place, 0, count)
+        with self._lock:
+            for array in part.values():
+                key = id(array)
+                self._sent[key] = weakref.ref(array, partial(self._drop, key)), block
+        return part
+
+    def block_of(self, arrays: Iterable[Array | OnGpu]) -> Block | None:
+        """The block that arrays were sent with; None if they were not."""
+        found: Block | None = None
+        for array in arrays:
+            known = self._sent.get(id(array))
+            if known is None or known[0]() is not array:
+                return None
+            found = known[1]
+        return found
 
     @property
     def stream(self) -> Stream:
@@ -110,6 +157,7 @@ class DeviceData:
     def _drop(self, key: int, _: Any) -> None:
         """Forget an array that is gone."""
         self._too_large.pop(key, None)
+        self._sent.pop(key, None)
         gone = self._copies.pop(key, None)
         if gone is not None:
             self._spare.append(gone[1])

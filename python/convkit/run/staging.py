@@ -15,33 +15,33 @@ import numpy as np
 from convkit.cuda import native as cuda
 from convkit.ops.registry import Array
 
-__all__ = ["BLOCKS", "Block", "Ring", "Stream"]
+__all__ = ["BLOCKS", "Block", "Kinds", "Ring", "Stream", "kinds_of"]
 
 BLOCK = 16 << 20  # bytes that are copied together
 BLOCKS = 3  # one that kernels read, one that is copied, one that is gathered
 ALIGNMENT = 256  # bytes, as of memory that the device gives
 
-Rows = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype of a row of each array
+Kinds = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype of a row, by the array's name
 
 
-def rows_of(arrays: Mapping[str, Any]) -> Rows:
-    """What the rows of arrays are."""
+def kinds_of(arrays: Mapping[str, Any]) -> Kinds:
+    """Shape and dtype of a row of each array."""
     return {name: (tuple(a.shape[1:]), a.dtype.name) for name, a in arrays.items()}
 
 
-def _row_bytes(rows: Rows) -> int:
-    return sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype in rows.values())
+def _row_bytes(kinds: Kinds) -> int:
+    return sum(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype in kinds.values())
 
 
 class Ring:
     """Places for blocks of samples, as much pinned memory of the host as of the GPU.
 
     Of each array there the rows of all blocks lie together, so that a sample is found by its place
-    alone: programs that read another block, from `places` on, are the same ones.
+    alone: what reads another block begins at another sample, and is the same program and graph.
 
     Parameters
     ----------
-    rows : dict
+    kinds : dict
         By name, shape and dtype of a row.
     length : int
         Samples of a block.
@@ -54,21 +54,21 @@ class Ring:
         Of the arrays on the GPU, and of "index", which takes them in order.
     """
 
-    def __init__(self, rows: Rows, length: int) -> None:
-        self.rows = rows
+    def __init__(self, kinds: Kinds, length: int) -> None:
+        self.kinds = kinds
         self.length = length
         offsets, end = {}, 0
-        for name in rows:
+        for name in kinds:
             offsets[name] = end
-            nbytes = BLOCKS * length * _row_bytes({name: rows[name]})
+            nbytes = BLOCKS * length * _row_bytes({name: kinds[name]})
             end += -(-nbytes // ALIGNMENT) * ALIGNMENT
         purpose = "samples on their way there"
         native = cuda.require()
         self.staging = cuda.made(lambda: native.Staging(max(end, 1), BLOCKS), purpose, end)
         memory = np.asarray(self.staging)
         self.host: dict[str, Array] = {}
-        for name, (shape, dtype) in rows.items():
-            nbytes = BLOCKS * length * _row_bytes({name: rows[name]})
+        for name, (shape, dtype) in kinds.items():
+            nbytes = BLOCKS * length * _row_bytes({name: kinds[name]})
             part = memory[offsets[name] : offsets[name] + nbytes]
             self.host[name] = part.view(dtype).reshape(BLOCKS * length, *shape)
         self._index = cuda.allocate(8 * BLOCKS * length, purpose)
@@ -77,9 +77,9 @@ class Ring:
         self.pointers = {name: self.staging.pointer + at for name, at in offsets.items()}
         self.pointers["index"] = self._index.pointer
 
-    def takes(self, rows: Rows, batch: int) -> bool:
+    def takes(self, kinds: Kinds, batch: int) -> bool:
         """Whether batches of such samples have a place here."""
-        return batch <= self.length and rows.items() <= self.rows.items()
+        return batch <= self.length and kinds.items() <= self.kinds.items()
 
     def part(self, place: int, count: int) -> dict[str, Array]:
         """The host's memory for samples of a block, once the last ones have been copied from it."""
@@ -91,19 +91,18 @@ class Ring:
         """Let samples of a block be copied."""
         stretches = []
         for name in names:
-            row = _row_bytes({name: self.rows[name]})
+            row = _row_bytes({name: self.kinds[name]})
             stretches.append((self._offsets[name] + place * self.length * row, count * row))
         self.staging.send(place, stretches)
 
 
 class Block(NamedTuple):
-    """Samples from one position to another, on their way to a place of the ring."""
+    """Samples from one position to another, and their place in a ring."""
 
     ring: Ring
     place: int
     begin: int
     end: int
-    sent: Future[None]
 
     @property
     def moved(self) -> int:
@@ -128,11 +127,9 @@ class Stream:
 
     def __init__(self) -> None:
         self.ring: Ring | None = None
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[tuple[Block, Future[None]]] = deque()  # the latter when it was sent
         self._of: tuple[Any, ...] = ()  # references to what the blocks are of
-        self._copies: dict[
-            str, Array
-        ] = {}  # of arrays that are on the GPU, but cannot be read there
+        self._copies: dict[str, Array] = {}  # of arrays that are on the GPU, where others are not
         self._next = 0  # the block to be made
         self._pool: ThreadPoolExecutor | None = None
 
@@ -161,21 +158,22 @@ class Stream:
         same = len(wanted) == len(self._of) and all(
             a is (None if b is None else b()) for a, b in zip(wanted, self._of, strict=True)
         )
-        if not same or self.ring is None or not self.ring.takes(rows_of(arrays), batch):
+        if not same or self.ring is None or not self.ring.takes(kinds_of(arrays), batch):
             self._begin(arrays, index, batch, room)
         blocks = self._blocks
-        while blocks and not blocks[0].begin <= position <= blocks[0].end - batch:
-            blocks.popleft().sent.result()
+        while blocks and not blocks[0][0].begin <= position <= blocks[0][0].end - batch:
+            blocks.popleft()[1].result()
         if not blocks:
             self._next = position
         self._send_ahead(arrays, index, batch)
-        blocks[0].sent.result()
-        return blocks[0]
+        block, sent = blocks[0]
+        sent.result()
+        return block
 
     def stop(self) -> None:
         """Forget what was read ahead."""
         while self._blocks:
-            self._blocks.popleft().sent.exception()
+            self._blocks.popleft()[1].exception()
         self._of = ()
         self._copies.clear()
 
@@ -187,13 +185,13 @@ class Stream:
         room: Callable[[], int],
     ) -> None:
         self.stop()
-        rows = rows_of(arrays)
-        if self.ring is None or not self.ring.takes(rows, batch):
+        kinds = kinds_of(arrays)
+        if self.ring is None or not self.ring.takes(kinds, batch):
             self.ring = None  # give its memory back first
             count = len(next(iter(arrays.values())) if index is None else index)
-            nbytes = max(_row_bytes(rows), 1)
+            nbytes = max(_row_bytes(kinds), 1)
             most = min(BLOCK // nbytes, room() // (BLOCKS * (nbytes + 8)), count)
-            self.ring = Ring(rows, max(most // batch * batch, batch))
+            self.ring = Ring(kinds, max(most // batch * batch, batch))
         wanted = [*arrays.values(), index]
         self._of = tuple(None if a is None else weakref.ref(a) for a in wanted)
         on_gpu = {name: a for name, a in arrays.items() if not isinstance(a, np.ndarray)}
@@ -209,9 +207,9 @@ class Stream:
         while len(blocks) < BLOCKS and self._next < total:
             begin = self._next
             self._next = end = min(begin + ring.length // batch * batch, total)
-            place = (blocks[-1].place + 1) % BLOCKS if blocks else 0
+            place = (blocks[-1][0].place + 1) % BLOCKS if blocks else 0
             sent = self._pool.submit(_send, ring, place, sources, index, begin, end)
-            blocks.append(Block(ring, place, begin, end, sent))
+            blocks.append((Block(ring, place, begin, end), sent))
 
 
 def _send(

@@ -264,6 +264,8 @@ def _ruled_out(c: Candidate, policy: Policy) -> str:
     """What keeps a candidate from being chosen, in words."""
     if not c.supports:
         return refusal(c.row, c.specs, c.params)
+    if not policy.allows(c.row.precision):
+        return f"rounds to {c.row.precision.upper()}, which takes allow_{c.row.precision}=True"
     if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
         return "not chosen for such calls unless it is named"
     return _over_limits(c, policy)
