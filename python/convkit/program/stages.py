@@ -114,7 +114,7 @@ def prefer_stages(program: Program, choices: Sequence[Choice]) -> list[Row]:
     ----------
     program : Program
     choices : sequence of Choice
-        For each instruction. Rows that are named stay.
+        For each instruction. Rows that are named, or rounded by permission, stay.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def prefer_stages(program: Program, choices: Sequence[Choice]) -> list[Row]:
         return usual
     rows = list(usual)
     for n, choice in enumerate(choices[: program.commit]):
-        if choice.named or choice.chosen.own:
+        if choice.named or choice.chosen.own or choice.row.precision != "full":
             continue
         able = (c.row for c in choice.candidates if c.row.by_sample and not c.ruled_out)
         rows[n] = next(able, choice.row)
