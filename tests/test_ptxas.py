@@ -37,8 +37,9 @@ def check(source: Path, architectures: Sequence[str], folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ptxas.SOURCES, ids=lambda p: p.name)
 def test_kernels_stay_within_their_budget(source: Path, tmp_path: Path) -> None:
-    # Registers are within the launch bounds that entry() states, or they would spill.
-    check(source, EVERYWHERE, tmp_path)
+    # Registers are within the launch bounds that entry() states, or they would spill. Tiles on
+    # tensor cores are long to compile, and alike for all GPUs that have them.
+    check(source, EVERYWHERE[:1] if "_mma" in source.name else EVERYWHERE, tmp_path)
 
 
 @needs_nvcc
@@ -55,4 +56,5 @@ def test_the_hosts_half_is_of_the_toolkit(tmp_path: Path) -> None:
 @pytest.mark.release
 @pytest.mark.parametrize("source", ptxas.SOURCES, ids=lambda p: p.name)
 def test_kernels_compile_for_the_other_gpus(source: Path, tmp_path: Path) -> None:
-    check(source, [a for a in ptxas.architectures() if a not in EVERYWHERE], tmp_path)
+    done = EVERYWHERE[:1] if "_mma" in source.name else EVERYWHERE
+    check(source, [a for a in ptxas.architectures() if a not in done], tmp_path)

@@ -43,7 +43,8 @@ NOTES = f"""
 Each row ran twice, gave the same bits, and agreed with the CPU's kernel (the column error is the
 largest difference of a result, by norm, relative to it) before it was timed. Launches are captured
 as a graph, as in training, and timed by events; a time is the median of {ROUNDS} samples, taken in
-turns with those of a copy of as many bytes and of the library's pass, TF32 off. Bytes count each
+turns with those of a copy of as many bytes and of the library's pass: for rows that round to TF32
+with TF32, for those that round to BF16 on operands that are BF16 in memory. Bytes count each
 operand once. Operands stay where they are between launches, so those of less than the second-level
 cache are read from there, by the copy too. "Of SGEMM" is the share of the rate of cuBLAS's product
 of 8192 x 8192 matrices; "of the library" is the time of cuBLAS or of cuDNN's faster layout over
@@ -105,10 +106,8 @@ def difference(found: list[Array | None], expected: list[Array | None]) -> float
 
 
 def tolerance(row: Row) -> float:
-    """By the name, which says what operands are rounded to."""
-    if "bf16" in row.name:
-        return BF16_TOLERANCE
-    return TF32_TOLERANCE if "tf32" in row.name else TOLERANCE
+    """By what operands are rounded to."""
+    return {"full": TOLERANCE, "tf32": TF32_TOLERANCE, "bf16": BF16_TOLERANCE}[row.precision]
 
 
 def _begun(timer: Callable[[int], float]) -> tuple[Callable[[int], float], int]:
@@ -136,7 +135,7 @@ def measure(call: Call, device: str) -> list[dict[str, Any]]:
     }
     entries, timers = [], []
     for row in rows:
-        entry: dict[str, Any] = {**common, "kernel": row.name}
+        entry: dict[str, Any] = {**common, "kernel": row.name, "precision": row.precision}
         entries.append(entry)
         try:
             first, second = results(runner, row), results(runner, row)
@@ -155,7 +154,8 @@ def measure(call: Call, device: str) -> list[dict[str, Any]]:
     shared: dict[str, Any] = {}
     others = {"copy": libraries.copy(call.bytes, device)}
     try:
-        others |= libraries.of_call(call, device)
+        for precision in sorted({row.precision for row in rows}):
+            others |= libraries.of_call(call, device, precision)
         timers += [
             (shared, name, *_begun(libraries.Timer(work, device))) for name, work in others.items()
         ]
@@ -165,7 +165,11 @@ def measure(call: Call, device: str) -> list[dict[str, Any]]:
         for target, name, timer, n in timers:
             target.setdefault(name, []).append(timer(n))
     for entry in entries:
-        entry["beside_s"] = {name: float(np.median(s)) for name, s in shared.items()}
+        entry["beside_s"] = {
+            name: float(np.median(s))
+            for name, s in shared.items()
+            if name == "copy" or libraries.precision_of(name) == entry["precision"]
+        }
     return entries
 
 

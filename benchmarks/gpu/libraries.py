@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 
 from convkit.testing.calls import Call
 
-__all__ = ["Timer", "copy", "of_call", "product", "strict"]
+__all__ = ["Timer", "copy", "of_call", "precision_of", "product", "strict"]
 
 Work = Callable[[], Any]
 
@@ -85,18 +85,45 @@ def product(n: int, device: str) -> Work:
     return lambda: torch.mm(a, b, out=c)
 
 
-def of_call(call: Call, device: str) -> dict[str, Work]:
-    """The same pass by a library, by name; empty where there is none to compare with."""
+def of_call(call: Call, device: str, precision: str = "full") -> dict[str, Work]:
+    """The same pass by a library, by name; empty where there is none to compare with.
+
+    With the precision "tf32", its products may round operands to that; with "bf16", operands and
+    results are of that type in memory, half as many bytes as ours.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    found: dict[str, Work] = {}
     if call.op == "dense" and call.pass_name in ("forward", "backward_input", "backward_weight"):
-        return {"cuBLAS": _dense(call, device)}
-    if call.op == "conv2d":
-        return _conv2d(call, device)
-    return {}
+        found = {"cuBLAS": _dense(call, device, dtype)}
+    elif call.op == "conv2d":
+        found = _conv2d(call, device, dtype)
+    if precision == "full":
+        return found
+    if precision == "tf32":
+        found = {name: _with_tf32(work) for name, work in found.items()}
+    return {f"{name}, {precision.upper()}": work for name, work in found.items()}
 
 
-def _dense(call: Call, device: str) -> Work:
+def precision_of(name: str) -> str:
+    """Of a library's pass that `of_call` gave."""
+    last = name.rpartition(", ")[2].lower()
+    return last if last in ("tf32", "bf16") else "full"
+
+
+def _with_tf32(work: Work) -> Work:
+    def allowed() -> Any:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        try:
+            return work()
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+    return allowed
+
+
+def _dense(call: Call, device: str, dtype: torch.dtype) -> Work:
     arrays = [a for a in call.arrays()[:2] if a is not None]
-    first, second = (torch.from_numpy(a).to(device).reshape(-1, a.shape[-1]) for a in arrays)
+    first, second = (torch.from_numpy(a).to(device, dtype).reshape(-1, a.shape[-1]) for a in arrays)
     if call.pass_name == "backward_input":  # dy, w
         second = second.T
     elif call.pass_name == "backward_weight":  # dy, x
@@ -105,7 +132,7 @@ def _dense(call: Call, device: str) -> Work:
     return lambda: torch.mm(first, second, out=out)
 
 
-def _conv2d(call: Call, device: str) -> dict[str, Work]:
+def _conv2d(call: Call, device: str, dtype: torch.dtype) -> dict[str, Work]:
     p = call.params
     if p["pad_top"] != p["pad_bottom"] or p["pad_left"] != p["pad_right"]:
         return {}
@@ -122,15 +149,15 @@ def _conv2d(call: Call, device: str) -> dict[str, Work]:
     ):
 
         def images(a: Any, layout: Any = layout) -> Any:
-            return a.to(device).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            return a.to(device, dtype).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
         def filters(w: Any, layout: Any = layout) -> Any:
-            return w.to(device).permute(3, 2, 0, 1).contiguous(memory_format=layout)
+            return w.to(device, dtype).permute(3, 2, 0, 1).contiguous(memory_format=layout)
 
         a, b = torch.from_numpy(first), torch.from_numpy(second)
         if which == "forward":
             x, w, bias = images(a), filters(b), call.arrays()[2]
-            given = None if bias is None else torch.from_numpy(bias).to(device)
+            given = None if bias is None else torch.from_numpy(bias).to(device, dtype)
             found[name] = lambda x=x, w=w, given=given: conv2d(
                 x, w, given, stride, padding, dilation, groups
             )

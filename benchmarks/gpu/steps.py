@@ -1,6 +1,6 @@
 """Whole training steps on a GPU: convkit against PyTorch eager, compiled and captured.
 
-Run as ``python benchmarks/gpu/steps.py --out FOLDER [--seconds N] [--only TEXT] [--tf32]``. Every
+Run as ``python benchmarks/gpu/steps.py --out FOLDER [--seconds N] [--only TEXT]``. Every
 contender has a process of its own; outputs are compared before anything is timed, samples are
 interleaved, and data is on the device for everybody (`convkit.bench.race`). ``--device cpu --tiny``
 tries the script out where there is no GPU.
@@ -29,9 +29,12 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     COMPILED: ("Compiled", {}),
     CAPTURED: ("Captured", {}),
 }
+# Of outputs, losses and changes of weights.
+TOLERANCE = {"full": 1e-3, "tf32": 1e-2, "bf16": 1e-1}
 NOTES = """
 A step is forward, loss, backward and update, on float32 data that is on the device; PyTorch runs
-with cuDNN's benchmark mode and fused optimizers, without TF32 unless this record says so. Each
+with cuDNN's benchmark mode and fused optimizers. Products round nothing, unless the case says TF32
+or BF16: then those of all contenders may, and autocast keeps PyTorch's activations in BF16. Each
 contender is a process of its own; outputs, losses of the first steps and changes of the weights
 were compared before anything was timed; samples were interleaved. convkit runs its public `fit`
 over whole epochs, PyTorch a loop; each sample ends when the device has finished. Dropout is off in
@@ -78,8 +81,13 @@ def cases(tiny: bool) -> list[Case]:
     text = [_recurrent(*cell, tiny, characters=True) for cell in CELLS]
     alexnet, vgg16 = _deep("alexnet", 64, tiny), _deep("vgg16", 64, tiny)
     first = [lenets[0], mlps[0], rows[1], text[1], alexnet, vgg16]
+    rounded = [
+        _deep(network, 64, tiny, precision)
+        for precision in ("tf32", "bf16")
+        for network in ("alexnet", "vgg16")
+    ]
     large = [] if tiny else [_deep("alexnet", 256, tiny)]
-    every = [*first, *lenets, *mlps, *rows, *text, *large]
+    every = [*first, *rounded, *lenets, *mlps, *rows, *text, *large]
     return list({case.name: case for case in every}.values())
 
 
@@ -116,35 +124,38 @@ def _recurrent(title: str, cell: str, tiny: bool, *, characters: bool) -> Case:
     return Case(name, work, (EAGER, CAPTURED), {"best": 2.0})
 
 
-def _deep(network: str, batch: int, tiny: bool) -> Case:
+def _deep(network: str, batch: int, tiny: bool, precision: str = "full") -> Case:
     batch = 2 if tiny else batch
     variant = "cifar" if tiny else "one-tower"
     options = {"variant": variant} if tiny or network == "alexnet" else {}
     work = {"network": network, "batch": batch, "options": options, "rate": 0.001}
-    work |= {"compared": 2, "samples": 4 * batch}
+    work |= {"compared": 2, "samples": 4 * batch, "precision": precision}
+    if precision != "full":
+        name = f"{network}, batch {batch}, {precision.upper()}"
+        return Case(name, work, (EAGER, LAST, CAPTURED), {"best": 0.5})
     peers = (EAGER, LAST, CAPTURED) if batch > 64 else (EAGER, LAST, COMPILED, CAPTURED)
     return Case(f"{network}, batch {batch}", work, peers, {"best": 0.85})
 
 
-def contenders(case: Case, device: str, tf32: bool) -> list[Contender]:
+def contenders(case: Case, device: str) -> list[Contender]:
     """Ours first; every other one may fail."""
     work = {**case.work, "device": device}
     found = [Contender(OURS, "convkit.bench.peers.convkit_models:Steps", {"workload": work})]
     for name in case.peers:
         maker, options = PEERS[name]
-        arguments = {"workload": work, "tf32": tf32, **options}
+        arguments = {"workload": work, **options}
         found.append(Contender(name, f"{HERE / 'torch_steps.py'}:{maker}", arguments, True))
     return found
 
 
 def raced(case: Case, options: argparse.Namespace, crew: Crew, deadline: float) -> dict[str, Any]:
     """The race of a case as a record; of the peers alone where convkit fails."""
-    who = contenders(case, options.device, options.tf32)
+    who = contenders(case, options.device)
     entry: dict[str, Any] = {"name": case.name, "targets": case.targets, "most_us": case.most_us}
     settings = {
         "rounds": options.rounds,
         "sample_seconds": 0.002 if options.tiny else 0.08,
-        "tolerance": 1e-2 if options.tf32 else 1e-3,
+        "tolerance": TOLERANCE[case.work.get("precision", "full")],
         "time_limit": 8.0,
         "deadline": deadline,
         "crew": crew,
@@ -220,14 +231,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=200.0, help="begin no case after these")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", default="", metavar="TEXT", help="cases that contain TEXT")
-    parser.add_argument("--tf32", action="store_true", help="let PyTorch's products use TF32")
     parser.add_argument("--tiny", action="store_true", help="tiny networks, to try the script out")
     options = parser.parse_args()
     deadline = time.monotonic() + options.seconds
     chosen = [c for c in cases(options.tiny) if options.only.lower() in c.name.lower()]
     record: dict[str, Any] = {
         "machine": machine.facts(),
-        "tf32": options.tf32,
         "cases": [],
         "left": [case.name for case in chosen],
     }

@@ -6,6 +6,7 @@ what would be captured runs eagerly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,31 +22,33 @@ class Eager(torch_models.Steps):
     Parameters
     ----------
     workload : dict
-        Of `convkit.bench.peers.workload.Workload`.
+        Of `convkit.bench.peers.workload.Workload`. With "bf16", activations are BF16 too.
     threads : int
     channels_last : bool
         Layout of images.
-    tf32 : bool
-        Whether products may round their operands to TF32.
     """
 
-    def __init__(
-        self,
-        workload: dict[str, Any],
-        threads: int,
-        channels_last: bool = False,
-        tf32: bool = False,
-    ) -> None:
+    def __init__(self, workload: dict[str, Any], threads: int, channels_last: bool = False) -> None:
+        tf32 = workload.get("precision") == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         super().__init__(workload, threads, channels_last, fused=True)
         self.on_gpu = self.x.device.type == "cuda"
+        if self.workload.precision == "bf16":
+            cast = torch.autocast(self.x.device.type, torch.bfloat16)
+            loss, predict = self.loss, self.predict
+            self.loss, self.predict = cast(loss), _in_float32(cast(predict))
 
     def run(self, steps: int) -> None:
         super().run(steps)
         if self.on_gpu:
             torch.cuda.synchronize()
+
+
+def _in_float32(predict: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """With its results converted: NumPy has no bfloat16."""
+    return lambda x: predict(x).float()
 
 
 class Compiled(Eager):

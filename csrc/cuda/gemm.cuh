@@ -6,20 +6,11 @@
 // both lie with the terms as rows; so one barrier for each slice will do. A thread reads four
 // numbers at a time of either and keeps kRows x kColumns sums in registers.
 //
-// What A and B are is up to loaders:
-//
-//   struct Loader {
-//     static constexpr bool kAlongTerms;  // four numbers that are loaded lie along the terms, else
-//                                         // along the rows of A, or the columns of B
-//     struct Line { ... };
-//     CK_DEVICE Line line(int x, int group) const;                 // of row or column x
-//     CK_DEVICE float4 load(const Line&, int term, int end) const; // terms from `end` on are 0
-//   };
-//
-// x is beyond the matrix at its edge, where load() gives zeros, too.
+// What A and B are is up to loaders (cuda/product_loader.cuh).
 #pragma once
 
 #include "cuda/launch.cuh"
+#include "cuda/product_loader.cuh"
 #include "cuda/product_output.cuh"
 
 #if CK_CUDA_EMULATED
@@ -30,12 +21,17 @@
 
 namespace convkit::cuda {
 
+template <class Shape, class A, class B>
+struct Product;
+
 // kRows x kColumns sums of a thread, kLanes threads of a warp below each other, and kDown x kAcross
 // warps. The rows of a thread are in pieces of four, kLanes * 4 apart, its columns likewise: so the
 // threads of a warp read one stretch of shared memory.
 template <int kRows_, int kColumns_, int kLanes_, int kDown_, int kAcross_, int kDepth_,
           int kMinBlocks_>
 struct Tile {
+  template <class A, class B>
+  using Kernel = Product<Tile, A, B>;
   static constexpr int kRows = kRows_, kColumns = kColumns_, kDepth = kDepth_;
   static constexpr int kLanesDown = kLanes_, kLanesAcross = 32 / kLanes_;
   static constexpr int kWarpRows = kRows * kLanesDown, kWarpColumns = kColumns * kLanesAcross;
@@ -47,46 +43,36 @@ using LargeTile = Tile<8, 8, 8, 2, 4, 8, 2>;    // 128 x 128, 256 threads
 using MediumTile = Tile<8, 4, 4, 2, 2, 16, 4>;  // 64 x 64, 128 threads
 using NarrowTile = Tile<4, 4, 8, 4, 1, 16, 4>;  // 128 x 16, 128 threads
 
-CK_DEVICE float part(const float4& v, int i) {
-  return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
-
 // A slice of A (kWidth rows) or B (kWidth columns) on its way to shared memory.
 template <class Loader, int kWidth, int kDepth, int kThreads>
-struct Slice {
+struct Slice : Quads<Loader, kWidth, kDepth, kThreads> {
+  using Base = Quads<Loader, kWidth, kDepth, kThreads>;
+  using Base::kLoads;
   // Rows are so long that the four rows of a store meet few banks twice.
   static constexpr int kPitch = kWidth + 4;
-  static constexpr int kQuads = kWidth * kDepth / 4;
-  static constexpr int kLoads = (kQuads + kThreads - 1) / kThreads;
-  static constexpr int kAcross = Loader::kAlongTerms ? kDepth / 4 : kWidth / 4;
 
   typename Loader::Line lines[kLoads] = {};
   float4 values[kLoads] = {};
 
-  CK_DEVICE static int quad(int i) { return static_cast<int>(threadIdx.x) + i * kThreads; }
-  CK_DEVICE static bool there(int i) { return kQuads % kThreads == 0 || quad(i) < kQuads; }
-  CK_DEVICE static int x_of(int i) {
-    return Loader::kAlongTerms ? quad(i) / kAcross : quad(i) % kAcross * 4;
-  }
-  CK_DEVICE static int term_of(int i) {
-    return Loader::kAlongTerms ? quad(i) % kAcross * 4 : quad(i) / kAcross;
-  }
-
   CK_DEVICE void begin(const Loader& loader, int first, int group) {
     CK_UNROLL
     for (int i = 0; i < kLoads; ++i)
-      if (there(i)) lines[i] = loader.line(first + x_of(i), group);
+      if (Base::there(i)) lines[i] = loader.line(first + Base::x_of(i), group);
   }
   CK_DEVICE void load(const Loader& loader, int term, int end) {
     CK_UNROLL
-    for (int i = 0; i < kLoads; ++i)
-      if (there(i)) values[i] = loader.load(lines[i], term + term_of(i), end);
+    for (int i = 0; i < kLoads; ++i) {
+      if (!Base::there(i)) continue;
+      ToRegisters to;
+      loader.load(lines[i], term + Base::term_of(i), end, to);
+      values[i] = to.v;
+    }
   }
   CK_DEVICE void store(float (*to)[kPitch]) const {
     CK_UNROLL
     for (int i = 0; i < kLoads; ++i) {
-      if (!there(i)) continue;
-      float* const at = &to[term_of(i)][x_of(i)];
+      if (!Base::there(i)) continue;
+      float* const at = &to[Base::term_of(i)][Base::x_of(i)];
       if constexpr (Loader::kAlongTerms) {
         CK_UNROLL
         for (int k = 0; k < 4; ++k) at[k * kPitch] = part(values[i], k);
@@ -101,6 +87,7 @@ struct Slice {
 template <class Shape, class A, class B>
 struct Product {
   static constexpr int kThreads = Shape::kThreads, kMinBlocks = Shape::kMinBlocks;
+  static constexpr int kDynamicShared = 0;
   using SliceA = Slice<A, Shape::kHeight, Shape::kDepth, kThreads>;
   using SliceB = Slice<B, Shape::kWidth, Shape::kDepth, kThreads>;
   static constexpr int kPieces = Shape::kColumns / 4;

@@ -23,9 +23,17 @@ struct Call : convkit::Call {
 // since launches are captured in graphs.
 using LaunchFn = void (*)(const Call&);
 
+// A row that can share a launch with others has a stage, too (cuda/stages.cuh).
+struct Stage;
+using StageFn = void (*)(const Call&, Stage&);
+
 // Where a row has been held against its reference.
 enum class Proof { emulated, hardware };
 constexpr const char* kProofNames[] = {"emulated", "hardware"};
+
+// What the operands of a product are rounded to; sums are of the operands' dtype in any case.
+enum class Precision { full, tf32, bf16 };
+constexpr const char* kPrecisionNames[] = {"full", "tf32", "bf16"};
 
 struct Kernel {
   const char* pass;
@@ -35,6 +43,9 @@ struct Kernel {
   SupportsFn supports = nullptr;    // null: everything
   WorkspaceFn workspace = nullptr;  // null: none
   Proof proved = Proof::emulated;
+  Precision precision = Precision::full;
+  StageFn stage = nullptr;  // null: none
+  unsigned by_sample = 0;   // of such a row: which operands have a sample for each of the batch's
 };
 
 struct Table {

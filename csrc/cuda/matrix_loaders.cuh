@@ -1,18 +1,16 @@
-// Loaders of matrices that lie in memory row by row, for cuda/gemm.cuh.
+// Loaders of matrices that lie in memory row by row (cuda/product_loader.cuh).
 #pragma once
 
 #include "cuda/product_plan.cuh"
 
 namespace convkit::cuda {
 
-CK_DEVICE void set_part(float4& v, int i, float value) {
-  if (i == 0) v.x = value;
-  if (i == 1) v.y = value;
-  if (i == 2) v.z = value;
-  if (i == 3) v.w = value;
+// The first number is 1: where four numbers would be behind a matrix, a row of ones begins there.
+template <class To>
+CK_DEVICE void unit(To& to) {
+  CK_UNROLL
+  for (int i = 0; i < 4; ++i) to.set(i, i == 0 ? 1.0f : 0.0f);
 }
-CK_DEVICE float4 zeros() { return make_float4(0, 0, 0, 0); }
-CK_DEVICE float4 four_at(const float* p) { return *reinterpret_cast<const float4*>(p); }
 
 // A row in memory is a row of A, or a column of B.
 struct RowsAlongTerms {
@@ -34,16 +32,13 @@ struct RowsAlongTerms {
   CK_DEVICE Line line(int x, int /*group*/) const {
     return {x < count ? data + x * pitch : nullptr};
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (line.row == nullptr || term >= end) return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (line.row == nullptr || term >= end) return to.none();
     const float* const p = line.row + term;
-    if (by_four) return four_at(p);
-    v.x = p[0];
-    if (term + 1 < end) v.y = p[1];
-    if (term + 2 < end) v.z = p[2];
-    if (term + 3 < end) v.w = p[3];
-    return v;
+    if (by_four) return to.four(p, true);
+    CK_UNROLL
+    for (int i = 0; i < 4; ++i) to.one(i, p + i, term + i < end);
   }
 };
 
@@ -71,21 +66,24 @@ struct RowsOfTerms {
   CK_DEVICE Line line(int x, int group) const {
     return {data + int64_t{group} * count + x, count - x};
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (term >= end) return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (term >= end) return to.none();
     const float* const p = line.first + term * pitch;
     if (kFours || by_four) {
-      if (line.left > 0) v = four_at(p);
-      if (kOnes && line.left == 0) v.x = 1;
+      if (kOnes && line.left == 0)
+        unit(to);
+      else
+        to.four(p, line.left > 0);
     } else {
-      if (line.left > 0) v.x = p[0];
-      if (line.left > 1) v.y = p[1];
-      if (line.left > 2) v.z = p[2];
-      if (line.left > 3) v.w = p[3];
-      if (kOnes) set_part(v, line.left, 1);
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (kOnes && i == line.left)
+          to.set(i, 1);
+        else
+          to.one(i, p + i, i < line.left);
+      }
     }
-    return v;
   }
 };
 

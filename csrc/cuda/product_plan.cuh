@@ -46,6 +46,7 @@ template <class Shape, class A, class B>
 void launch_product(const Call& call, const ProductSize& s, const A& a, const B& b,
                     ProductOutput out) {
   if (s.rows == 0 || s.columns == 0 || s.groups == 0) return;
+  using Kernel = typename Shape::template Kernel<A, B>;
   const ProductPlan<Shape> plan(s);
   out.rows = static_cast<int>(s.rows);
   out.columns = static_cast<int>(s.columns);
@@ -56,28 +57,38 @@ void launch_product(const Call& call, const ProductSize& s, const A& a, const B&
   launch(
       call,
       dim3(static_cast<unsigned>(plan.down * plan.across), static_cast<unsigned>(s.groups), count),
-      Product<Shape, A, B>{a, b, out, static_cast<int>(s.terms),
-                           static_cast<int>(plan.splits.length), static_cast<int>(count),
-                           static_cast<int>(plan.across)});
+      Kernel{a, b, out, static_cast<int>(s.terms), static_cast<int>(plan.splits.length),
+             static_cast<int>(count), static_cast<int>(plan.across)},
+      Kernel::kDynamicShared);
   if (count > 1) add_parts<float>(call, count, s.rows * out.pitch, out);
 }
 
-// Calls f with the tile of a row: the large one, or else one that suits few columns and few tiles.
-template <bool large, class F>
-auto with_tile(int64_t columns, const F& f) {
-  if constexpr (large)
+// The tiles of a row in fused multiply-adds: large ones, for operands that are read in fours, or
+// else those that suit few columns and few tiles.
+struct LargeTiles {
+  static constexpr bool kFours = true;
+  static bool available() { return true; }
+  template <class F>
+  static auto with(int64_t /*columns*/, const F& f) {
     return f(LargeTile{});
-  else
+  }
+};
+struct SmallTiles {
+  static constexpr bool kFours = false;
+  static bool available() { return true; }
+  template <class F>
+  static auto with(int64_t columns, const F& f) {
     return columns <= NarrowTile::kWidth ? f(NarrowTile{}) : f(MediumTile{});
-}
+  }
+};
 
-// Of a row; where operands lie at odd addresses, one for large tiles runs with the others.
-template <bool large>
+// Of a row; where operands lie at odd addresses, one for large tiles runs with small ones.
+template <class Tiles>
 int64_t product_workspace(const ProductSize& s) {
-  const int64_t bytes = with_tile<large>(
+  const int64_t bytes = Tiles::with(
       s.columns, [&](auto tile) { return ProductPlan<decltype(tile)>(s).workspace_bytes(s); });
-  if constexpr (!large) return bytes;
-  const int64_t others = product_workspace<false>(s);
+  if constexpr (!Tiles::kFours) return bytes;
+  const int64_t others = Tiles::kFours ? product_workspace<SmallTiles>(s) : 0;
   return bytes > others ? bytes : others;
 }
 

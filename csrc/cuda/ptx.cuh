@@ -102,6 +102,13 @@ CK_DEVICE uint32_t to_tf32(float x) {
   return u;
 }
 
+// Rounds to the nearest BF16 numbers, ties to even, the first one in the low half.
+CK_DEVICE uint32_t to_bf16(float low, float high) {
+  uint32_t u;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
+  return u;
+}
+
 // d += A B
 CK_DEVICE void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(

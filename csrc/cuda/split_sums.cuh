@@ -4,7 +4,7 @@
 #pragma once
 
 #include "core/checked.h"
-#include "core/kernel.h"
+#include "cuda/kernel.h"
 #include "cuda/launch.cuh"
 
 namespace convkit::cuda {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from convkit.ops import registry
 from convkit.ops.registry import Array, Bound, Context, Row, Spec, Step
 from convkit.testing.calls import Call
 from guard import guarded, guarded_copy
+from ops.emulated import cuda_rows
 
 FLOATS = ("float32", "float64")
 FLOAT = "float"  # as a spec's dtype: the one that the kernel works in
@@ -162,25 +162,6 @@ def _solved(case: Case, dtype: str, bound_of: Bound) -> Problem:
 def _garbage(array: Array) -> Array:
     array.fill(np.nan if array.dtype.kind == "f" else 0x5B)
     return array
-
-
-# What the emulator of a GPU does in milliseconds, without a sanitizer: operations, and numbers.
-EMULATED_SHARE = float(os.environ.get("CONVKIT_EMULATED_SHARE", "1"))
-EMULATED_FLOPS, EMULATED_SIZE = 1e6 * EMULATED_SHARE, 1e5 * EMULATED_SHARE
-
-
-def cuda_rows(case: Case, dtype: str) -> list[Row]:
-    """The CUDA rows that a case is for: none without a GPU, and small ones for its emulator."""
-    if cuda.why_unavailable():
-        return []
-    specs, out = case.inputs_at(dtype), case.out_at(dtype)
-    if cuda.module().emulated:
-        flops = registry.get(case.op)[case.pass_name].flops
-        size = sum(s.size for s in (*specs, *out) if s is not None)
-        work = flops(case.params, specs, out) if flops else 0
-        if work > EMULATED_FLOPS or size > EMULATED_SIZE:
-            return []
-    return registry.kernels(case.op, case.pass_name, device="cuda")[:-1]
 
 
 def call_count(row: Row) -> int:

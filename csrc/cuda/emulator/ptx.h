@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cuda/emulator/device.h"
+#include "cuda/emulator/types.h"
 
 namespace convkit::emulator {
 
@@ -70,6 +71,10 @@ inline uint32_t to_tf32(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
   if ((u & 0x7F800000) == 0x7F800000) return u;  // infinity or NaN
   return (u + 0x1000) & 0xFFFFE000;
+}
+
+inline uint32_t to_bf16(float low, float high) {
+  return emulator::bfloat16_of(low) | uint32_t{emulator::bfloat16_of(high)} << 16;
 }
 
 inline void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],

@@ -4,7 +4,8 @@
 #include "cuda/launch.cuh"
 #include "cuda/split_sums.cuh"
 #include "ops/activation/activation_formula.h"
-#include "ops/conv2d/conv2d_cuda_ffma.h"
+#include "ops/conv2d/conv2d_cuda_products.h"
+#include "ops/conv2d/conv2d_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -151,29 +152,39 @@ Workspace backward_weight_workspace(const convkit::Call& call) {
                                                kDtypeBytes[static_cast<int>(call[0].dtype)]);
 }
 
+template <Conv2dPass pass, class Tiles>
+constexpr Kernel product(const char* name, Precision precision = Precision::full) {
+  constexpr const char* kPasses[] = {"forward", "backward_input", "backward_weight"};
+  return {kPasses[static_cast<int>(pass)],
+          name,
+          kFloat32,
+          &conv2d_product<pass, Tiles>,
+          &conv2d_product_supports<pass, Tiles>,
+          &conv2d_product_workspace<pass, Tiles>,
+          Proof::emulated,
+          precision};
+}
+
 constexpr Kernel rows[] = {
-    {"forward", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::forward, true>,
-     &conv2d_ffma_supports<Conv2dPass::forward, true>,
-     &conv2d_ffma_workspace<Conv2dPass::forward, true>},
-    {"forward", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::forward, false>,
-     &conv2d_ffma_supports<Conv2dPass::forward, false>,
-     &conv2d_ffma_workspace<Conv2dPass::forward, false>},
-    {"backward_input", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::backward_input, true>,
-     &conv2d_ffma_supports<Conv2dPass::backward_input, true>,
-     &conv2d_ffma_workspace<Conv2dPass::backward_input, true>},
-    {"backward_input", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::backward_input, false>,
-     &conv2d_ffma_supports<Conv2dPass::backward_input, false>,
-     &conv2d_ffma_workspace<Conv2dPass::backward_input, false>},
-    {"backward_weight", "cuda_ffma_128", kFloat32, &conv2d_ffma<Conv2dPass::backward_weight, true>,
-     &conv2d_ffma_supports<Conv2dPass::backward_weight, true>,
-     &conv2d_ffma_workspace<Conv2dPass::backward_weight, true>},
-    {"backward_weight", "cuda_ffma", kFloat32, &conv2d_ffma<Conv2dPass::backward_weight, false>,
-     &conv2d_ffma_supports<Conv2dPass::backward_weight, false>,
-     &conv2d_ffma_workspace<Conv2dPass::backward_weight, false>},
+    product<Conv2dPass::forward, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<Conv2dPass::forward, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<Conv2dPass::forward, LargeTiles>("cuda_ffma_128"),
+    product<Conv2dPass::forward, SmallTiles>("cuda_ffma"),
+    product<Conv2dPass::backward_input, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<Conv2dPass::backward_input, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<Conv2dPass::backward_input, LargeTiles>("cuda_ffma_128"),
+    product<Conv2dPass::backward_input, SmallTiles>("cuda_ffma"),
+    product<Conv2dPass::backward_weight, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<Conv2dPass::backward_weight, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<Conv2dPass::backward_weight, LargeTiles>("cuda_ffma_128"),
+    product<Conv2dPass::backward_weight, SmallTiles>("cuda_ffma"),
     {"forward", "cuda_simple", kFloats, &forward},
     {"backward_input", "cuda_simple", kFloats, &backward_input},
     {"backward_weight", "cuda_simple", kFloats, &backward_weight, nullptr,
      &backward_weight_workspace},
+    sample_row<ConvForwardStage>("forward"),
+    sample_row<ConvBackwardInputStage>("backward_input"),
+    sample_row<ConvBackwardWeightStage>("backward_weight"),
 };
 
 }  // namespace

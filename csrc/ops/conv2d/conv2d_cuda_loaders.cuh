@@ -1,7 +1,7 @@
-// Loaders that make the matrices of a convolution (cuda/gemm.cuh) from images and filters where
-// they lie. A row of an image is one stretch of numbers, columns and channels; in it, what a row of
-// a filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for each
-// tap.
+// Loaders that make the matrices of a convolution (cuda/product_loader.cuh) from images and filters
+// where they lie. A row of an image is one stretch of numbers, columns and channels; in it, what a
+// row of a filter meets is one run of KW * C numbers, or with dilation or groups KW runs, one for
+// each tap.
 #pragma once
 
 #include "cuda/fast_divide.h"
@@ -96,11 +96,17 @@ struct ImagePlaces {
     return static_cast<unsigned>(h) < static_cast<unsigned>(height) &&
            static_cast<unsigned>(at) < static_cast<unsigned>(row);
   }
-  CK_DEVICE float one(const float* from, int h, int at) const {
-    return inside(h, at) ? from[h * row + at] : 0;
+  // Number i, or four of them, of an image, 0 beyond it.
+  template <class To>
+  CK_DEVICE void one(const float* from, int h, int at, int i, bool wanted, To& to) const {
+    to.one(i, from + (h * row + at), wanted && inside(h, at));
   }
-  CK_DEVICE float4 four(const float* from, int h, int at) const {
-    return inside(h, at) ? four_at(from + h * row + at) : zeros();
+  template <class To>
+  CK_DEVICE void four(const float* from, int h, int at, To& to) const {
+    if (inside(h, at))
+      to.four(from + (h * row + at), true);
+    else
+      to.none();
   }
 };
 
@@ -118,19 +124,19 @@ struct PlacesAlongFilter {
     line.at += group * image.group;
     return line;
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (line.image == nullptr || term >= end) return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (line.image == nullptr || term >= end) return to.none();
     FilterRuns::Place p = filter.place(term);
-    if (kFours || image.by_four) return image.four(line.image, line.h + p.h, line.at + p.at);
-    v.x = image.one(line.image, line.h + p.h, line.at + p.at);
-    filter.advance(p);
-    if (term + 1 < end) v.y = image.one(line.image, line.h + p.h, line.at + p.at);
-    filter.advance(p);
-    if (term + 2 < end) v.z = image.one(line.image, line.h + p.h, line.at + p.at);
-    filter.advance(p);
-    if (term + 3 < end) v.w = image.one(line.image, line.h + p.h, line.at + p.at);
-    return v;
+    if (kFours || image.by_four) {
+      image.four(line.image, line.h + p.h, line.at + p.at, to);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        image.one(line.image, line.h + p.h, line.at + p.at, i, term + i < end, to);
+        filter.advance(p);
+      }
+    }
   }
 };
 
@@ -151,25 +157,26 @@ struct FilterAlongPlaces {
     line.place.at += group * image.group;
     return line;
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (line.left < 0 || term >= end) return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (line.left < 0 || term >= end) return to.none();
     const ImagePlaces::Corner c = image.corner(term);
     FilterRuns::Place p = line.place;
     if (kFours || image.by_four) {
-      if (line.left > 0) v = image.four(c.image, c.h + p.h, c.at + p.at);
-      if (line.left == 0) v.x = 1;
+      if (line.left == 0)
+        unit(to);
+      else
+        image.four(c.image, c.h + p.h, c.at + p.at, to);
     } else {
-      if (line.left > 0) v.x = image.one(c.image, c.h + p.h, c.at + p.at);
-      filter.advance(p);
-      if (line.left > 1) v.y = image.one(c.image, c.h + p.h, c.at + p.at);
-      filter.advance(p);
-      if (line.left > 2) v.z = image.one(c.image, c.h + p.h, c.at + p.at);
-      filter.advance(p);
-      if (line.left > 3) v.w = image.one(c.image, c.h + p.h, c.at + p.at);
-      set_part(v, line.left, 1);
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if (i == line.left)
+          to.set(i, 1);
+        else
+          image.one(c.image, c.h + p.h, c.at + p.at, i, i < line.left, to);
+        filter.advance(p);
+      }
     }
-    return v;
   }
 };
 
@@ -222,16 +229,18 @@ struct PixelsAlongTaps {
     const int p = stride_h.divide(h), q = stride_w.divide(v);
     return h == 0 && v == 0 && p < P && q < Q ? line.image + (p * Q + q) * K + k : nullptr;
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (line.image == nullptr || term >= end) return v;
-    const float* p = at(line, term);
-    if (by_four) return p != nullptr ? four_at(p) : v;
-    if (p != nullptr) v.x = *p;
-    if (term + 1 < end && (p = at(line, term + 1)) != nullptr) v.y = *p;
-    if (term + 2 < end && (p = at(line, term + 2)) != nullptr) v.z = *p;
-    if (term + 3 < end && (p = at(line, term + 3)) != nullptr) v.w = *p;
-    return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (line.image == nullptr || term >= end) return to.none();
+    if (by_four) {
+      const float* const p = at(line, term);
+      return to.four(p, p != nullptr);
+    }
+    CK_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const float* const p = term + i < end ? at(line, term + i) : nullptr;
+      to.one(i, p, p != nullptr);
+    }
   }
 };
 
@@ -268,15 +277,15 @@ struct ChannelsAlongTaps {
     const int t = by_filters.divide(k);
     return line.column + t * tap + k;
   }
-  CK_DEVICE float4 load(const Line& line, int term, int end) const {
-    float4 v = zeros();
-    if (line.column == nullptr || term >= end) return v;
-    if (by_four) return four_at(at(line, term));
-    v.x = *at(line, term);
-    if (term + 1 < end) v.y = *at(line, term + 1);
-    if (term + 2 < end) v.z = *at(line, term + 2);
-    if (term + 3 < end) v.w = *at(line, term + 3);
-    return v;
+  template <class To>
+  CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
+    if (line.column == nullptr || term >= end) return to.none();
+    if (by_four) return to.four(at(line, term), true);
+    CK_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const bool there = term + i < end;
+      to.one(i, at(line, there ? term + i : term), there);
+    }
   }
 };
 

@@ -1,12 +1,11 @@
-// The CUDA rows of dense: as products of matrices, and plain ones, with a thread for each result or
-// each part of a sum.
+// The CUDA rows of dense, and those of them that are plain: a thread for each result, or each part
+// of a sum.
 #include "cuda/kernel.h"
 #include "cuda/launch.cuh"
-#include "cuda/matrix_loaders.cuh"
-#include "cuda/product_plan.cuh"
 #include "cuda/split_sums.cuh"
 #include "ops/activation/activation_formula.h"
-#include "ops/dense/dense.h"
+#include "ops/dense/dense_cuda_products.h"
+#include "ops/dense/dense_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -108,113 +107,40 @@ Workspace backward_weight_workspace(const convkit::Call& call) {
 void backward_bias(const Call& call) { gradient(call, {}, {}, call[1], 0); }
 Workspace backward_bias_workspace(const convkit::Call& call) { return gradient_workspace(call, 0); }
 
-// ---- products of matrices
-
-ProductSize forward_size(const convkit::Call& call) {
-  return {call[0].rows(), call[1].shape[1], call[1].shape[0]};
-}
-ProductSize backward_input_size(const convkit::Call& call) {
-  return {call[0].rows(), call[1].shape[0], call[1].shape[1]};
-}
-ProductSize backward_weight_size(const convkit::Call& call) {  // db is the row behind dw
-  return {call[2].shape[0] + 1, call[2].shape[1], call[0].rows()};
-}
-
-template <bool large>
-void ffma_forward(const Call& call) {
-  if constexpr (large)
-    if (!aligned(call)) return ffma_forward<false>(call);
-  const DenseParams& params = call.as<DenseParams>();
-  const ProductSize s = forward_size(call);
-  ProductOutput out;
-  out.c = call[3].as<float>();
-  out.bias = call[2].as<float>();
-  out.rows_of_c = static_cast<int>(s.rows);
-  out.activation = static_cast<Activation>(params.activation);
-  out.alpha = static_cast<float>(params.alpha);
-  out.by_four = aligned(out.c);
-  with_tile<large>(s.columns, [&](auto tile) {
-    launch_product<decltype(tile)>(call, s, RowsAlongTerms(call[0].as<float>(), s.rows, s.terms),
-                                   RowsOfTerms<large>(call[1].as<float>(), s.columns), out);
-  });
-}
-
-template <bool large>
-void ffma_backward_input(const Call& call) {
-  if constexpr (large)
-    if (!aligned(call)) return ffma_backward_input<false>(call);
-  const DenseParams& params = call.as<DenseParams>();
-  const ProductSize s = backward_input_size(call);
-  ProductOutput out;
-  out.c = call[3].as<float>();
-  out.x = call[2].as<float>();
-  out.rows_of_c = static_cast<int>(s.rows);
-  out.through = static_cast<Activation>(params.through);
-  out.through_alpha = static_cast<float>(params.through_alpha);
-  out.by_four = aligned(out.c);
-  with_tile<large>(s.columns, [&](auto tile) {
-    launch_product<decltype(tile)>(call, s, RowsAlongTerms(call[0].as<float>(), s.rows, s.terms),
-                                   RowsAlongTerms(call[1].as<float>(), s.columns, s.terms), out);
-  });
-}
-
-template <bool large>
-void ffma_backward_weight(const Call& call) {
-  if constexpr (large)
-    if (!aligned(call)) return ffma_backward_weight<false>(call);
-  const ProductSize s = backward_weight_size(call);
-  ProductOutput out;
-  out.c = call[2].as<float>();
-  out.last_row = call[3].as<float>();
-  out.rows_of_c = static_cast<int>(s.rows) - 1;
-  out.by_four = aligned(out.c) && aligned(out.last_row);
-  with_tile<large>(s.columns, [&](auto tile) {
-    launch_product<decltype(tile)>(call, s,
-                                   RowsOfTerms<large, true>(call[1].as<float>(), s.rows - 1),
-                                   RowsOfTerms<large>(call[0].as<float>(), s.columns), out);
-  });
-}
-
-// For large tiles, what lies along the terms is read in fours.
-bool forward_in_fours(const ProductSize& s) { return s.columns % 4 == 0; }
-bool backward_input_in_fours(const ProductSize&) { return true; }
-bool backward_weight_in_fours(const ProductSize& s) {
-  return s.columns % 4 == 0 && s.rows % 4 == 1;
-}
-
-template <ProductSize (*size)(const convkit::Call&)>
-bool ffma_supports(const convkit::Call& call) {
-  return product_fits(size(call));
-}
-template <ProductSize (*size)(const convkit::Call&), bool (*in_fours)(const ProductSize&)>
-bool large_ffma_supports(const convkit::Call& call) {
-  return product_fits(size(call)) && in_fours(size(call));
-}
-template <ProductSize (*size)(const convkit::Call&), bool large>
-Workspace ffma_workspace(const convkit::Call& call) {
-  return product_workspace<large>(size(call));
+template <DensePass pass, class Tiles>
+constexpr Kernel product(const char* name, Precision precision = Precision::full) {
+  constexpr const char* kPasses[] = {"forward", "backward_input", "backward_weight"};
+  return {kPasses[static_cast<int>(pass)],
+          name,
+          kFloat32,
+          &dense_product<pass, Tiles>,
+          &dense_product_supports<pass, Tiles>,
+          &dense_product_workspace<pass, Tiles>,
+          Proof::emulated,
+          precision};
 }
 
 constexpr Kernel rows[] = {
-    {"forward", "cuda_ffma_128", kFloat32, &ffma_forward<true>,
-     &large_ffma_supports<forward_size, forward_in_fours>, &ffma_workspace<forward_size, true>},
-    {"forward", "cuda_ffma", kFloat32, &ffma_forward<false>, &ffma_supports<forward_size>,
-     &ffma_workspace<forward_size, false>},
-    {"backward_input", "cuda_ffma_128", kFloat32, &ffma_backward_input<true>,
-     &large_ffma_supports<backward_input_size, backward_input_in_fours>,
-     &ffma_workspace<backward_input_size, true>},
-    {"backward_input", "cuda_ffma", kFloat32, &ffma_backward_input<false>,
-     &ffma_supports<backward_input_size>, &ffma_workspace<backward_input_size, false>},
-    {"backward_weight", "cuda_ffma_128", kFloat32, &ffma_backward_weight<true>,
-     &large_ffma_supports<backward_weight_size, backward_weight_in_fours>,
-     &ffma_workspace<backward_weight_size, true>},
-    {"backward_weight", "cuda_ffma", kFloat32, &ffma_backward_weight<false>,
-     &ffma_supports<backward_weight_size>, &ffma_workspace<backward_weight_size, false>},
+    product<DensePass::forward, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<DensePass::forward, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<DensePass::forward, LargeTiles>("cuda_ffma_128"),
+    product<DensePass::forward, SmallTiles>("cuda_ffma"),
+    product<DensePass::backward_input, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<DensePass::backward_input, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<DensePass::backward_input, LargeTiles>("cuda_ffma_128"),
+    product<DensePass::backward_input, SmallTiles>("cuda_ffma"),
+    product<DensePass::backward_weight, MmaTiles<Bf16>>("cuda_mma_bf16", Precision::bf16),
+    product<DensePass::backward_weight, MmaTiles<Tf32>>("cuda_mma_tf32", Precision::tf32),
+    product<DensePass::backward_weight, LargeTiles>("cuda_ffma_128"),
+    product<DensePass::backward_weight, SmallTiles>("cuda_ffma"),
     {"forward", "cuda_simple", kFloats, &forward},
     {"backward_input", "cuda_simple", kFloats, &backward_input},
     {"backward_weight", "cuda_simple", kFloats, &backward_weight, nullptr,
      &backward_weight_workspace},
     {"backward_bias", "cuda_simple", kFloats, &backward_bias, nullptr, &backward_bias_workspace},
+    sample_row<DenseForwardStage>("forward"),
+    sample_row<DenseBackwardInputStage>("backward_input"),
+    sample_row<DenseBackwardWeightStage>("backward_weight"),
 };
 
 }  // namespace

@@ -120,6 +120,8 @@ class Compilable:
         max_error: float | None = None,
         max_workspace_mb: float | None = None,
         kernels: Mapping[str, str] | None = None,
+        allow_tf32: bool = False,
+        allow_bf16: bool = False,
         device: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -159,6 +161,10 @@ class Compilable:
         kernels : dict of str to str, optional
             Names of kernels: what `kernels` of a model returned, to repeat a run to the same bits,
             or by op or pass, ``{"conv2d.forward": "cpu_im2col"}``, where they support the call.
+        allow_tf32, allow_bf16 : bool
+            Whether products on a GPU may round their operands to TF32 (11 significant bits) or
+            BF16 (8), to be several times as fast; weights, sums and all else stay float32. Not
+            where `exact` or `max_error` excludes it. With both, BF16 comes first.
         device : {"cpu", "cuda"}, optional
             Where the model runs from now on, see `to`; by default where it was.
         steps_per_execution, jit_compile, auto_scale_loss
@@ -176,7 +182,9 @@ class Compilable:
         check_differentiable(self.calls)
         self._compiled = Compiled.make(
             optimizer, loss, metrics, weighted_metrics, regularizer, keep_grads,
-            Policy.make(exact, max_error, max_workspace_mb, autotune, kernels),
+            Policy.make(
+                exact, max_error, max_workspace_mb, autotune, kernels, allow_tf32, allow_bf16
+            ),
         )  # fmt: skip
         if device is not None:
             self.to(device)

@@ -26,6 +26,7 @@ from convkit.ops.geometry import (
     shortest_strides,
     window_slices,
 )
+from convkit.ops.products import Units
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_bound, through_input, through_operand, through_params
 from convkit.ops.winograd_weight import winograd_weight_bound
@@ -87,21 +88,28 @@ def _backward_weight(ctx: Context, dy: Array, x: Array) -> tuple[Array, Array | 
 
 
 # The sum of n products, in any order, is within n eps sum|x||w| (Higham 2002, eq. 3.5); one more
-# term for the bias and one for the zero that a kernel starts from.
-def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any]:
+# term for the bias and one for the zero that a kernel starts from. `units` is n, or more where
+# operands are rounded.
+def _forward_bound(
+    ctx: Context, x: Array, w: Array, b: Array | None, units: Units = float
+) -> tuple[Any]:
     magnitude = _sum(ctx, np.abs(x), np.abs(w), None if b is None else np.abs(b))
-    terms = math.prod(w.shape[:3]) + 2
+    terms = units(math.prod(w.shape[:3]) + 2)
     return (fused_bound(ctx, _sum(ctx, x, w, b), terms * magnitude),)
 
 
-def _backward_input_bound(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Any]:
-    terms = w.shape[0] * w.shape[1] * (w.shape[3] // ctx["groups"]) + 2
+def _backward_input_bound(
+    ctx: Context, dy: Array, w: Array, x: Array | None, units: Units = float
+) -> tuple[Any]:
+    terms = units(w.shape[0] * w.shape[1] * (w.shape[3] // ctx["groups"]) + 2)
     bound = terms * _sum_back(ctx, np.abs(dy), np.abs(w))
     return (through_bound(ctx, _sum_back(ctx, dy, w), bound, x),)
 
 
-def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]:
-    terms = math.prod(dy.shape[:3]) + 2
+def _backward_weight_bound(
+    ctx: Context, dy: Array, x: Array, units: Units = float
+) -> tuple[Any, Any]:
+    terms = units(math.prod(dy.shape[:3]) + 2)
     dw, db = _backward_weight(ctx, np.abs(dy), np.abs(x))
     return terms * dw, None if db is None else terms * db
 
@@ -205,26 +213,10 @@ def _infer(params: Params, specs: Sequence[Spec | None]) -> list[Spec | None]:
     return [Spec((x.shape[0], *size, w.shape[3]), x.dtype)]
 
 
-def _flops(params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]) -> int:
-    w, y = inputs[1], outputs[0]
-    assert w is not None and y is not None
-    return 2 * y.size * math.prod(w.shape[:3])
-
-
-def _flops_input(
-    params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
-) -> int:
-    dy, w = inputs[:2]
-    assert dy is not None and w is not None
-    return 2 * dy.size * math.prod(w.shape[:3])
-
-
-def _flops_weight(
-    params: Params, inputs: Sequence[Spec | None], outputs: Sequence[Spec | None]
-) -> int:
-    dy, dw = inputs[0], outputs[0]
-    assert dy is not None and dw is not None
-    return 2 * dy.size * math.prod(dw.shape[:3])
+def _flops(result: Spec | None, filters: Spec | None) -> int:
+    """Of y or dy, and w or dw."""
+    assert result is not None and filters is not None
+    return 2 * result.size * math.prod(filters.shape[:3])
 
 
 # fmt: off
@@ -262,18 +254,21 @@ OP = define(
         "conv2d",
         (
             Pass("forward", ("x", "w", "b?"), ("y",), _forward, _forward_bound,
-                 infer=_infer, flops=_flops,
-                 bounds={"cpu_winograd": _forward_winograd_bound},
+                 infer=_infer, flops=lambda p, given, out: _flops(out[0], given[1]),
+                 bounds={"cpu_winograd": _forward_winograd_bound,
+                         **products.rounded_bounds(_forward_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
                                **products.CONV2D}),
             Pass("backward_input", ("dy", "w", "x?"), ("dx",), _backward_input,
-                 _backward_input_bound, flops=_flops_input,
-                 bounds={"cpu_winograd": _backward_input_winograd_bound},
+                 _backward_input_bound, flops=lambda p, given, out: _flops(given[0], given[1]),
+                 bounds={"cpu_winograd": _backward_input_winograd_bound,
+                         **products.rounded_bounds(_backward_input_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[1]),
                                **products.CONV2D}),
             Pass("backward_weight", ("dy", "x"), ("dw", "db?"), _backward_weight,
-                 _backward_weight_bound, flops=_flops_weight,
-                 bounds={"cpu_winograd": winograd_weight_bound},
+                 _backward_weight_bound, flops=lambda p, given, out: _flops(given[0], out[0]),
+                 bounds={"cpu_winograd": winograd_weight_bound,
+                         **products.rounded_bounds(_backward_weight_bound)},
                  chosen_where={"cpu_winograd": lambda p, s: winograd.wide_enough(p, s[2]),
                                **products.CONV2D_WEIGHT}),
         ),

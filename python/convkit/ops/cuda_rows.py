@@ -23,7 +23,16 @@ def rows_of(op: str) -> tuple[Row, ...]:
     native = cuda.module()
     rows = [] if native is None else native.kernels(op)
     found = [
-        Row(op, r["pass"], r["name"], "cuda", (), tuple(r["dtypes"]), proved=r["proved"])
+        Row(
+            op,
+            r["pass"],
+            r["name"],
+            "cuda",
+            dtypes=tuple(r["dtypes"]),
+            proved=r["proved"],
+            precision=r["precision"],
+            by_sample=r.get("by_sample", 0),
+        )
         for r in rows
     ]
     return tuple(sorted(found, key=lambda row: row.proved != "hardware"))

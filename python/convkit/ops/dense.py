@@ -17,6 +17,7 @@ from convkit.ops.activation import (
     fused_bound,
 )
 from convkit.ops.apply import apply, as_operand, same_dtype
+from convkit.ops.products import Units
 from convkit.ops.registry import Array, Context, Op, Params, Pass, Spec, Tape, define
 from convkit.ops.through import through_bound, through_input, through_operand, through_params
 
@@ -56,21 +57,27 @@ def _backward_bias(ctx: Context, dy: Array) -> tuple[Array]:
 
 
 # The sum of n products, in any order, is within n eps sum|x||w| (Higham 2002, eq. 3.5), with one
-# term more for the bias.
-def _forward_bound(ctx: Context, x: Array, w: Array, b: Array | None) -> tuple[Any]:
+# term more for the bias. `units` is n, or more where operands are rounded.
+def _forward_bound(
+    ctx: Context, x: Array, w: Array, b: Array | None, units: Units = float
+) -> tuple[Any]:
     magnitude = np.abs(x) @ np.abs(w) + (0 if b is None else np.abs(b))
     total = x @ w + (0 if b is None else b)
-    return (fused_bound(ctx, total, (w.shape[0] + 1) * magnitude),)
+    return (fused_bound(ctx, total, units(w.shape[0] + 1) * magnitude),)
 
 
-def _backward_input_bound(ctx: Context, dy: Array, w: Array, x: Array | None) -> tuple[Any]:
-    bound = (w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T)
+def _backward_input_bound(
+    ctx: Context, dy: Array, w: Array, x: Array | None, units: Units = float
+) -> tuple[Any]:
+    bound = units(w.shape[1] + 1) * (np.abs(dy) @ np.abs(w).T)
     return (through_bound(ctx, dy @ w.T, bound, x),)
 
 
-def _backward_weight_bound(ctx: Context, dy: Array, x: Array) -> tuple[Any, Any]:
+def _backward_weight_bound(
+    ctx: Context, dy: Array, x: Array, units: Units = float
+) -> tuple[Any, Any]:
     rows_dy, rows_x = np.abs(dy).reshape(-1, dy.shape[-1]), np.abs(x).reshape(-1, x.shape[-1])
-    n = rows_dy.shape[0] + 1
+    n = units(rows_dy.shape[0] + 1)
     return n * (rows_x.T @ rows_dy), n * rows_dy.sum(axis=0)
 
 
@@ -154,6 +161,7 @@ OP = define(
                 _forward_bound,
                 infer=_infer,
                 flops=_flops,
+                bounds=products.rounded_bounds(_forward_bound),
                 chosen_where=products.DENSE,
             ),
             Pass(
@@ -163,6 +171,7 @@ OP = define(
                 _backward_input,
                 _backward_input_bound,
                 flops=_flops,
+                bounds=products.rounded_bounds(_backward_input_bound),
                 chosen_where=products.DENSE,
             ),
             Pass(
@@ -172,6 +181,7 @@ OP = define(
                 _backward_weight,
                 _backward_weight_bound,
                 flops=_flops_weight,
+                bounds=products.rounded_bounds(_backward_weight_bound),
                 # dense_update, which keeps no gradient, has the sums of cpu_tiled: with the same
                 # row here, its bits do not depend on whether gradients are kept.
                 chosen_where={

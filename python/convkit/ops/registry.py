@@ -174,17 +174,18 @@ class Row:
 
     Attributes
     ----------
-    op, pass_name, name : str
-    device : str
-        "cpu", "cuda" or "python".
-    isas : tuple of str
-        Instruction sets that it was compiled for.
-    dtypes : tuple of str
-        Dtypes of the first operand that it takes.
+    op, pass_name, name, device : str
+        The device is "cpu", "cuda" or "python".
+    isas, dtypes : tuple of str
+        Instruction sets that it was compiled for; dtypes of the first operand that it takes.
     function : callable, optional
         None for a native row.
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
+    precision : str
+        What operands of products are rounded to: "full" (nothing), "tf32" or "bf16".
+    by_sample : int
+        Of a "cuda" stage (csrc/cuda/stages.h), bits of the operands whose first axis is the batch.
     """
 
     op: str
@@ -195,6 +196,8 @@ class Row:
     dtypes: tuple[str, ...] = ("float32", "float64")
     function: Callable[..., Any] | None = None
     proved: str = ""
+    precision: str = "full"
+    by_sample: int = 0
 
     @property
     def native(self) -> bool:
@@ -224,8 +227,8 @@ class Row:
             return 0
         if self.device == "cuda":
             return cuda_rows.workspace_bytes(self, specs, params)
-        given = (self.op, self.pass_name, self.name, list(specs), dict(params), threads)
-        return int(_core.workspace_bytes(*given))
+        given = list(specs), dict(params), threads
+        return int(_core.workspace_bytes(self.op, self.pass_name, self.name, *given))
 
 
 @dataclass(frozen=True)
@@ -266,15 +269,13 @@ def define(op: Op) -> Op:
     _ops[op.name] = op
     for p in op.passes:
         reference = Row(op.name, p.name, "reference", "python", (), DTYPES, p.reference)
-        if op.python_only:
-            rows = [replace(reference, name="python")]
-        else:
-            rows = [
-                Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
-                for r in _core.kernels(op.name)
-                if r["pass"] == p.name
-            ]
-        _rows[op.name, p.name] = [*rows, reference]
+        rows = [
+            Row(op.name, p.name, r["name"], "cpu", tuple(r["isas"]), tuple(r["dtypes"]))
+            for r in ([] if op.python_only else _core.kernels(op.name))
+            if r["pass"] == p.name
+        ]
+        own = [replace(reference, name="python")] if op.python_only else []
+        _rows[op.name, p.name] = [*own, *rows, reference]
     return op
 
 

@@ -41,6 +41,8 @@ class Workload:
         In the data, at least; 2 batches in any case.
     device : str
         "cpu" or "cuda": where weights and data are, for everybody.
+    precision : str
+        What products on a GPU may round their operands to: "full" (nothing), "tf32" or "bf16".
     """
 
     network: str
@@ -52,6 +54,7 @@ class Workload:
     compared: int = 8
     samples: int = 2048
     device: str = "cpu"
+    precision: str = "full"
 
     def model(self) -> Any:
         """The network, built, its weights the same in every process."""
@@ -67,7 +70,8 @@ class Workload:
         else:
             optimizer = ck.optimizers.SGD(self.rate, momentum=0.9)
         loss = "sparse_categorical_crossentropy"
-        model.compile(optimizer=optimizer, loss=loss, device=self.device)
+        allowed = {f"allow_{p}": self.precision == p for p in ("tf32", "bf16")}
+        model.compile(optimizer=optimizer, loss=loss, device=self.device, **allowed)
         return model
 
     def data(self, model: Any) -> tuple[Array, Array]:

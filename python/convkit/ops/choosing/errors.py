@@ -10,6 +10,7 @@ import numpy as np
 
 from convkit.ops import registry
 from convkit.ops.choosing.convolutions import convolution_of
+from convkit.ops.products import product_of, rounded_units
 from convkit.ops.registry import Context, Params, Row, Spec
 
 __all__ = ["error_units"]
@@ -21,7 +22,8 @@ def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float
     """How many times the error bound of its pass the bound of a row is.
 
     Both are bounds of the rounding error, elementwise; this is the largest ratio for operands of
-    one magnitude and random signs, in the midst of an image. Winograd's products are of sums of
+    one magnitude and random signs, in the midst of an image. Rounded operands count the less, the
+    longer the sums are: the bound of the pass grows with these. Winograd's products are of sums of
     values, which its matrices enlarge; a gradient of weights has fewer of them to add up.
 
     Parameters
@@ -38,6 +40,10 @@ def error_units(row: Row, specs: Sequence[Spec | None], params: Params) -> float
     """
     if row.exact:
         return 1.0
+    product = product_of(row.op, row.pass_name, specs, params)
+    if row.precision != "full":
+        terms = 1 if product is None else max(product.terms, 1)
+        return rounded_units(terms, row.precision) / terms
     call = convolution_of(row.op, row.pass_name, specs, params)
     if call is None:
         return float("inf")  # nobody knows

@@ -58,6 +58,9 @@ class Policy:
         Whether rows are measured where several could do, see `convkit.ops.choosing.tuning`.
     device : str
         Where they run: "cpu" or "cuda".
+    allow_tf32, allow_bf16 : bool
+        Whether rows may run that round the operands of products to TF32 or BF16 (`Row.precision`),
+        without being named or recorded.
     kernels : dict of str to str
         Names of rows: by call (`call_text`), as recorded; or by op or pass ("conv2d",
         "conv2d.forward") for all calls that this row supports.
@@ -73,6 +76,8 @@ class Policy:
     kernels: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"
+    allow_tf32: bool = False
+    allow_bf16: bool = False
 
     @classmethod
     def make(
@@ -82,6 +87,8 @@ class Policy:
         max_workspace_mb: Any = None,
         autotune: Any = False,
         kernels: Any = None,
+        allow_tf32: Any = False,
+        allow_bf16: Any = False,
     ) -> Policy:
         """Check what `compile` was given.
 
@@ -90,7 +97,13 @@ class Policy:
         TypeError, ValueError
             If a value is none, or `kernels` names what is not there; the message says what is.
         """
-        for name, value in (("exact", exact), ("autotune", autotune)):
+        switches = {
+            "exact": exact,
+            "autotune": autotune,
+            "allow_tf32": allow_tf32,
+            "allow_bf16": allow_bf16,
+        }
+        for name, value in switches.items():
             if not isinstance(value, bool):
                 raise TypeError(f"compile: {name} must be True or False, not {value!r}")
         if max_error is not None:
@@ -112,7 +125,19 @@ class Policy:
             )
         for key, name in named.items():
             _check_name(key, name)
-        return cls(exact, max_error, max_workspace_mb, autotune, dict(named))
+        return cls(
+            exact,
+            max_error,
+            max_workspace_mb,
+            autotune,
+            dict(named),
+            allow_tf32=allow_tf32,
+            allow_bf16=allow_bf16,
+        )
+
+    def allows(self, precision: str) -> bool:
+        """Whether a row of this `Row.precision` may be chosen."""
+        return precision == "full" or bool(getattr(self, f"allow_{precision}"))
 
     def named(self, op: str, pass_name: str, text: str) -> tuple[str | None, bool]:
         """The row that is named for a call, and whether it is for this call alone."""
@@ -142,6 +167,8 @@ class Policy:
             "max_workspace_mb": self.max_workspace_mb,
             "autotune": self.autotune,
             "kernels": dict(self.kernels),
+            "allow_tf32": self.allow_tf32,
+            "allow_bf16": self.allow_bf16,
         }
 
 
