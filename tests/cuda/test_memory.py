@@ -144,6 +144,22 @@ def test_files_are_read_into_the_same_blocks(
     assert same == found and sent[:7] == [0, 1, 2, 0, 1, 2, 0]
 
 
+def test_data_makes_room_for_activations(limit: Callable[[int], None]) -> None:
+    x = np.random.default_rng(3).standard_normal((3000, 64)).astype("f4")
+    y, logs = np.arange(3000) % 3, []
+    for room in (1 << 30, 1_200_000):
+        ck.set_seed(1)
+        model = network()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        limit(room)
+        log = model.fit(
+            x, y, batch_size=8, epochs=2, steps_per_epoch=2, verbose=0,
+            validation_data=(x[:600], y[:600]), validation_batch_size=600,
+        )  # fmt: skip
+        logs.append(log.history)
+    assert logs[0] == logs[1] and model.store.device_data.stream.ring is not None
+
+
 def test_a_batch_without_room_says_so(limit: Callable[[int], None]) -> None:
     model = network()
     x = np.ones((40, 64), "f4")

@@ -43,8 +43,14 @@ class DeviceData:
     def arena(self, nbytes: int) -> Any:
         """Memory for activations, kept between steps."""
         if self.arena_bytes < max(nbytes, 1):
-            self._arena = None  # give the old block back first
-            self._arena = cuda.allocate(nbytes, "activations")
+            self._arena = None  # give the old block back first, and what nobody uses
+            self._spare.clear()
+            self._rings = [ring for ring in self._rings if ring.taken]
+            try:
+                self._arena = cuda.allocate(nbytes, "activations")
+            except MemoryError:
+                self._copies.clear()  # data can do with less
+                self._arena = cuda.allocate(nbytes, "activations")
         return self._arena
 
     @property
@@ -73,6 +79,11 @@ class DeviceData:
         """The block of a ring that arrays are; None if they are not."""
         found = (ring.block_of(arrays) for ring in self._rings if ring.taken)
         return next((block for block in found if block is not None), None)
+
+    @property
+    def copies_bytes(self) -> int:
+        """Of the copies of arrays, which make room where activations need it."""
+        return sum(int(memory.nbytes) for _, memory in self._copies.values())
 
     def room(self) -> int:
         """Bytes that data may take."""
