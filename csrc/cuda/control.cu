@@ -1,27 +1,34 @@
+#include <algorithm>
+
 #include "cuda/control.h"
 #include "cuda/launch.cuh"
 
 namespace convkit::cuda {
 namespace {
 
-struct BeginStep {
-  static constexpr int kThreads = 1;
+// A number at a time, of one tensor after the other.
+struct CheckGuards {
+  static constexpr int kThreads = 256;
   ControlState* state;
-  const double* rates;
+  GuardList guards;
 
-  CK_DEVICE void operator()() const { state->block.learning_rate = rates[state->done]; }
-};
-
-template <class T>
-struct CheckWithin {
-  ControlState* state;
-  const T* value;
-  T limit;
-
-  CK_DEVICE void operator()(int64_t i) const {
-    const T v = value[i];
-    if (v >= -limit && v <= limit) return;  // false for NaN
-    atomicExch(&state->halted, 1);
+  template <class T>
+  CK_DEVICE void check(const void* values, int64_t n, double most) const {
+    const T* const value = static_cast<const T*>(values);
+    const T limit = static_cast<T>(most);
+    const int64_t step = int64_t{gridDim.x} * kThreads;
+    bool holds = true;
+    for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += step)
+      holds = holds && value[i] >= -limit && value[i] <= limit;  // false for NaN
+    if (!holds) atomicExch(&state->halted, 1);
+  }
+  CK_DEVICE void operator()() const {
+    for (int g = 0; g < guards.count; ++g) {
+      if (guards.wide >> g & 1)
+        check<double>(guards.values[g], guards.size[g], guards.limit[g]);
+      else
+        check<float>(guards.values[g], guards.size[g], guards.limit[g]);
+    }
   }
 };
 
@@ -30,6 +37,7 @@ struct EndStep {
   ControlState* state;
   ReadoutList readouts;
   double* sums;
+  const double* rates;
   int64_t batch;
   bool trains;
 
@@ -40,26 +48,23 @@ struct EndStep {
       for (int64_t i = 0; i < readouts.width[r]; ++i) *sum++ += readouts.source[r][i];
     state->block.sample += batch;
     if (trains) ++state->block.step;
-    ++state->done;
+    if (++state->done < state->steps) state->block.learning_rate = rates[state->done];
   }
 };
 
 }  // namespace
 
-void launch_begin_step(const Call& call, ControlState* state, const double* rates) {
-  launch(call, dim3(1), BeginStep{state, rates});
-}
-
-void launch_guard(const Call& call, ControlState* state, const Tensor& value, double limit) {
-  dispatch_float(value.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for_each(call, value.size(), CheckWithin<T>{state, value.as<T>(), static_cast<T>(limit)});
-  });
+void launch_guards(const Call& call, ControlState* state, const GuardList& guards) {
+  int64_t most = 0;
+  for (int g = 0; g < guards.count; ++g) most = std::max(most, guards.size[g]);
+  // Some eight numbers a thread.
+  const int64_t blocks = std::min<int64_t>(ceil_div(most, 8 * CheckGuards::kThreads), 1024);
+  launch(call, dim3(static_cast<unsigned>(blocks)), CheckGuards{state, guards});
 }
 
 void launch_end_step(const Call& call, ControlState* state, const ReadoutList& readouts,
-                     double* sums, int64_t batch, bool trains) {
-  launch(call, dim3(1), EndStep{state, readouts, sums, batch, trains});
+                     double* sums, const double* rates, int64_t batch, bool trains) {
+  launch(call, dim3(1), EndStep{state, readouts, sums, rates, batch, trains});
 }
 
 }  // namespace convkit::cuda

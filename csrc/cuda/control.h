@@ -8,8 +8,9 @@ namespace convkit::cuda {
 // What the host reads back.
 struct ControlState {
   StepBlock block;
-  int64_t done = 0;  // whole steps of this run
-  int halted = 0;    // a guard did not hold: no later step counts
+  int64_t done = 0;   // whole steps of this run
+  int64_t steps = 0;  // that it has
+  int halted = 0;     // a guard did not hold: no later step counts
 };
 
 constexpr int kMostReadouts = 16;
@@ -21,12 +22,21 @@ struct ReadoutList {
   int count = 0;
 };
 
-// Takes the learning rate of the next step from `rates`.
-void launch_begin_step(const Call& call, ControlState* state, const double* rates);
-// Halts the run if a number of the tensor is NaN or beyond the limit.
-void launch_guard(const Call& call, ControlState* state, const Tensor& value, double limit);
-// Counts the step, if it was not halted.
+constexpr int kMostGuards = 64;  // of a launch
+
+// Tensors none of whose numbers may be NaN or beyond a limit.
+struct GuardList {
+  const void* values[kMostGuards];
+  int64_t size[kMostGuards];
+  double limit[kMostGuards];
+  uint64_t wide = 0;  // which are of float64, as bits
+  int count = 0;
+};
+
+// Halts the run if a guard does not hold.
+void launch_guards(const Call& call, ControlState* state, const GuardList& guards);
+// Counts the step, if it was not halted, and takes the learning rate of the next one from `rates`.
 void launch_end_step(const Call& call, ControlState* state, const ReadoutList& readouts,
-                     double* sums, int64_t batch, bool trains);
+                     double* sums, const double* rates, int64_t batch, bool trains);
 
 }  // namespace convkit::cuda

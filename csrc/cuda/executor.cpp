@@ -35,7 +35,8 @@ std::atomic<int64_t>& run_count(const Kernel& kernel) {
 }
 
 Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-                   std::vector<Guard> guards, int commit, int64_t batch)
+                   std::vector<Guard> guards, int commit, int64_t batch,
+                   std::vector<Stretch> merged)
     : instructions_(std::move(instructions)),
       readouts_(std::move(readouts)),
       guards_(std::move(guards)),
@@ -60,6 +61,16 @@ Executor::Executor(std::vector<Instruction> instructions, std::vector<Readout> r
     call.halted = i >= commit_ ? &state->halted : nullptr;
     bound_.push_back({instruction.kernel->run, call, &run_count(*instruction.kernel)});
   }
+  for (const Stretch& stretch : merged) {
+    const int before = runs_.empty() ? 0 : runs_.back().stretch().end;
+    if (stretch.begin < before || stretch.end <= stretch.begin || stretch.end > commit_)
+      throw Error("stretches of stages do not follow each other in front of the commit");
+    runs_.emplace_back(stretch);
+    for (int i = stretch.begin; i < stretch.end; ++i) {
+      const Bound& bound = bound_[static_cast<std::size_t>(i)];
+      runs_.back().append(*instructions_[static_cast<std::size_t>(i)].kernel, &bound.call);
+    }
+  }
 }
 
 Executor::~Executor() { forget_graphs(); }
@@ -83,24 +94,41 @@ void Executor::bind(const std::vector<void*>& buffers) {
       tensors_[i][k].data = locate(instruction.operands[k], buffers);
     bound_[i].call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
   }
+  for (StageRun& run : runs_) run.make();
 }
 
 void Executor::launch_guards() {
   Call call;
   call.stream = stream_;
-  for (const auto& [value, limit] : guards_)
-    launch_guard(call, static_cast<ControlState*>(control_.data()),
-                 tensor_of(value, locate(value, buffers_)), limit);
+  GuardList list;
+  const auto launch = [&] {
+    cuda::launch_guards(call, static_cast<ControlState*>(control_.data()), list);
+    list = {};
+  };
+  for (const auto& [ref, limit] : guards_) {
+    const Tensor value = tensor_of(ref, locate(ref, buffers_));
+    list.values[list.count] = value.data;
+    list.size[list.count] = value.size();
+    list.limit[list.count] = limit;
+    if (value.dtype == Dtype::float64) list.wide |= uint64_t{1} << list.count;
+    if (++list.count == kMostGuards) launch();
+  }
+  if (list.count > 0) launch();
 }
 
 void Executor::launch_step() {
   auto* state = static_cast<ControlState*>(control_.data());
   Call call;
   call.stream = stream_;
-  launch_begin_step(call, state, static_cast<const double*>(rates_.data()));
-  for (int i = 0; i < size(); ++i) {
+  auto run = runs_.begin();
+  for (int i = 0; i < size();) {
     if (i == commit_) launch_guards();
-    const Bound& bound = bound_[static_cast<std::size_t>(i)];
+    if (run != runs_.end() && run->stretch().begin == i) {
+      run->launch(call);
+      i = run++->stretch().end;
+      continue;
+    }
+    const Bound& bound = bound_[static_cast<std::size_t>(i++)];
     bound.run(bound.call);
   }
   ReadoutList list;
@@ -108,7 +136,8 @@ void Executor::launch_step() {
     list.source[list.count] = static_cast<const double*>(locate(r.source, buffers_));
     list.width[list.count++] = r.width;
   }
-  launch_end_step(call, state, list, static_cast<double*>(sums_.data()), batch_, commit_ < size());
+  launch_end_step(call, state, list, static_cast<double*>(sums_.data()),
+                  static_cast<const double*>(rates_.data()), batch_, commit_ < size());
 }
 
 cudaGraphExec_t Executor::captured(int steps) {
@@ -135,13 +164,15 @@ cudaGraphExec_t Executor::captured(int steps) {
 }
 
 void Executor::begin_run(const RunRequest& request) {
-  ControlState state;
-  state.block = request.block;
-  copy_in(control_.data(), &state, sizeof state);
   std::vector<double> rates(static_cast<std::size_t>(request.steps), request.block.learning_rate);
   if (request.learning_rates)
     rates.assign(request.learning_rates, request.learning_rates + request.steps);
   copy_in(rates_.data(), rates.data(), request.steps * 8);
+  ControlState state;
+  state.block = request.block;
+  state.block.learning_rate = rates[0];
+  state.steps = request.steps;
+  copy_in(control_.data(), &state, sizeof state);
   // Steps add to what is there, so that it does not matter where runs end.
   if (sums_.bytes() > 0) copy_in(sums_.data(), request.sums, sums_.bytes());
 }

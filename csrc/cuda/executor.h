@@ -11,6 +11,7 @@
 #include "cuda/control.h"
 #include "cuda/device.h"
 #include "cuda/kernel.h"
+#include "cuda/stage_run.h"
 #include "exec/bindings.h"
 
 namespace convkit::cuda {
@@ -24,9 +25,10 @@ struct Instruction {
 
 class Executor {
  public:
-  // As of convkit::Executor: instructions from `commit` on do nothing unless all guards hold.
+  // As of convkit::Executor: instructions from `commit` on do nothing unless all guards hold. Those
+  // of a stretch, all in front of `commit`, are stages of one run (stages.h).
   Executor(std::vector<Instruction> instructions, std::vector<Readout> readouts,
-           std::vector<Guard> guards, int commit, int64_t batch);
+           std::vector<Guard> guards, int commit, int64_t batch, std::vector<Stretch> merged);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -64,6 +66,7 @@ class Executor {
   std::vector<void*> buffers_;
   std::vector<std::vector<Tensor>> tensors_;
   std::vector<Bound> bound_;
+  std::vector<StageRun> runs_;
   Stream stream_;
   Memory control_, rates_, sums_;
   cudaGraphExec_t one_ = nullptr, several_ = nullptr;

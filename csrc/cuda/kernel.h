@@ -23,6 +23,10 @@ struct Call : convkit::Call {
 // since launches are captured in graphs.
 using LaunchFn = void (*)(const Call&);
 
+// A row that can share a launch with others has a stage, too (cuda/stages.cuh).
+struct Stage;
+using StageFn = void (*)(const Call&, Stage&);
+
 // Where a row has been held against its reference.
 enum class Proof { emulated, hardware };
 constexpr const char* kProofNames[] = {"emulated", "hardware"};
@@ -40,6 +44,8 @@ struct Kernel {
   WorkspaceFn workspace = nullptr;  // null: none
   Proof proved = Proof::emulated;
   Precision precision = Precision::full;
+  StageFn stage = nullptr;  // null: none
+  unsigned by_sample = 0;   // of such a row: which operands have a sample for each of the batch's
 };
 
 struct Table {

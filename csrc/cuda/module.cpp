@@ -41,6 +41,7 @@ py::list kernels(const std::string& op) {
     row["dtypes"] = dtype_names(kernel.dtypes);
     row["proved"] = kProofNames[static_cast<int>(kernel.proved)];
     row["precision"] = kPrecisionNames[static_cast<int>(kernel.precision)];
+    if (kernel.stage != nullptr) row["by_sample"] = kernel.by_sample;
     rows.append(row);
   }
   return rows;
@@ -88,7 +89,8 @@ using InstructionTuple = std::tuple<std::string, std::string, std::string, py::b
 std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& given,
                                         const std::vector<RefTuple>& readouts,
                                         const std::vector<GuardTuple>& guards, int commit,
-                                        int64_t batch) {
+                                        int64_t batch,
+                                        const std::vector<std::pair<int, int>>& merged) {
   std::vector<Instruction> instructions;
   for (const auto& [op, pass, name, params, operands, workspace] : given) {
     Instruction instruction;
@@ -98,8 +100,10 @@ std::unique_ptr<Executor> make_executor(const std::vector<InstructionTuple>& giv
     instruction.workspace = to_ref(workspace);
     instructions.push_back(std::move(instruction));
   }
+  std::vector<Stretch> stretches;
+  for (const auto& [begin, end] : merged) stretches.push_back({begin, end});
   return std::make_unique<Executor>(std::move(instructions), to_readouts(readouts),
-                                    to_guards(guards), commit, batch);
+                                    to_guards(guards), commit, batch, std::move(stretches));
 }
 
 // Addresses in device memory, as Memory.pointer gives them.
@@ -172,6 +176,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.attr("most_readouts") = kMostReadouts;
 #if CK_CUDA_EMULATED
   m.def("seed_schedule", &emulator::seed, py::arg("seed"));
+  m.def("launch_count", &emulator::launch_count);
   m.def("set_memory", &emulator::set_memory, py::arg("bytes"));
 #endif
   m.def("ops", [] {
@@ -279,7 +284,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
 
   py::class_<Executor>(m, "Executor")
       .def(py::init(&make_executor), py::arg("instructions"), py::arg("readouts"),
-           py::arg("guards"), py::arg("commit"), py::arg("batch"))
+           py::arg("guards"), py::arg("commit"), py::arg("batch"), py::arg("merged"))
       .def("run", &run_executor, py::arg("buffers"), py::arg("steps"), py::arg("step"),
            py::arg("learning_rates"), py::arg("sums"), py::arg("time_limit"))
       .def("profile", &profile_executor, py::arg("buffers"), py::arg("step"), py::arg("repeats"));

@@ -1,6 +1,6 @@
 #include "cuda/rows.cuh"
 #include "cuda/totals.cuh"
-#include "ops/accuracy/accuracy_formula.h"
+#include "ops/accuracy/accuracy_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -56,6 +56,7 @@ void forward(const Call& call) {
 
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &forward, nullptr, workspace},
+    sample_row<AccuracyStage>("forward"),
 };
 
 }  // namespace

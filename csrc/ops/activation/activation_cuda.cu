@@ -1,40 +1,9 @@
 #include "cuda/kernel.h"
 #include "cuda/pack.cuh"
-#include "ops/activation/activation_formula.h"
+#include "ops/activation/activation_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
-
-template <class T>
-struct Apply {
-  Activation kind;
-  T alpha;
-  CK_DEVICE T operator()(T x) const { return activate(kind, alpha, x); }
-};
-
-template <class T>
-struct FromInput {
-  Activation kind;
-  T alpha;
-  CK_DEVICE T operator()(T dy, T x) const {
-    return dy * activate_derivative_from_input(kind, alpha, x);
-  }
-};
-
-template <class T>
-struct FromOutput {
-  Activation kind;
-  T alpha;
-  CK_DEVICE T operator()(T dy, T y) const {
-    return dy * activate_derivative_from_output(kind, alpha, y);
-  }
-};
-
-template <template <class> class F, class T>
-F<T> formula(const Call& call) {
-  const ActivationParams& params = call.as<ActivationParams>();
-  return {static_cast<Activation>(params.activation), static_cast<T>(params.alpha)};
-}
 
 void forward(const Call& call) {
   dispatch_float(call[0].dtype, [&](auto zero) {
@@ -57,6 +26,9 @@ constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &forward},
     {"backward", "cuda_simple", kFloats, &backward<FromInput>},
     {"backward_from_output", "cuda_simple", kFloats, &backward<FromOutput>},
+    sample_row<ActivationStage<StageKind::activation_forward>>("forward"),
+    sample_row<ActivationStage<StageKind::activation_from_input>>("backward"),
+    sample_row<ActivationStage<StageKind::activation_from_output>>("backward_from_output"),
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "cuda/split_sums.cuh"
 #include "ops/activation/activation_formula.h"
 #include "ops/conv2d/conv2d_cuda_products.h"
+#include "ops/conv2d/conv2d_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -181,6 +182,9 @@ constexpr Kernel rows[] = {
     {"backward_input", "cuda_simple", kFloats, &backward_input},
     {"backward_weight", "cuda_simple", kFloats, &backward_weight, nullptr,
      &backward_weight_workspace},
+    sample_row<ConvForwardStage>("forward"),
+    sample_row<ConvBackwardInputStage>("backward_input"),
+    sample_row<ConvBackwardWeightStage>("backward_weight"),
 };
 
 }  // namespace

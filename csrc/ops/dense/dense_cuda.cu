@@ -4,8 +4,8 @@
 #include "cuda/launch.cuh"
 #include "cuda/split_sums.cuh"
 #include "ops/activation/activation_formula.h"
-#include "ops/dense/dense.h"
 #include "ops/dense/dense_cuda_products.h"
+#include "ops/dense/dense_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -138,6 +138,9 @@ constexpr Kernel rows[] = {
     {"backward_weight", "cuda_simple", kFloats, &backward_weight, nullptr,
      &backward_weight_workspace},
     {"backward_bias", "cuda_simple", kFloats, &backward_bias, nullptr, &backward_bias_workspace},
+    sample_row<DenseForwardStage>("forward"),
+    sample_row<DenseBackwardInputStage>("backward_input"),
+    sample_row<DenseBackwardWeightStage>("backward_weight"),
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
-#include "core/philox.h"
 #include "cuda/kernel.h"
 #include "cuda/pack.cuh"
-#include "ops/dropout/dropout_numbers.h"
+#include "ops/dropout/dropout_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -53,6 +52,8 @@ void dropout(const Call& call) {
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &dropout},
     {"backward", "cuda_simple", kFloats, &dropout},
+    sample_row<DropoutStage>("forward"),
+    sample_row<DropoutStage>("backward"),
 };
 
 }  // namespace

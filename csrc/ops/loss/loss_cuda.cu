@@ -1,6 +1,6 @@
 #include "cuda/rows.cuh"
 #include "cuda/totals.cuh"
-#include "ops/loss/loss_formula.h"
+#include "ops/loss/loss_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -68,6 +68,8 @@ void run(const Call& call) {
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &run<false>, nullptr, workspace},
     {"backward", "cuda_simple", kFloats, &run<true>, nullptr, workspace},
+    sample_row<LossStage<false>>("forward"),
+    sample_row<LossStage<true>>("backward"),
 };
 
 }  // namespace

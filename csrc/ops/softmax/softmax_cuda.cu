@@ -1,5 +1,4 @@
-#include "cuda/rows.cuh"
-#include "ops/softmax/softmax_formula.h"
+#include "ops/softmax/softmax_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -37,6 +36,10 @@ constexpr Kernel rows[] = {
     {"backward", "cuda_simple", kFloats, &run<SoftmaxBackward, 2>},
     {"log_forward", "cuda_simple", kFloats, &run<LogSoftmax, 1>},
     {"log_backward", "cuda_simple", kFloats, &run<LogSoftmaxBackward, 2>},
+    sample_row<SoftmaxStage<StageKind::softmax_forward, Softmax>>("forward"),
+    sample_row<SoftmaxStage<StageKind::softmax_backward, SoftmaxBackward>>("backward"),
+    sample_row<SoftmaxStage<StageKind::log_softmax_forward, LogSoftmax>>("log_forward"),
+    sample_row<SoftmaxStage<StageKind::log_softmax_backward, LogSoftmaxBackward>>("log_backward"),
 };
 
 }  // namespace

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convkit import _core
 from convkit.checks import whole
 from convkit.cuda import native as cuda
 from convkit.ops.choosing import Choice, consider
+from convkit.program.stages import SHARES
 
 if TYPE_CHECKING:
     from convkit.layers.base import Layer
@@ -141,6 +142,9 @@ def _explain(
     found = []
     for i in program.instructions:
         choice = consider(i.op, i.pass_name, i.specs, i.params, program.policy)
+        if i.row is not choice.row:  # only as a part of the program
+            chosen = next(c for c in choice.candidates if c.row is i.row)
+            choice = replace(choice, chosen=chosen, why=SHARES)
         if i.layer in names if names is not None else choice.open:
             found.append((i.layer, choice))
     return Explanation(title, mode, batch, _machine(model.device), tuple(found))

@@ -174,19 +174,18 @@ class Row:
 
     Attributes
     ----------
-    op, pass_name, name : str
-    device : str
-        "cpu", "cuda" or "python".
-    isas : tuple of str
-        Instruction sets that it was compiled for.
-    dtypes : tuple of str
-        Dtypes of the first operand that it takes.
+    op, pass_name, name, device : str
+        The device is "cpu", "cuda" or "python".
+    isas, dtypes : tuple of str
+        Instruction sets that it was compiled for; dtypes of the first operand that it takes.
     function : callable, optional
         None for a native row.
     proved : str
         Of a "cuda" row, where it has been held against its reference: "emulated" or "hardware".
     precision : str
         What operands of products are rounded to: "full" (nothing), "tf32" or "bf16".
+    by_sample : int
+        Of a "cuda" stage (csrc/cuda/stages.h), bits of the operands whose first axis is the batch.
     """
 
     op: str
@@ -198,6 +197,7 @@ class Row:
     function: Callable[..., Any] | None = None
     proved: str = ""
     precision: str = "full"
+    by_sample: int = 0
 
     @property
     def native(self) -> bool:

@@ -1,7 +1,9 @@
 """Allocate: lifetimes of values to offsets in one arena.
 
 Values that are never alive together may share memory. The largest are placed first, each at the
-lowest offset that is free for its whole lifetime (greedy by size; Pisarchyk and Lee 2020).
+lowest offset that is free for its whole lifetime (greedy by size; Pisarchyk and Lee 2020). What
+instructions that share launches on a GPU touch is alive during all of them, as their parts run
+apart.
 """
 
 from __future__ import annotations
@@ -44,10 +46,11 @@ def _reused(i: Instruction, n: int, output: Value, last: dict[Value, int]) -> Va
 
 def _blocks(program: Program) -> list[_Block]:
     last: dict[Value, int] = {}
+    runs = {n: run for run in program.merged for n in range(*run)}
     for n, i in enumerate(program.instructions):
         for v in (*i.operands, i.workspace):
             if v is not None:
-                last[v.root] = n
+                last[v.root] = runs[n][1] - 1 if n in runs else n
     end = len(program.instructions)
     for v in (*program.output, *program.readouts.values(), program.total):
         if v is not None:
@@ -58,13 +61,14 @@ def _blocks(program: Program) -> list[_Block]:
         for v in (*i.outputs, i.workspace):
             if v is None or v.root.buffer != ARENA or v.root in blocks:
                 continue
-            reused = None if v is i.workspace else _reused(i, n, v, last)
+            reused = None if v is i.workspace or n in runs else _reused(i, n, v, last)
             if reused is not None and reused in blocks:
                 block = blocks[reused]
                 block.last = max(block.last, last[v.root])
                 block.values.append(v.root)
             else:
-                block = _Block(v.root.spec.nbytes, n, last[v.root], [v.root])
+                first = runs[n][0] if n in runs else n
+                block = _Block(v.root.spec.nbytes, first, last[v.root], [v.root])
             blocks[v.root] = block
     return list({id(b): b for b in blocks.values()}.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convkit.ops.choosing import consider
 from convkit.ops.registry import Spec
 from convkit.program.program import Program, Value
+from convkit.program.stages import merge_stages, prefer_stages
 
 
 def choose(program: Program) -> None:
@@ -13,9 +14,12 @@ def choose(program: Program) -> None:
     Choices between several fast rows are recorded in `Program.kernels`, and those of conv2d_pool,
     which say that a pooling was fused.
     """
-    for n, i in enumerate(program.instructions):
-        choice = consider(i.op, i.pass_name, i.specs, i.params, program.policy)
-        i.row = choice.row
+    choices = [
+        consider(i.op, i.pass_name, i.specs, i.params, program.policy) for i in program.instructions
+    ]
+    rows = prefer_stages(program, choices)
+    for n, (i, choice, row) in enumerate(zip(program.instructions, choices, rows, strict=True)):
+        i.row = row
         if program.policy.device == "cuda" and i.row.device != "cuda":
             shapes = ", ".join("-" if s is None else f"{s.dtype}{s.shape}" for s in i.specs)
             raise NotImplementedError(
@@ -26,3 +30,4 @@ def choose(program: Program) -> None:
             program.kernels[choice.text] = i.row.name
         nbytes = i.row.workspace_bytes(i.specs, i.params)
         i.workspace = Value(f"work{n}", Spec((nbytes,), "uint8")) if nbytes else None
+    merge_stages(program)

@@ -194,6 +194,8 @@ class Program:
         How kernels are chosen.
     kernels : dict of str to str
         Names of the rows where there was a choice, by call: see `convkit.ops.choosing.Policy`.
+    merged : list of (int, int)
+        Instructions, from one on and up to another, that share launches on a GPU.
     """
 
     name: str
@@ -213,6 +215,7 @@ class Program:
     arena_bytes: int = 0
     policy: Policy = AS_USUAL
     kernels: dict[str, str] = field(default_factory=dict)
+    merged: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def guards(self) -> list[Guard]:

@@ -52,9 +52,9 @@ class CudaExecutor:
             instructions.append((i.op, i.pass_name, i.row.name, params, operands, work))
         readouts = [reference(v) for v in program.readouts.values()]
         guards = [(reference(guard.value), guard.limit) for guard in program.guards]
+        given = (instructions, readouts, guards, program.commit, program.batch, program.merged)
         self._native = cuda.made(
-            lambda: native.Executor(instructions, readouts, guards, program.commit, program.batch),
-            "what a program keeps between its steps",
+            lambda: native.Executor(*given), "what a program keeps between its steps"
         )
         ends = [v.offset + v.spec.nbytes for v in program.constants]
         self._constants = cuda.allocate(max(ends, default=1), "constants of the model")
@@ -72,7 +72,7 @@ class CudaExecutor:
         pointers = [arena, *pointers, self._constants.pointer]
         names = list(self.program.externals)
         samples = {name: data[name] for name in names if name in self._gathered}
-        block = here.block_of(samples.values())
+        block = here.block_of(list(samples.values()))
         if block is None:
             if here.fits([data[name] for name in names]):
                 return [*pointers, *(here.pointer(data[name]) for name in names)], None

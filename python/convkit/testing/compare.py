@@ -82,6 +82,7 @@ def _prefix(program: Program, n: int) -> Program:
     part.constants = program.constants
     part.commit = n
     part.arena_bytes = program.arena_bytes
+    part.merged = [(begin, min(end, n)) for begin, end in program.merged if begin < n]
     return part
 
 

@@ -19,6 +19,7 @@ __all__ = ["Candidate", "Choice", "choose", "consider"]
 
 # Rows that are there for their simplicity: chosen where no other is left.
 PLAIN = ("cpu_naive", "reference")
+NAMED = "named in kernels"
 
 
 @dataclass(eq=False)
@@ -114,6 +115,11 @@ class Choice:
         return call_text(self.op, self.pass_name, self.specs, self.params)
 
     @property
+    def named(self) -> bool:
+        """Whether the row was named, by the user or by a record."""
+        return self.why == NAMED
+
+    @property
     def open(self) -> bool:
         """Whether other fast rows could have been chosen, within the limits or without."""
         return sum(c.supports and not c.plain for c in self.candidates) > 1
@@ -170,7 +176,7 @@ def consider(
     if policy.kernels or policy.recorded:
         found = _named(op, pass_name, candidates, policy)
         if found is not None:
-            return made(found, "named in kernels")
+            return made(found, NAMED)
     fast = [c for c in candidates if not c.ruled_out and not c.plain]
     if not fast:
         last = next(c for c in candidates if c.plain and not c.ruled_out)

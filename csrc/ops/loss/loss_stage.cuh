@@ -1,0 +1,41 @@
+#pragma once
+
+#include "cuda/rows.cuh"
+#include "cuda/stages.cuh"
+#include "ops/loss/loss_formula.h"
+
+namespace convkit::cuda {
+
+// A warp takes a row; the total is a finish part. Not for the kind that couples the rows.
+template <bool kGradient>
+struct LossStage : StageBody {
+  static constexpr StageKind kKind = kGradient ? StageKind::loss_backward : StageKind::loss_forward;
+  static constexpr unsigned kBySample = kGradient ? operands(0, 1, 2, 4, 6) : operands(0, 1, 2, 4);
+  LossRows<float> rows;
+  double* total;
+  int64_t of_sample;  // rows
+
+  explicit LossStage(const convkit::Call& call)
+
+      : rows(call, kGradient),
+        total(call[5].as<double>()),
+        of_sample(call[0].shape[0] ? call[0].rows() / call[0].shape[0] : 0) {}
+
+  static bool supports(const convkit::Call& call) {
+    return call[0].rank >= 2 &&
+           static_cast<Loss>(call.as<LossParams>().kind) != Loss::root_mean_squared_error;
+  }
+  int64_t finish_blocks() const { return 1; }
+
+  CK_DEVICE void sample(const Samples& s) const {
+    s.each_row(of_sample, [&](int64_t r) {
+      const float loss = loss_of_row(Group<32>{}, rows, r, rows.k);
+      if (threadIdx.x % 32 == 0) rows.loss[r] = loss;
+    });
+  }
+  CK_DEVICE void finish(int, float*) const {
+    finish_totals<1>(rows.rows, total, [&](int64_t r, int) { return double{rows.loss[r]}; });
+  }
+};
+
+}  // namespace convkit::cuda
