@@ -276,6 +276,25 @@ struct ConvBackwardWeightStage : StageBody {
     }
   }
 
+  // `filters` filters of dy, with zeros behind them, four values at a time.
+  CK_DEVICE void stage_error(const float* error, int filters, int width, float* staged) const {
+    const int values = P * Q * width, over = kSampleThreads % width;
+    int pixel = static_cast<int>(threadIdx.x) / width, k = static_cast<int>(threadIdx.x) % width;
+    for (int i = threadIdx.x; i < values; i += 4 * kSampleThreads) {
+      float value[4];
+      CK_UNROLL
+      for (int u = 0; u < 4; ++u) {
+        const bool there = i + u * kSampleThreads < values && k < filters;
+        value[u] = there ? error[pixel * K + k] : 0.0f;
+        pixel += kSampleThreads / width, k += over;
+        if (k >= width) k -= width, ++pixel;
+      }
+      CK_UNROLL
+      for (int u = 0; u < 4; ++u)
+        if (i + u * kSampleThreads < values) staged[i + u * kSampleThreads] = value[u];
+    }
+  }
+
   CK_DEVICE void sample_of(int64_t n, float* scratch) const {
     const float* const image = x + n * H * W * C;
     const float* const error = dy + n * P * Q * K;
@@ -285,10 +304,7 @@ struct ConvBackwardWeightStage : StageBody {
       const int groups = (min(K - first, fit) + kFilters - 1) / kFilters;
       const int width = groups * kFilters, items = rows() * groups;
       __syncthreads();
-      for (int i = threadIdx.x; i < P * Q * width; i += kSampleThreads) {
-        const int pixel = i / width, k = first + i % width;
-        scratch[i] = k < K ? error[pixel * K + k] : 0.0f;
-      }
+      stage_error(error + first, min(K - first, width), width, scratch);
       __syncthreads();
       const int slices = max(min(kSampleThreads / items, P), 1), length = (P + slices - 1) / slices;
       if (slices > 1) {
