@@ -16,6 +16,7 @@ import pytest
 import convkit as ck
 from convkit.cuda import native
 from convkit.models import streams
+from convkit.ops import registry
 from convkit.ops.registry import Array
 from convkit.run import staging
 from convkit.run.device_data import DeviceData
@@ -131,16 +132,32 @@ def test_files_are_read_into_the_same_blocks(
     monkeypatch.setattr(streams, "LEAST", 1)
     monkeypatch.setattr(streams, "BLOCK", 700)  # three batches of training
     sent: list[int] = []
-    send = DeviceData.send
+    take = staging.Ring.take
 
-    def noted(here: DeviceData, ring: Any, place: int, arrays: Any) -> Any:
+    def noted(ring: staging.Ring, place: int, arrays: Any) -> Any:
         sent.append(place)
-        return send(here, ring, place, arrays)
+        return take(ring, place, arrays)
 
-    monkeypatch.setattr(DeviceData, "send", noted)
+    monkeypatch.setattr(staging.Ring, "take", noted)
     monkeypatch.setattr(DeviceData, "fits", None)  # nothing is copied by itself
     same = trained(x, y)
     assert same == found and sent[:7] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_data_makes_room_for_activations(limit: Callable[[int], None]) -> None:
+    x = np.random.default_rng(3).standard_normal((3000, 64)).astype("f4")
+    y, logs = np.arange(3000) % 3, []
+    for room in (1 << 30, 1_200_000):
+        ck.set_seed(1)
+        model = network()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        limit(room)
+        log = model.fit(
+            x, y, batch_size=8, epochs=2, steps_per_epoch=2, verbose=0,
+            validation_data=(x[:600], y[:600]), validation_batch_size=600,
+        )  # fmt: skip
+        logs.append(log.history)
+    assert logs[0] == logs[1] and model.store.device_data.stream.ring is not None
 
 
 def test_a_batch_without_room_says_so(limit: Callable[[int], None]) -> None:
@@ -161,6 +178,14 @@ def test_a_program_without_room_says_so(limit: Callable[[int], None]) -> None:
         model.predict(x[:1], verbose=0)
     limit(1 << 20)
     assert model.predict(x[:1], verbose=0).shape == (1, 3)
+
+
+def test_a_kernel_without_room_says_so(limit: Callable[[int], None]) -> None:
+    x = np.ones((2, 2000), "f4")
+    row = next(r for r in ck.ops.kernels("add", device="cuda") if r.native)
+    limit(10_000)
+    with pytest.raises(MemoryError, match=r"no memory for the arrays of a call of add.forward"):
+        registry.run(row, {}, [x, x], [np.empty_like(x)], registry.Step())
 
 
 def test_dead_models_make_room(limit: Callable[[int], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_parts_of_arrays_on_the_gpu() -> None:
             log = compiled().fit(given, y, batch_size=8, verbose=0, **part)
             logs.append(log.history)
         assert logs[0] == logs[1] and "val_loss" in logs[0]
+
+
+def test_threads_leave_each_others_data_alone() -> None:
+    model = compiled()
+    x = data()[0]
+    model.predict(x, batch_size=32, verbose=0)
+    here = model.store.device_data
+    at = here.pointer(x)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(model.predict, x + 1, batch_size=16, verbose=0).result()
+    found = np.empty_like(x)
+    ck.cuda.native.require().read_into(found, at)
+    np.testing.assert_array_equal(found, x)
+    assert here is model.store.device_data and here.pointer(x) == at
 
 
 @pytest.mark.filterwarnings("error")

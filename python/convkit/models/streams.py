@@ -220,7 +220,7 @@ def read_ahead(samples: StreamedSamples, runs: Iterator[Run]) -> Generator[Segme
         ring: Ring | None = None
 
         def read(place: int, batch: int, steps: int, rows: Array) -> Segment:
-            if ring is None or gpu is None:
+            if ring is None:
                 found = samples.take(sources, rows, memory[place])
             elif len(rows) > ring.length:  # a larger batch than the first one
                 found = samples.take(sources, rows)
@@ -230,7 +230,7 @@ def read_ahead(samples: StreamedSamples, runs: Iterator[Run]) -> Generator[Segme
                 memory[place] |= same
                 found = samples.take(sources, rows, memory[place])
                 if kinds_of(found.arrays) == samples.kinds:
-                    found = replace(found, arrays=gpu.send(ring, place, found.arrays))
+                    found = replace(found, arrays=ring.take(place, found.arrays))
             return Segment(found, None, 0, batch, steps, rows)
 
         blocks = _blocks(samples, runs)

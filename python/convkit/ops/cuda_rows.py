@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from convkit import _core
@@ -63,7 +63,8 @@ def run(
     """Run a row on arrays of the CPU: copies go to the device, and what changed comes back."""
     from convkit.ops.registry import get
 
-    cuda.require().call(
+    call = partial(
+        cuda.require().call,
         row.op,
         row.pass_name,
         row.name,
@@ -72,3 +73,5 @@ def run(
         _core.params_bytes(row.op, dict(params)),
         (step.step, step.sample, step.learning_rate, step.seed),
     )
+    # It has memory for all, or does nothing.
+    cuda.made(call, f"the arrays of a call of {row.op}.{row.pass_name}")

@@ -72,7 +72,7 @@ class CudaExecutor:
         pointers = [arena, *pointers, self._constants.pointer]
         names = list(self.program.externals)
         samples = {name: data[name] for name in names if name in self._gathered}
-        block = here.block_of(samples.values())
+        block = here.block_of(list(samples.values()))
         if block is None:
             if here.fits([data[name] for name in names]):
                 return [*pointers, *(here.pointer(data[name]) for name in names)], None

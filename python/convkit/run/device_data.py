@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -21,93 +20,70 @@ ROOM = 0.9  # of the free memory that data may take
 
 
 class DeviceData:
-    """A model's memory on the device: copies of arrays, each for as long as the array is there.
+    """A thread's memory on the device: copies of arrays, each for as long as the array is there.
 
     An array is copied when a run first binds it; `forget` makes the next run copy all anew, as
     between calls of `fit` a user may have changed them. Arrays that the device has no room for go
-    there block by block, while it trains: see `stream`.
+    there block by block, while it trains: see `stream`, and `ring` for those that are in files.
+
+    Attributes
+    ----------
+    stream : Stream
+        What is read of arrays that have no room.
     """
 
     def __init__(self) -> None:
+        self.stream = Stream()
+        self._arena: Any = None
         self._copies: dict[int, tuple[Any, Any]] = {}
         self._too_large: dict[int, Any] = {}  # arrays without room, for as long as they are there
         self._spare: list[Any] = []
-        self._rings: list[Ring] = []  # that nobody uses
-        self._sent: dict[int, tuple[Any, Block]] = {}  # by the arrays on the host
-        self._calls = 0  # of `forget`
-        self._lock = threading.RLock()
-        self._thread = threading.local()
-
-    def __reduce__(self) -> tuple[type[DeviceData], tuple[()]]:
-        return DeviceData, ()  # a copy of a model starts without
+        self._rings: list[Ring] = []
 
     def arena(self, nbytes: int) -> Any:
-        """Memory for activations, one block for each thread, kept between steps."""
+        """Memory for activations, kept between steps."""
         if self.arena_bytes < max(nbytes, 1):
-            self._thread.arena = None  # give the old block back first
-            self._thread.arena = cuda.allocate(nbytes, "activations")
-        return self._thread.arena
+            self._arena = None  # give the old block back first, and what nobody uses
+            self._spare.clear()
+            self._rings = [ring for ring in self._rings if ring.taken]
+            try:
+                self._arena = cuda.allocate(nbytes, "activations")
+            except MemoryError:
+                self._copies.clear()  # data can do with less
+                self._arena = cuda.allocate(nbytes, "activations")
+        return self._arena
 
     @property
     def arena_bytes(self) -> int:
-        """Of this thread's block."""
-        arena = getattr(self._thread, "arena", None)
-        return 0 if arena is None else int(arena.nbytes)
+        return 0 if self._arena is None else int(self._arena.nbytes)
 
     @contextmanager
     def ring(self, kinds: Kinds, length: int) -> Iterator[Ring | None]:
-        """A ring for blocks that are read elsewhere, kept for the next one; None without room."""
-        with self._lock:
-            found = next((r for r in self._rings if r.takes(kinds, length)), None)
-            if found is not None:
-                self._rings.remove(found)
-            else:
-                self._rings.clear()
-                with suppress(MemoryError):
-                    found = Ring(kinds, length)
+        """A ring for blocks that a feed reads, kept for the next one; None if it has no room."""
+        found = next((r for r in self._rings if not r.taken and r.takes(kinds, length)), None)
+        if found is None:
+            self._rings = [ring for ring in self._rings if ring.taken]
+            with suppress(MemoryError):
+                found = Ring(kinds, length)
+                self._rings.append(found)
+        if found is None:
+            yield None
+            return
+        found.taken = True
         try:
             yield found
         finally:
-            if found is not None:
-                with self._lock:
-                    self._rings.append(found)
+            found.taken = False
 
-    def send(self, ring: Ring, place: int, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Let samples be copied to a place of a ring; the arrays, as they lie in the ring."""
-        count = len(next(iter(arrays.values())))
-        part = ring.part(place, count)
-        part = {name: part[name] for name in arrays}
-        for name, array in arrays.items():
-            if array.ctypes.data != part[name].ctypes.data:
-                part[name][...] = array
-        ring.send(place, arrays, count)
-        block = Block(ring, place, 0, count)
-        with self._lock:
-            for array in part.values():
-                key = id(array)
-                self._sent[key] = weakref.ref(array, partial(self._drop, key)), block
-        return part
-
-    def block_of(self, arrays: Iterable[Array | OnGpu]) -> Block | None:
-        """The block that arrays were sent with; None if they were not."""
-        found: Block | None = None
-        for array in arrays:
-            known = self._sent.get(id(array))
-            if known is None or known[0]() is not array:
-                return None
-            found = known[1]
-        return found
+    def block_of(self, arrays: Collection[Array | OnGpu]) -> Block | None:
+        """The block of a ring that arrays are; None if they are not."""
+        found = (ring.block_of(arrays) for ring in self._rings if ring.taken)
+        return next((block for block in found if block is not None), None)
 
     @property
-    def stream(self) -> Stream:
-        """What this thread reads of arrays that have no room."""
-        if not hasattr(self._thread, "stream"):
-            self._thread.stream = Stream()
-        elif self._thread.calls != self._calls:
-            self._thread.stream.stop()
-        self._thread.calls = self._calls
-        stream: Stream = self._thread.stream
-        return stream
+    def copies_bytes(self) -> int:
+        """Of the copies of arrays, which make room where activations need it."""
+        return sum(int(memory.nbytes) for _, memory in self._copies.values())
 
     def room(self) -> int:
         """Bytes that data may take."""
@@ -115,36 +91,33 @@ class DeviceData:
 
     def forget(self) -> None:
         """Copy all anew."""
-        with self._lock:
-            self._calls += 1
-            self._spare += [memory for _, memory in self._copies.values()]
-            self._copies.clear()
-            self._too_large.clear()
+        self.stream.stop()
+        self._spare += [memory for _, memory in self._copies.values()]
+        self._copies.clear()
+        self._too_large.clear()
 
     def fits(self, arrays: Iterable[Array | OnGpu]) -> bool:
         """Whether all of these arrays are on the device, or it has room for their copies."""
-        with self._lock:
-            missing = [a for a in arrays if not (isinstance(a, OnGpu) or self._knows(a))]
-            if any(self._is_too_large(a) for a in missing):
-                return False
-            if self._has_room([max(a.nbytes, 1) for a in missing]):
-                return True
-            self._spare.clear()
-            for a in missing:
-                key = id(a)
-                self._too_large[key] = weakref.ref(a, partial(self._drop, key))
+        missing = [a for a in arrays if not (isinstance(a, OnGpu) or self._knows(a))]
+        if any(self._is_too_large(a) for a in missing):
             return False
+        if self._has_room([max(a.nbytes, 1) for a in missing]):
+            return True
+        self._spare.clear()
+        for a in missing:
+            key = id(a)
+            self._too_large[key] = weakref.ref(a, partial(self._drop, key))
+        return False
 
     def pointer(self, array: Array | OnGpu) -> int:
         """Where an array on the device is, or the copy of one that is not."""
         if isinstance(array, OnGpu):
             return array.pointer
         key = id(array)
-        with self._lock:
-            if not self._knows(array):
-                memory = self._place(array)
-                self._copies[key] = weakref.ref(array, partial(self._drop, key)), memory
-            return int(self._copies[key][1].pointer)
+        if not self._knows(array):
+            memory = self._place(array)
+            self._copies[key] = weakref.ref(array, partial(self._drop, key)), memory
+        return int(self._copies[key][1].pointer)
 
     def _knows(self, array: Array) -> bool:
         known = self._copies.get(id(array))
@@ -155,9 +128,8 @@ class DeviceData:
         return known is not None and known() is array
 
     def _drop(self, key: int, _: Any) -> None:
-        """Forget an array that is gone."""
+        """Forget an array that is gone; its last owner may have been another thread."""
         self._too_large.pop(key, None)
-        self._sent.pop(key, None)
         gone = self._copies.pop(key, None)
         if gone is not None:
             self._spare.append(gone[1])

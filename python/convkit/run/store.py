@@ -75,6 +75,16 @@ class _Arena(threading.local):
         return _Arena, ()  # a copy of a model starts without
 
 
+class _OnDevice(threading.local):
+    """What a thread's runs have on a GPU."""
+
+    def __init__(self) -> None:
+        self.data = DeviceData()
+
+    def __reduce__(self) -> tuple[type[_OnDevice], tuple[()]]:
+        return _OnDevice, ()  # a copy of a model starts without
+
+
 class _Turn:
     """A lock for what the threads of a model must do one after the other, if at all."""
 
@@ -122,7 +132,7 @@ class Store:
         self._arena = _Arena()
         self._turn = _Turn()
         self.device = "cpu"
-        self.device_data = DeviceData()
+        self._on_device = _OnDevice()
         self._allocate()
 
     def _allocate(self) -> None:
@@ -149,7 +159,12 @@ class Store:
             self.device, self.parameters, self.gradient_buffer, self.slots = before
             raise
         self.parameters[...], self.gradient_buffer[...], self.slots[...] = before[1:]
-        self.device_data = DeviceData()  # a model that has left the GPU holds nothing there
+        self._on_device = _OnDevice()  # a model that has left the GPU holds nothing there
+
+    @property
+    def device_data(self) -> DeviceData:
+        """What this thread's runs have on a GPU: threads may predict together."""
+        return self._on_device.data
 
     def view(self, parameter: Parameter) -> Array:
         """The parameter's values, as a writable view."""
@@ -280,9 +295,9 @@ class Store:
 
     @property
     def arena_bytes(self) -> int:
-        """Of this thread's block."""
+        """Of this thread's block, and of what makes room for it."""
         if self.device == "cuda":
-            return self.device_data.arena_bytes
+            return self.device_data.arena_bytes + self.device_data.copies_bytes
         return int(self._arena.memory.size)
 
     @contextmanager
@@ -338,7 +353,7 @@ class Store:
         other = object.__new__(Store)
         other.dtype = dtype
         other.device = "cpu"
-        other.device_data = DeviceData()
+        other._on_device = _OnDevice()
         other.members = self.members
         other.count = self.count
         other.parameters = flat(self.count, dtype)
