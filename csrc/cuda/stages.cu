@@ -33,8 +33,8 @@ using AllBodies =
            SoftmaxStage<StageKind::softmax_forward, Softmax>,
            SoftmaxStage<StageKind::softmax_backward, SoftmaxBackward>,
            SoftmaxStage<StageKind::log_softmax_forward, LogSoftmax>,
-           SoftmaxStage<StageKind::log_softmax_backward, LogSoftmaxBackward>, LossStage<false>,
-           LossStage<true>, AccuracyStage>;
+           SoftmaxStage<StageKind::log_softmax_backward, LogSoftmaxBackward>, LossStage,
+           AccuracyStage>;
 
 // Copies to shared memory, by all threads of a block.
 CK_DEVICE void fetch(const Stage* from, int count, Stage* to) {

@@ -35,7 +35,7 @@ namespace convkit::cuda {
 constexpr int kSampleThreads = CK_CUDA_EMULATED ? 64 : 512;
 constexpr int64_t kMostSampleBlocks = CK_CUDA_EMULATED ? 8 : 65536;
 constexpr int kFinishThreads = 256;
-constexpr int kScratchFloats = 8192;        // of shared memory, for sample parts
+constexpr int kScratchFloats = 10240;       // of shared memory, for sample parts
 constexpr int kFinishScratchFloats = 4096;  // and for finish parts
 
 // Samples [first, first + count) of the batch, those of a block. `scratch` is free at the beginning

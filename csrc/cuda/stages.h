@@ -42,8 +42,7 @@ enum class StageKind : int32_t {
   softmax_backward,
   log_softmax_forward,
   log_softmax_backward,
-  loss_forward,
-  loss_backward,
+  loss,
   accuracy,
 };
 
@@ -69,7 +68,7 @@ struct FinishBlock {
   int32_t stage, block;
 };
 
-constexpr int kMostStages = 48;   // of a launch of sample parts
+constexpr int kMostStages = 24;   // of a launch of sample parts
 constexpr int kMostTogether = 4;  // samples of a block
 
 // Samples that a block takes: several, where weights are most of what it reads.

@@ -1,6 +1,4 @@
-// conv2d as stages. A thread has a pixel of the result and four or eight of its channels in
-// registers; the lanes of a warp have neighbouring pixels, and the same weights, which come from
-// shared memory. Groups of channels are not among what these do.
+// conv2d as stages. Groups of channels are not among what these do.
 #pragma once
 
 #include "cuda/index.cuh"
@@ -11,20 +9,29 @@
 
 namespace convkit::cuda {
 
-// A convolution in 32 bits: forward as it is, backward_input as the correlation of dy with what
-// stands in w for each tap. `from` is the image that is read, `to` the one that is made.
+// A convolution in 32 bits: forward as it is, backward_input as the correlation of dy with the
+// filters from right to left. `from` is the image that is read, `to` the one that is made.
+//
+// A thread has a pixel and eight channels of it in registers. Its warp has neighbouring pixels and
+// the same weights, both in shared memory: the image with zeros left and right, and
+// between its columns where backward_input has steps; its pixels an odd number of words apart, so
+// that those of a warp are in different banks.
 template <bool kForward>
 struct ConvStage : StageBody {
   static constexpr StageKind kKind =
       kForward ? StageKind::conv2d_forward : StageKind::conv2d_backward_input;
   static constexpr unsigned kBySample = kForward ? operands(0, 3) : operands(0, 2, 3);
+  static constexpr int kChannels = 8;
   const float *from, *w, *extra;  // extra: the bias, or what `through` was the activation of
   float* to;
   int from_h, from_w, from_c, to_h, to_w, to_c;
-  int KH, KW, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+  int KH, KW, stride_h, stride_w, pad_top, dilation_h, dilation_w;
+  int first;  // column of the staged image that is the first of `from`
+  int wide;   // columns of the staged image
   Activation activation;
   float alpha;
 
+  // What the shapes and parameters of a call say.
   explicit ConvStage(const convkit::Call& call)
       : from(call[0].as<float>()),
         w(call[1].as<float>()),
@@ -36,94 +43,142 @@ struct ConvStage : StageBody {
     to_h = size(call[3], 1), to_w = size(call[3], 2), to_c = size(call[3], 3);
     KH = size(call[1], 0), KW = size(call[1], 1);
     stride_h = static_cast<int>(params.stride_h), stride_w = static_cast<int>(params.stride_w);
-    pad_top = static_cast<int>(params.pad_top), pad_left = static_cast<int>(params.pad_left);
+    pad_top = static_cast<int>(params.pad_top);
     dilation_h = static_cast<int>(params.dilation_h);
     dilation_w = static_cast<int>(params.dilation_w);
+    const int pad = static_cast<int>(params.pad_left), reach = (KW - 1) * dilation_w;
+    first = kForward ? pad : reach - pad;
+    wide = (to_w - 1) * (kForward ? stride_w : 1) + reach + 1;
     activation = static_cast<Activation>(kForward ? params.activation : params.through);
     alpha = static_cast<float>(kForward ? params.alpha : params.through_alpha);
   }
 
-  // The weights of eight channels must have room.
+  // The image and eight channels' weights must have room.
   static bool supports(const convkit::Call& call) {
-    return call.as<Conv2dParams>().groups == 1 &&
-           8 * checked_product(call[1].shape[0], call[1].shape[1], call[0].shape[3]) <=
-               kScratchFloats;
+    const Conv2dParams& params = call.as<Conv2dParams>();
+    constexpr int64_t kMost = 1 << 12;
+    if (params.groups != 1 || call[0].shape[2] > kMost || call[3].shape[2] > kMost ||
+        call[1].shape[1] * params.dilation_w > kMost || params.stride_w > kMost)
+      return false;
+    const ConvStage stage(call);
+    return checked_sum(checked_product(stage.from_h, stage.wide, stage.pitch()),
+                       checked_product(kChannels, stage.terms())) <= kScratchFloats;
   }
   int64_t products() const {
     return int64_t{terms()} * to_c * (kForward ? to_h * to_w : from_h * from_w);
   }
 
   CK_INLINE int terms() const { return KH * KW * from_c; }
+  CK_INLINE int pitch() const { return from_c | 1; }  // from pixel to pixel
 
-  // Where tap i along an axis reads for place `at`; below 0 if nowhere.
-  CK_DEVICE static int source(int at, int tap, int stride, int pad, int dilation, int size) {
+  // The row that tap i reads for row p; below 0 if none.
+  CK_DEVICE int row(int p, int i) const {
     if constexpr (kForward) {
-      const int place = at * stride - pad + tap * dilation;
-      return place < size ? place : -1;
+      const int h = p * stride_h - pad_top + i * dilation_h;
+      return h < from_h ? h : -1;
     } else {
-      const int place = at + pad - tap * dilation;
-      if (place < 0 || stride == 1) return place < size ? place : -1;
-      return place % stride == 0 && place / stride < size ? place / stride : -1;
+      const int h = p + pad_top - i * dilation_h;
+      if (h < 0 || stride_h == 1) return h < from_h ? h : -1;
+      return h % stride_h == 0 && h / stride_h < from_h ? h / stride_h : -1;
     }
   }
 
   // Of channel c of the result; in w that is the last axis, or the one before it.
   CK_DEVICE float weight(int term, int c) const {
     if constexpr (kForward) return w[term * to_c + c];
-    return w[(term / from_c * to_c + c) * from_c + term % from_c];
+    const int tap = term / from_c, i = tap / KW, j = KW - 1 - tap % KW;
+    return w[((i * KW + j) * to_c + c) * from_c + term % from_c];
   }
 
-  template <int kChannels>
-  CK_DEVICE void make(const Samples& s) const {
-    const int pixels = to_h * to_w * s.count, terms = this->terms();
-    const int fit = kScratchFloats / terms / kChannels * kChannels;
-    for (int first = 0; first < to_c; first += fit) {
-      const int parts = (min(to_c - first, fit) + kChannels - 1) / kChannels;
-      const int width = parts * kChannels;
-      if (first > 0) __syncthreads();
-      for (int i = threadIdx.x; i < terms * width; i += kSampleThreads) {
-        const int term = i / width, c = first + i % width;
-        s.scratch[i] = c < to_c ? weight(term, c) : 0.0f;
-      }
-      __syncthreads();
-      for (int i = threadIdx.x; i < pixels * parts; i += kSampleThreads) {
-        const int part = i / pixels, pixel = i % pixels;
-        make_pixel<kChannels>(s, pixel, first + part * kChannels, s.scratch + part * kChannels,
-                              width);
+  // A warp takes a row of the image, and four values of it at a time.
+  CK_DEVICE void stage_image(const float* image, float* staged) const {
+    const int lane = threadIdx.x % 32, values = wide * from_c;
+    const int step = kForward ? 1 : stride_w;  // between columns
+    const int over = 32 % from_c, columns = 32 / from_c;
+    for (int h = threadIdx.x / 32; h < from_h; h += kSampleThreads / 32) {
+      const float* const line = image + h * from_w * from_c;
+      float* const out = staged + h * wide * pitch();
+      int column = lane / from_c, c = lane % from_c;
+      for (int t = lane; t < values; t += 128) {
+        float value[4];
+        int at[4];
+        CK_UNROLL
+        for (int u = 0; u < 4; ++u) {
+          const int v = column - first;
+          const bool there = v >= 0 && (step == 1 || v % step == 0) && v / step < from_w;
+          value[u] = there ? line[(step == 1 ? v : v / step) * from_c + c] : 0.0f;
+          at[u] = column * pitch() + c;
+          column += columns, c += over;
+          if (c >= from_c) c -= from_c, ++column;
+        }
+        CK_UNROLL
+        for (int u = 0; u < 4; ++u)
+          if (t + 32 * u < values) out[at[u]] = value[u];
       }
     }
   }
 
-  // Channels [c, c + kChannels) of a pixel, with weights `width` apart from term to term.
-  template <int kChannels>
-  CK_DEVICE void make_pixel(const Samples& s, int pixel, int c, const float* weights,
-                            int width) const {
-    const int n = pixel / (to_h * to_w), rest = pixel % (to_h * to_w);
-    const int p = rest / to_w, q = rest % to_w;
-    const float* const image = from + (s.first + n) * from_h * from_w * from_c;
+  // sums += weights^T x over `terms`, both one after the other.
+  CK_DEVICE static void add(const float* x, const float* weights, int terms,
+                            float (&sums)[kChannels]) {
+    const auto term = [&](int t) {
+      const float value = x[t];
+      CK_UNROLL
+      for (int four = 0; four < kChannels; four += 4) {
+        const auto by = load<4>(weights + t * kChannels + four);
+        CK_UNROLL
+        for (int u = 0; u < 4; ++u) sums[four + u] += value * by.v[u];
+      }
+    };
+    int t = 0;
+    for (; t + 4 <= terms; t += 4) CK_UNROLL
+    for (int u = 0; u < 4; ++u) term(t + u);
+    CK_ROLLED
+    for (; t < terms; ++t) term(t);
+  }
+
+  CK_DEVICE void make(int64_t n, float* scratch) const {
+    const int pixels = to_h * to_w, terms = this->terms(), image = from_h * wide * pitch();
+    const int room = round_up(image, 4);
+    const int fit = (kScratchFloats - room) / terms / kChannels * kChannels;
+    float* const weights = scratch + room;  // [part][term][kChannels]
+    stage_image(from + n * from_h * from_w * from_c, scratch);
+    for (int c0 = 0; c0 < to_c; c0 += fit) {
+      const int parts = (min(to_c - c0, fit) + kChannels - 1) / kChannels;
+      if (c0 > 0) __syncthreads();
+      CK_ROLLED
+      for (int i = threadIdx.x; i < terms * parts * kChannels; i += kSampleThreads) {
+        const int of = i / kChannels, c = c0 + of / terms * kChannels + i % kChannels;
+        weights[i] = c < to_c ? weight(of % terms, c) : 0.0f;
+      }
+      __syncthreads();
+      for (int i = threadIdx.x; i < pixels * parts; i += kSampleThreads) {
+        const int part = i / pixels;
+        make_pixel(n, i % pixels, c0 + part * kChannels, scratch,
+                   weights + part * terms * kChannels);
+      }
+    }
+  }
+
+  // Channels [c, c + kChannels) of a pixel.
+  CK_DEVICE void make_pixel(int64_t n, int pixel, int c, const float* staged,
+                            const float* weights) const {
+    const int p = pixel / to_w, q = pixel % to_w;
+    // Taps of a row that are all neighbours make one run.
+    const bool all = pitch() == from_c && dilation_w == 1;
+    const int run = all ? KW * from_c : from_c, runs = all ? 1 : KW;
     float sums[kChannels] = {};
     if (kForward && extra != nullptr) CK_UNROLL
     for (int k = 0; k < kChannels; ++k) sums[k] = c + k < to_c ? extra[c + k] : 0.0f;
     for (int i = 0; i < KH; ++i) {
-      const int h = source(p, i, stride_h, pad_top, dilation_h, from_h);
+      const int h = row(p, i);
       if (h < 0) continue;
-      for (int j = 0; j < KW; ++j) {
-        const int v = source(q, j, stride_w, pad_left, dilation_w, from_w);
-        if (v < 0) continue;
-        const float* x = image + (h * from_w + v) * from_c;
-        const float* by = weights + (i * KW + j) * from_c * width;
-        for (int k = 0; k < from_c; ++k, by += width) {
-          const float value = x[k];
-          CK_UNROLL
-          for (int four = 0; four < kChannels; four += 4) {
-            const auto b = load<4>(by + four);
-            CK_UNROLL
-            for (int u = 0; u < 4; ++u) sums[four + u] += value * b.v[u];
-          }
-        }
-      }
+      const float* x = staged + (h * wide + q * (kForward ? stride_w : 1)) * pitch();
+      const float* by = weights + i * KW * from_c * kChannels;
+      for (int j = 0; j < runs; ++j, x += dilation_w * pitch(), by += run * kChannels)
+        add(x, by, run, sums);
     }
-    const int64_t at = ((s.first * to_h * to_w) + pixel) * to_c + c;
+    const int64_t at = (n * to_h * to_w + pixel) * to_c + c;
     // The sums move up, so that the formulas stand here once and no register needs an address.
     CK_ROLLED
     for (int k = 0; k < kChannels && c + k < to_c; ++k) {
@@ -141,11 +196,9 @@ struct ConvStage : StageBody {
   }
 
   CK_DEVICE void sample(const Samples& s) const {
-    // Fewer loads for a product, where there is work for all threads.
-    if (to_c > 4 && to_h * to_w * s.count * ((to_c + 7) / 8) >= kSampleThreads) {
-      make<8>(s);
-    } else {
-      make<4>(s);
+    for (int n = 0; n < s.count; ++n) {
+      if (n > 0) __syncthreads();
+      make(s.first + n, s.scratch);
     }
   }
 };
@@ -201,25 +254,44 @@ struct ConvBackwardWeightStage : StageBody {
                      float (&sums)[kFilters]) const {
     const bool bias = row == rows() - 1;
     const int c = row % C, tap = row / C, i = tap / KW, j = tap % KW;
+    // Where the tap is within the image.
+    const int left = j * dilation_w - pad_left;
+    const int q0 = bias || left >= 0 ? 0 : (-left + stride_w - 1) / stride_w;
+    const int q1 = bias ? Q : left >= W ? 0 : min(Q, (W - 1 - left) / stride_w + 1);
+    const int step = bias ? 0 : stride_w * C;
     for (int p = begin; p < end; ++p) {
-      const int h = p * stride_h - pad_top + i * dilation_h;
-      if (!bias && (h < 0 || h >= H)) continue;
-      const float* const line = image + h * W * C + c;
-      for (int q = 0; q < Q; ++q) {
-        const int v = q * stride_w - pad_left + j * dilation_w;
-        float value = 1;
-        if (!bias) {
-          if (v < 0 || v >= W) continue;
-          value = line[v * C];
-        }
-        const float* const at = by + (p * Q + q) * width;
+      const int h = bias ? 0 : p * stride_h - pad_top + i * dilation_h;
+      if (h < 0 || h >= H) continue;
+      const float* value = bias ? nullptr : image + (h * W + q0 * stride_w + left) * C + c;
+      const float* at = by + (p * Q + q0) * width;
+      for (int q = q0; q < q1; ++q, value += step, at += width) {
+        const float v = bias ? 1.0f : *value;
         CK_UNROLL
         for (int four = 0; four < kFilters; four += 4) {
           const auto b = load<4>(at + four);
           CK_UNROLL
-          for (int u = 0; u < 4; ++u) sums[four + u] += value * b.v[u];
+          for (int u = 0; u < 4; ++u) sums[four + u] += v * b.v[u];
         }
       }
+    }
+  }
+
+  // `filters` filters of dy, with zeros behind them, four values at a time.
+  CK_DEVICE void stage_error(const float* error, int filters, int width, float* staged) const {
+    const int values = P * Q * width, over = kSampleThreads % width;
+    int pixel = static_cast<int>(threadIdx.x) / width, k = static_cast<int>(threadIdx.x) % width;
+    for (int i = threadIdx.x; i < values; i += 4 * kSampleThreads) {
+      float value[4];
+      CK_UNROLL
+      for (int u = 0; u < 4; ++u) {
+        const bool there = i + u * kSampleThreads < values && k < filters;
+        value[u] = there ? error[pixel * K + k] : 0.0f;
+        pixel += kSampleThreads / width, k += over;
+        if (k >= width) k -= width, ++pixel;
+      }
+      CK_UNROLL
+      for (int u = 0; u < 4; ++u)
+        if (i + u * kSampleThreads < values) staged[i + u * kSampleThreads] = value[u];
     }
   }
 
@@ -232,10 +304,7 @@ struct ConvBackwardWeightStage : StageBody {
       const int groups = (min(K - first, fit) + kFilters - 1) / kFilters;
       const int width = groups * kFilters, items = rows() * groups;
       __syncthreads();
-      for (int i = threadIdx.x; i < P * Q * width; i += kSampleThreads) {
-        const int pixel = i / width, k = first + i % width;
-        scratch[i] = k < K ? error[pixel * K + k] : 0.0f;
-      }
+      stage_error(error + first, min(K - first, width), width, scratch);
       __syncthreads();
       const int slices = max(min(kSampleThreads / items, P), 1), length = (P + slices - 1) / slices;
       if (slices > 1) {

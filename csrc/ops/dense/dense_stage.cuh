@@ -57,8 +57,9 @@ struct DenseForwardStage : DenseStage {
   template <int kRows>
   CK_DEVICE void make(int64_t first, int count, float* scratch) const {
     // As many terms at a time whatever kRows is: shares of them must be the same.
-    constexpr int kTerms = kScratchFloats / 2 / kMostTogether, kTogether = 8;
-    float* const sums_of = scratch + kScratchFloats / 2;
+    constexpr int kTerms = 1024, kTogether = 8;
+    static_assert((kTerms + kSampleThreads) * kMostTogether <= kScratchFloats);
+    float* const sums_of = scratch + kTerms * kMostTogether;
     const int width = min(K, kSampleThreads), shares = kSampleThreads / width;
     const int column = threadIdx.x % width, share = threadIdx.x / width;
     for (int k0 = 0; k0 < K; k0 += width) {
@@ -116,7 +117,8 @@ struct DenseForwardStage : DenseStage {
 };
 
 // A few lanes have a result, and neighbours neighbouring terms, along w and dy; four results
-// together, so that their weights are on the way at once.
+// together, so that their weights are on the way at once. From the last to the first: of the
+// weights, the forward pass has left the last ones in the first-level cache.
 struct DenseBackwardInputStage : DenseStage {
   static constexpr StageKind kKind = StageKind::dense_backward_input;
   static constexpr unsigned kBySample = operands(0, 2, 3);
@@ -141,7 +143,8 @@ struct DenseBackwardInputStage : DenseStage {
   CK_DEVICE void make(int64_t first, int count) const {
     const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
     // All lanes of a warp go round alike, for they add up together.
-    for (int base = 0; base < C; base += kSampleThreads / kLanes * kResults) {
+    constexpr int kRound = kSampleThreads / kLanes * kResults;
+    for (int base = (C - 1) / kRound * kRound; base >= 0; base -= kRound) {
       const int c0 = base + group * kResults;
       float sums[kResults][kRows] = {};
       for (int k = lane; k < K; k += kLanes) {

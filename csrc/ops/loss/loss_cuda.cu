@@ -68,8 +68,8 @@ void run(const Call& call) {
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &run<false>, nullptr, workspace},
     {"backward", "cuda_simple", kFloats, &run<true>, nullptr, workspace},
-    sample_row<LossStage<false>>("forward"),
-    sample_row<LossStage<true>>("backward"),
+    sample_row<LossForwardStage>("forward"),
+    sample_row<LossBackwardStage>("backward"),
 };
 
 }  // namespace

@@ -7,17 +7,14 @@
 namespace convkit::cuda {
 
 // A warp takes a row; the total is a finish part. Not for the kind that couples the rows.
-template <bool kGradient>
 struct LossStage : StageBody {
-  static constexpr StageKind kKind = kGradient ? StageKind::loss_backward : StageKind::loss_forward;
-  static constexpr unsigned kBySample = kGradient ? operands(0, 1, 2, 4, 6) : operands(0, 1, 2, 4);
+  static constexpr StageKind kKind = StageKind::loss;
   LossRows<float> rows;
   double* total;
   int64_t of_sample;  // rows
 
-  explicit LossStage(const convkit::Call& call)
-
-      : rows(call, kGradient),
+  LossStage(const convkit::Call& call, bool gradient)
+      : rows(call, gradient),
         total(call[5].as<double>()),
         of_sample(call[0].shape[0] ? call[0].rows() / call[0].shape[0] : 0) {}
 
@@ -36,6 +33,16 @@ struct LossStage : StageBody {
   CK_DEVICE void finish(int, float*) const {
     finish_totals<1>(rows.rows, total, [&](int64_t r, int) { return double{rows.loss[r]}; });
   }
+};
+
+// Which pass it is, only the host knows; on the device both are one.
+struct LossForwardStage : LossStage {
+  static constexpr unsigned kBySample = operands(0, 1, 2, 4);
+  explicit LossForwardStage(const convkit::Call& call) : LossStage(call, false) {}
+};
+struct LossBackwardStage : LossStage {
+  static constexpr unsigned kBySample = operands(0, 1, 2, 4, 6);
+  explicit LossBackwardStage(const convkit::Call& call) : LossStage(call, true) {}
 };
 
 }  // namespace convkit::cuda
