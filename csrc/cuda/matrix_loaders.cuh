@@ -12,7 +12,9 @@ CK_DEVICE void unit(To& to) {
   for (int i = 0; i < 4; ++i) to.set(i, i == 0 ? 1.0f : 0.0f);
 }
 
-// A row in memory is a row of A, or a column of B.
+// A row in memory is a row of A, or a column of B. kFours: four of its numbers are sure to lie
+// together.
+template <bool kFours>
 struct RowsAlongTerms {
   static constexpr bool kAlongTerms = true;
   const float* data;
@@ -36,9 +38,12 @@ struct RowsAlongTerms {
   CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
     if (line.row == nullptr || term >= end) return to.none();
     const float* const p = line.row + term;
-    if (by_four) return to.four(p, true);
-    CK_UNROLL
-    for (int i = 0; i < 4; ++i) to.one(i, p + i, term + i < end);
+    if (kFours || by_four) {
+      to.four(p, true);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) to.one(i, p + i, term + i < end);
+    }
   }
 };
 

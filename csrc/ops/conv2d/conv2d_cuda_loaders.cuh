@@ -246,45 +246,49 @@ struct PixelsAlongTaps {
 
 // Columns are channels, terms (tap, filter of the group), the taps from the last to the first where
 // they are to be flipped.
+template <bool kFours>
 struct ChannelsAlongTaps {
   static constexpr bool kAlongTerms = true;
   const float* first;  // tap
-  int64_t tap;         // from tap to tap
+  int tap;             // from tap to tap
   int pitch, channels, filters;
   FastDivide by_filters;
   bool by_four;
 
   ChannelsAlongTaps(const float* w, const Conv2dShape& s, const Conv2dParams& params, bool flipped)
       : first(w),
-        tap(s.C / params.groups * s.K),
+        tap(static_cast<int>(s.C / params.groups * s.K)),
         pitch(static_cast<int>(s.K)),
         channels(static_cast<int>(s.C / params.groups)),
         filters(static_cast<int>(s.K / params.groups)),
         by_filters(filters),
         by_four(filters % 4 == 0 && aligned(w)) {
     if (!flipped) return;
-    first += (s.KH * s.KW - 1) * tap;
+    first += (s.KH * s.KW - 1) * int64_t{tap};
     tap = -tap;
   }
 
   struct Line {
-    const float* column;
+    int column;  // below 0 if there is none
   };
   CK_DEVICE Line line(int x, int group) const {
-    return {x < channels ? first + x * pitch + group * filters : nullptr};
+    return {x < channels ? x * pitch + group * filters : -1};
   }
   CK_DEVICE const float* at(const Line& line, int k) const {
     const int t = by_filters.divide(k);
-    return line.column + t * tap + k;
+    return first + (int64_t{t} * tap + (line.column + k));
   }
   template <class To>
   CK_DEVICE void load(const Line& line, int term, int end, To& to) const {
-    if (line.column == nullptr || term >= end) return to.none();
-    if (by_four) return to.four(at(line, term), true);
-    CK_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      const bool there = term + i < end;
-      to.one(i, at(line, there ? term + i : term), there);
+    if (line.column < 0 || term >= end) return to.none();
+    if (kFours || by_four) {
+      to.four(at(line, term), true);
+    } else {
+      CK_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const bool there = term + i < end;
+        to.one(i, at(line, there ? term + i : term), there);
+      }
     }
   }
 };

@@ -73,7 +73,7 @@ void run_backward_input(const Call& call, const Conv2dShape& s, const Conv2dPara
   out.by_four = aligned(out.c);
   const auto* const dy = call[0].as<float>();
   const bool flip = steps_of_one(params);
-  const ChannelsAlongTaps filters(call[1].as<float>(), s, params, flip);
+  const ChannelsAlongTaps<fours> filters(call[1].as<float>(), s, params, flip);
   if (fours || flip) {
     const ImagePlaces places(dy, s.N, s.P, s.Q, s.K, s.H, s.W, flipped(s, params));
     launch_product<Shape>(

@@ -16,10 +16,10 @@ ProductSize size_of(const convkit::Call& call) {
   return {call[2].shape[0] + 1, call[2].shape[1], call[0].rows()};  // db is the row behind dw
 }
 
-// Whether what does not lie along the terms can be read in fours.
+// Whether numbers come in fours, without which there are no registers for large tiles.
 inline bool in_fours(DensePass pass, const ProductSize& s) {
-  if (pass == backward_input) return true;
-  return s.columns % 4 == 0 && (pass == forward || s.rows % 4 == 1);
+  if (pass == backward_weight) return s.columns % 4 == 0 && s.rows % 4 == 1;
+  return s.terms % 4 == 0 && (pass == backward_input || s.columns % 4 == 0);
 }
 
 template <class Shape, bool fours>
@@ -32,11 +32,11 @@ void run_forward(const Call& call, const ProductSize& s) {
   out.activation = static_cast<Activation>(params.activation);
   out.alpha = static_cast<float>(params.alpha);
   out.by_four = aligned(out.c);
-  launch_product<Shape>(call, s, RowsAlongTerms(call[0].as<float>(), s.rows, s.terms),
+  launch_product<Shape>(call, s, RowsAlongTerms<fours>(call[0].as<float>(), s.rows, s.terms),
                         RowsOfTerms<fours>(call[1].as<float>(), s.columns), out);
 }
 
-template <class Shape>
+template <class Shape, bool fours>
 void run_backward_input(const Call& call, const ProductSize& s) {
   const DenseParams& params = call.as<DenseParams>();
   ProductOutput out;
@@ -46,8 +46,8 @@ void run_backward_input(const Call& call, const ProductSize& s) {
   out.through = static_cast<Activation>(params.through);
   out.through_alpha = static_cast<float>(params.through_alpha);
   out.by_four = aligned(out.c);
-  launch_product<Shape>(call, s, RowsAlongTerms(call[0].as<float>(), s.rows, s.terms),
-                        RowsAlongTerms(call[1].as<float>(), s.columns, s.terms), out);
+  launch_product<Shape>(call, s, RowsAlongTerms<fours>(call[0].as<float>(), s.rows, s.terms),
+                        RowsAlongTerms<fours>(call[1].as<float>(), s.columns, s.terms), out);
 }
 
 template <class Shape, bool fours>
@@ -70,7 +70,7 @@ void dense_product(const Call& call) {
   Tiles::with(s.columns, [&](auto tile) {
     using Shape = decltype(tile);
     if constexpr (pass == forward) run_forward<Shape, Tiles::kFours>(call, s);
-    if constexpr (pass == backward_input) run_backward_input<Shape>(call, s);
+    if constexpr (pass == backward_input) run_backward_input<Shape, Tiles::kFours>(call, s);
     if constexpr (pass == backward_weight) run_backward_weight<Shape, Tiles::kFours>(call, s);
   });
 }
