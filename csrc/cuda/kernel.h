@@ -45,8 +45,8 @@ struct Kernel {
   Proof proved = Proof::emulated;
   Precision precision = Precision::full;
   StageFn stage = nullptr;  // null: none
-  // Of such a row, operands as bits: those with a sample for each of the batch's, and those in whose
-  // numbers its finish part looks for NaN and infinity as it writes them.
+  // Of such a row, operands as bits: those with a sample for each of the batch's, and those in
+  // whose numbers its finish part looks for NaN and infinity as it writes them.
   unsigned by_sample = 0, checked = 0;
 };
 
