@@ -4,6 +4,7 @@
 #include "cuda/stages.cuh"
 #include "ops/accuracy/accuracy_stage.cuh"
 #include "ops/activation/activation_stage.cuh"
+#include "ops/add/add_stage.cuh"
 #include "ops/conv2d/conv2d_stage.cuh"
 #include "ops/dense/dense_stage.cuh"
 #include "ops/dropout/dropout_stage.cuh"
@@ -24,7 +25,7 @@ struct Bodies {
   }
 };
 using AllBodies =
-    Bodies<GatherStage, ConvForwardStage, ConvBackwardInputStage, ConvBackwardWeightStage,
+    Bodies<AddStage, GatherStage, ConvForwardStage, ConvBackwardInputStage, ConvBackwardWeightStage,
            DenseForwardStage, DenseBackwardInputStage, DenseBackwardWeightStage, MaxForwardStage,
            MaxBackwardStage, AverageForwardStage, AverageBackwardStage,
            ActivationStage<StageKind::activation_forward>,

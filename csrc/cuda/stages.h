@@ -23,6 +23,7 @@
 namespace convkit::cuda {
 
 enum class StageKind : int32_t {
+  add,
   gather_rows,
   conv2d_forward,
   conv2d_backward_input,

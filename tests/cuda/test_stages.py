@@ -46,6 +46,15 @@ def maximum() -> ck.Sequential:
     return ck.Sequential(layers)
 
 
+def branched() -> ck.Model:
+    """With more stages than a launch of sample parts takes."""
+    x = ck.Input((5,))
+    y = L.Dense(6, "elu")(x)
+    for _ in range(7):
+        y = L.Add()([y, L.Dense(6, "tanh")(y)])
+    return ck.Model(x, L.Dense(4, "softmax")(y))
+
+
 def compiled(
     build: Callable[[], Any], optimizer: Any = "adam", device: str = "cuda", **options: Any
 ) -> Any:
@@ -72,7 +81,7 @@ OPTIMIZERS = {"sgd": lambda: ck.optimizers.SGD(0.1, momentum=0.9), "adam": lambd
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("build", [mlp, average, maximum])
+@pytest.mark.parametrize("build", [mlp, average, maximum, branched])
 def test_it_trains_as_the_reference_and_as_single_kernels(
     build: Callable[[], Any], optimizer: str
 ) -> None:
