@@ -15,7 +15,8 @@ struct CheckGuards {
   template <class T>
   CK_DEVICE void check(const void* values, int64_t n, double most) const {
     const T* const value = static_cast<const T*>(values);
-    const T limit = static_cast<T>(most);
+    constexpr double kLargest = sizeof(T) == 4 ? 3.40282346638528860e38 : 1.79769313486231571e308;
+    const T limit = static_cast<T>(most < kLargest ? most : kLargest);  // an infinity is beyond it
     const int64_t step = int64_t{gridDim.x} * kThreads;
     bool holds = true;
     for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += step)

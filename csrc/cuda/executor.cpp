@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <mutex>
 
@@ -21,6 +22,11 @@ int64_t total_width(const std::vector<Readout>& readouts) {
   int64_t width = 0;
   for (const Readout& r : readouts) width += r.width;
   return width;
+}
+
+bool overlap(const Tensor& a, const Tensor& b) {
+  const auto *first = a.as<std::byte>(), *second = b.as<std::byte>();
+  return first < second + b.bytes() && second < first + a.bytes();
 }
 
 }  // namespace
@@ -95,6 +101,28 @@ void Executor::bind(const std::vector<void*>& buffers) {
     bound_[i].call.workspace = static_cast<std::byte*>(locate(instruction.workspace, buffers));
   }
   for (StageRun& run : runs_) run.make();
+  share_out_guards();
+}
+
+void Executor::share_out_guards() {
+  unchecked_ = guards_;
+  if (runs_.size() != 1) return;
+  // What has to be finite, and no more, and is left alone behind the run.
+  const auto is_simple = [&](const Guard& guard) {
+    if (!std::isinf(guard.limit)) return false;
+    const Tensor value = tensor_of(guard.value, locate(guard.value, buffers_));
+    for (int i = runs_[0].stretch().end; i < commit_; ++i)
+      for (const Tensor& t : tensors_[static_cast<std::size_t>(i)])
+        if (overlap(t, value)) return false;
+    return true;
+  };
+  std::vector<Tensor> values;
+  for (const Guard& guard : guards_)
+    if (is_simple(guard)) values.push_back(tensor_of(guard.value, locate(guard.value, buffers_)));
+  const std::vector<bool> checked =
+      runs_[0].check(values, &static_cast<ControlState*>(control_.data())->halted);
+  auto next = checked.begin();
+  std::erase_if(unchecked_, [&](const Guard& guard) { return is_simple(guard) && *next++; });
 }
 
 void Executor::launch_guards() {
@@ -105,7 +133,7 @@ void Executor::launch_guards() {
     cuda::launch_guards(call, static_cast<ControlState*>(control_.data()), list);
     list = {};
   };
-  for (const auto& [ref, limit] : guards_) {
+  for (const auto& [ref, limit] : unchecked_) {
     const Tensor value = tensor_of(ref, locate(ref, buffers_));
     list.values[list.count] = value.data;
     list.size[list.count] = value.size();

@@ -54,13 +54,14 @@ class Executor {
   void begin_run(const RunRequest& request);
   void launch_step();
   void launch_guards();
+  void share_out_guards();  // between runs of stages, as far as they can, and a kernel
   cudaGraphExec_t captured(int steps);
   void forget_graphs();
   ControlState read_control();
 
   std::vector<Instruction> instructions_;
   std::vector<Readout> readouts_;
-  std::vector<Guard> guards_;
+  std::vector<Guard> guards_, unchecked_;
   int commit_;
   int64_t batch_;
   std::vector<void*> buffers_;

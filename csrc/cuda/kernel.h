@@ -45,7 +45,9 @@ struct Kernel {
   Proof proved = Proof::emulated;
   Precision precision = Precision::full;
   StageFn stage = nullptr;  // null: none
-  unsigned by_sample = 0;   // of such a row: which operands have a sample for each of the batch's
+  // Of such a row, operands as bits: those with a sample for each of the batch's, and those in
+  // whose numbers its finish part looks for NaN and infinity as it writes them.
+  unsigned by_sample = 0, checked = 0;
 };
 
 struct Table {

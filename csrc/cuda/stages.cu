@@ -4,6 +4,7 @@
 #include "cuda/stages.cuh"
 #include "ops/accuracy/accuracy_stage.cuh"
 #include "ops/activation/activation_stage.cuh"
+#include "ops/add/add_stage.cuh"
 #include "ops/conv2d/conv2d_stage.cuh"
 #include "ops/dense/dense_stage.cuh"
 #include "ops/dropout/dropout_stage.cuh"
@@ -24,7 +25,7 @@ struct Bodies {
   }
 };
 using AllBodies =
-    Bodies<GatherStage, ConvForwardStage, ConvBackwardInputStage, ConvBackwardWeightStage,
+    Bodies<AddStage, GatherStage, ConvForwardStage, ConvBackwardInputStage, ConvBackwardWeightStage,
            DenseForwardStage, DenseBackwardInputStage, DenseBackwardWeightStage, MaxForwardStage,
            MaxBackwardStage, AverageForwardStage, AverageBackwardStage,
            ActivationStage<StageKind::activation_forward>,
@@ -72,6 +73,7 @@ struct RunFinish {
   Stage alone;
   const Stage* list;  // null: only `alone`
   const FinishBlock* blocks;
+  int* halted;  // or null
 
   CK_DEVICE void operator()() const {
     CK_SHARED(Stage, stage, [1]);
@@ -79,7 +81,9 @@ struct RunFinish {
     const FinishBlock own =
         list ? blocks[blockIdx.x] : FinishBlock{0, static_cast<int32_t>(blockIdx.x)};
     fetch(list ? list + own.stage : &alone, 1, stage);
-    AllBodies::visit(stage[0], [&](const auto& body) { body.finish(own.block, scratch); });
+    bool finite = true;
+    AllBodies::visit(stage[0], [&](const auto& body) { body.finish(own.block, scratch, finite); });
+    if (!finite && halted != nullptr) atomicExch(halted, 1);
   }
 };
 
@@ -96,8 +100,8 @@ void launch_sample_parts(const Call& call, const Stage* stages, int count, int64
 }
 
 void launch_finish_parts(const Call& call, const Stage* stages, const FinishBlock* blocks,
-                         int64_t count) {
-  launch(call, dim3(static_cast<unsigned>(count)), RunFinish{{}, stages, blocks});
+                         int64_t count, int* halted) {
+  launch(call, dim3(static_cast<unsigned>(count)), RunFinish{{}, stages, blocks, halted});
 }
 
 void launch_stage(const Call& call, const Stage& stage, int64_t samples) {
@@ -107,7 +111,7 @@ void launch_stage(const Call& call, const Stage& stage, int64_t samples) {
            RunSamples{stage, nullptr, 1, together, samples});
   if (stage.finish_blocks > 0)
     launch(call, dim3(static_cast<unsigned>(stage.finish_blocks)),
-           RunFinish{stage, nullptr, nullptr});
+           RunFinish{stage, nullptr, nullptr, nullptr});
 }
 
 }  // namespace convkit::cuda

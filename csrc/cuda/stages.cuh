@@ -14,8 +14,9 @@
 //   };
 //
 // sample() is called by all threads of a block, and nothing that other threads do is waited for
-// but at __syncthreads(): stages.cu puts one behind each stage. finish(block, scratch) is called by
-// the kFinishThreads of a block.
+// but at __syncthreads(): stages.cu puts one behind each stage. finish(block, scratch, finite) is
+// called by the kFinishThreads of a block; `finite` becomes false where a number of the operands in
+// kChecked is not.
 #pragma once
 
 #include "cuda/launch.cuh"
@@ -64,6 +65,7 @@ struct Samples {
 struct StageBody {
   static constexpr unsigned kDtypes = kFloat32;
   static constexpr bool kHasSamplePart = true;
+  static constexpr unsigned kChecked = 0;
 
   static bool supports(const convkit::Call&) { return true; }
   static Workspace workspace(const convkit::Call&) { return 0; }
@@ -71,23 +73,31 @@ struct StageBody {
   int64_t weights() const { return 0; }
   int64_t products() const { return 0; }
   CK_DEVICE void sample(const Samples&) const {}
-  CK_DEVICE void finish(int, float*) const {}
+  CK_DEVICE void finish(int, float*, bool&) const {}
 };
 
 // Values of a sample.
 inline int64_t sample_size(const Tensor& t) { return t.shape[0] ? t.size() / t.shape[0] : 0; }
 
-// Sums of value(r)[0..kSums), r < rows, by one block in a fixed order.
+template <class T>
+CK_DEVICE bool is_finite(T value) {
+  return value - value == 0;
+}
+
+// Sums of value(r, i), i < kSums, r < rows, by one block in a fixed order; whether they are finite.
 template <int kSums, class F>
-CK_DEVICE void finish_totals(int64_t rows, double* to, const F& value) {
+CK_DEVICE bool finish_totals(int64_t rows, double* to, const F& value) {
   double sums[kSums] = {};
   for (int64_t r = threadIdx.x; r < rows; r += kFinishThreads) CK_UNROLL
   for (int i = 0; i < kSums; ++i) sums[i] += value(r, i);
+  bool finite = true;
   CK_UNROLL
   for (int i = 0; i < kSums; ++i) {
     const double sum = block_sum<kFinishThreads>(sums[i]);
     if (threadIdx.x == 0) to[i] = sum;
+    finite = finite && is_finite(sum);
   }
+  return finite;
 }
 
 }  // namespace convkit::cuda

@@ -23,6 +23,7 @@
 namespace convkit::cuda {
 
 enum class StageKind : int32_t {
+  add,
   gather_rows,
   conv2d_forward,
   conv2d_backward_input,
@@ -53,8 +54,8 @@ struct alignas(16) Stage {
   StageKind kind;
   int32_t has_sample_part;
   int32_t finish_blocks;  // 0: there is no finish part
-  int32_t weights;        // that a block reads once for all its samples, each used once by a sample
-  int32_t products;       // of a sample, beside those with such weights
+  int64_t weights;        // that a block reads once for all its samples, each used once by a sample
+  int64_t products;       // of a sample, beside those with such weights
   alignas(16) unsigned char body[kStageBytes];
 
   template <class Body>
@@ -79,8 +80,9 @@ inline int samples_together(int64_t weights, int64_t products) {
 // Of stages in device memory.
 void launch_sample_parts(const Call& call, const Stage* stages, int count, int64_t samples,
                          int together);
+// *halted becomes 1 if a number that is checked is not finite; null: nothing is done about it.
 void launch_finish_parts(const Call& call, const Stage* stages, const FinishBlock* blocks,
-                         int64_t count);
+                         int64_t count, int* halted);
 // Of one stage, by itself.
 void launch_stage(const Call& call, const Stage& stage, int64_t samples);
 
@@ -109,8 +111,8 @@ void make_stage(const Call& call, Stage& stage) {
   stage.kind = Body::kKind;
   stage.has_sample_part = Body::kHasSamplePart;
   stage.finish_blocks = static_cast<int32_t>(body.finish_blocks());
-  stage.weights = static_cast<int32_t>(body.weights());
-  stage.products = static_cast<int32_t>(body.products());
+  stage.weights = body.weights();
+  stage.products = body.products();
   new (stage.body) Body(body);
 }
 
@@ -141,7 +143,8 @@ constexpr Kernel sample_row(const char* pass) {
           Proof::emulated,
           Precision::full,
           &make_stage<Body>,
-          Body::kBySample};
+          Body::kBySample,
+          Body::kChecked};
 }
 
 }  // namespace convkit::cuda

@@ -46,6 +46,15 @@ def maximum() -> ck.Sequential:
     return ck.Sequential(layers)
 
 
+def branched() -> ck.Model:
+    """With more stages than a launch of sample parts takes."""
+    x = ck.Input((5,))
+    y = L.Dense(6, "elu")(x)
+    for _ in range(7):
+        y = L.Add()([y, L.Dense(6, "tanh")(y)])
+    return ck.Model(x, L.Dense(4, "softmax")(y))
+
+
 def compiled(
     build: Callable[[], Any], optimizer: Any = "adam", device: str = "cuda", **options: Any
 ) -> Any:
@@ -72,7 +81,7 @@ OPTIMIZERS = {"sgd": lambda: ck.optimizers.SGD(0.1, momentum=0.9), "adam": lambd
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("build", [mlp, average, maximum])
+@pytest.mark.parametrize("build", [mlp, average, maximum, branched])
 def test_it_trains_as_the_reference_and_as_single_kernels(
     build: Callable[[], Any], optimizer: str
 ) -> None:
@@ -127,8 +136,8 @@ def test_launches_of_a_step() -> None:
 
     for build in (mlp, average, maximum, lambda: ck.models.lenet5(input_shape=(28, 28, 1))):
         model = compiled(build)
-        # Samples, what is over the batch, guards, update, the end of the step.
-        assert launches(model, "train_on_batch") == 5
+        # Samples, what is over the batch with its guards, update, the end of the step.
+        assert launches(model, "train_on_batch") == 4
         assert launches(model, "test_on_batch") == 3
     assert launches(compiled(average, kernels=APART), "train_on_batch") > 20
 
@@ -143,6 +152,40 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.abs(before[0]).max() > 0 and model.optimizer.iterations == 0
+
+
+def test_a_penalty_that_overflows_changes_nothing() -> None:
+    """It comes onto gradients that were finite."""
+    penalty = ck.regularizers.L2(1e30)
+    layers = [ck.Input((4,)), L.Dense(3, kernel_regularizer=penalty), L.Dense(2)]
+    model = ck.Sequential(layers)
+    model.compile("sgd", "mse", device="cuda")
+    weights = [np.full_like(w, 1e-3) for w in model.get_weights()]
+    weights[0][2, 1] = 1e19
+    model.set_weights(weights)
+    x = np.zeros((2, 4), "f4")
+    with pytest.raises(ck.NonFiniteError):
+        model.fit(x, x[:, :2], batch_size=2, verbose=0)
+    assert model.program("train", 2).merged
+    for a, b in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kernels", [{}, APART])
+@pytest.mark.parametrize("size", [1e20, 1e34])
+def test_what_overflows_changes_nothing(size: float, kernels: dict[str, str]) -> None:
+    """An infinite loss, and a finite one of an infinite gradient."""
+    loss = "mse" if size < 1e30 else "mae"
+    model = ck.Sequential([ck.Input((4,)), L.Dense(1, kernel_initializer="zeros"), L.Dense(1)])
+    model.compile("sgd", loss, device="cuda", kernels=kernels)
+    x = np.full((2, 4), size, "f4")
+    y = np.full((2, 1), size, "f4")
+    model.layers[1].set_weights([np.full((1, 1), 1e5, "f4"), np.zeros(1, "f4")])
+    before = model.get_weights()
+    with pytest.raises(ck.NonFiniteError):
+        model.fit(x, y, batch_size=2, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_choices_are_recorded_and_repeated() -> None:

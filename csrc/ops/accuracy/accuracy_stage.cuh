@@ -46,7 +46,7 @@ struct AccuracyStage : StageBody {
       found[2 * r + 1] = w;
     });
   }
-  CK_DEVICE void finish(int, float*) const {
+  CK_DEVICE void finish(int, float*, bool&) const {
     finish_totals<2>(rows, result, [&](int64_t r, int i) { return found[2 * r + i]; });
   }
 };

@@ -1,7 +1,7 @@
 #include "cuda/kernel.h"
 #include "cuda/pack.cuh"
 #include "cuda/reduce.cuh"
-#include "ops/add/add.h"
+#include "ops/add/add_stage.cuh"
 
 namespace convkit::cuda {
 namespace {
@@ -16,6 +16,7 @@ void forward(const Call& call) {
 
 constexpr Kernel rows[] = {
     {"forward", "cuda_simple", kFloats, &forward},
+    sample_row<AddStage>("forward"),
 };
 
 }  // namespace

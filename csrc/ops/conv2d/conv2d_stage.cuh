@@ -211,6 +211,7 @@ using ConvBackwardInputStage = ConvStage<false>;
 struct ConvBackwardWeightStage : StageBody {
   static constexpr StageKind kKind = StageKind::conv2d_backward_weight;
   static constexpr unsigned kBySample = operands(0, 1);
+  static constexpr unsigned kChecked = operands(2, 3);
   static constexpr int kFilters = 8;
   const float *dy, *x;
   float *dw, *db, *parts;  // parts [N][rows of dw, and one of db][K]
@@ -345,7 +346,7 @@ struct ConvBackwardWeightStage : StageBody {
   }
 
   // A block has 32 results; eight threads share one.
-  CK_DEVICE void finish(int block, float* scratch) const {
+  CK_DEVICE void finish(int block, float* scratch, bool& finite) const {
     const int lane = static_cast<int>(threadIdx.x) % 32, slice = static_cast<int>(threadIdx.x) / 32;
     const int i = block * 32 + lane;
     float sum = 0;
@@ -356,6 +357,7 @@ struct ConvBackwardWeightStage : StageBody {
     if (slice != 0 || i >= results()) return;
     for (int part = 1; part < kFinishThreads / 32; ++part) sum += scratch[part * 32 + lane];
     const int weights = results() - K;
+    finite = is_finite(sum) || (i >= weights && db == nullptr);
     if (i < weights)
       dw[i] = sum;
     else if (db != nullptr)

@@ -190,6 +190,7 @@ struct DenseBackwardWeightStage : DenseStage {
   static constexpr StageKind kKind = StageKind::dense_backward_weight;
   static constexpr unsigned kBySample = operands(0, 1);
   static constexpr bool kHasSamplePart = false;
+  static constexpr unsigned kChecked = operands(2, 3);
   static constexpr int kTile = 32, kTerms = kFinishScratchFloats / 2 / kTile;
   const float *dy, *x;
   float *dw, *db;
@@ -206,7 +207,7 @@ struct DenseBackwardWeightStage : DenseStage {
   int64_t products() const { return 0; }
   int64_t finish_blocks() const { return ceil_div(C + 1, kTile) * ceil_div(K, kTile); }
 
-  CK_DEVICE void finish(int block, float* scratch) const {
+  CK_DEVICE void finish(int block, float* scratch, bool& finite) const {
     const int across = (K + kTile - 1) / kTile;
     const int c0 = block / across * kTile, k0 = block % across * kTile;
     float* const of_x = scratch;
@@ -236,6 +237,7 @@ struct DenseBackwardWeightStage : DenseStage {
     for (int j = 0; j < 2; ++j) {
       const int c = c0 + row + i, k = k0 + column + j;
       if (c > C || k >= K) continue;
+      finite = finite && (is_finite(sums[i][j]) || (c == C && db == nullptr));
       if (c < C)
         dw[int64_t{c} * K + k] = sums[i][j];
       else if (db != nullptr)

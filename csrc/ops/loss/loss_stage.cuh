@@ -9,6 +9,7 @@ namespace convkit::cuda {
 // A warp takes a row; the total is a finish part. Not for the kind that couples the rows.
 struct LossStage : StageBody {
   static constexpr StageKind kKind = StageKind::loss;
+  static constexpr unsigned kChecked = operands(5);
   LossRows<float> rows;
   double* total;
   int64_t of_sample;  // rows
@@ -30,8 +31,9 @@ struct LossStage : StageBody {
       if (threadIdx.x % 32 == 0) rows.loss[r] = loss;
     });
   }
-  CK_DEVICE void finish(int, float*) const {
-    finish_totals<1>(rows.rows, total, [&](int64_t r, int) { return double{rows.loss[r]}; });
+  CK_DEVICE void finish(int, float*, bool& finite) const {
+    finite =
+        finish_totals<1>(rows.rows, total, [&](int64_t r, int) { return double{rows.loss[r]}; });
   }
 };
 

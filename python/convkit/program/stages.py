@@ -17,9 +17,9 @@ from convkit.program.program import ARENA, Instruction, Program, Value
 
 __all__ = ["SHARES", "merge_stages", "prefer_stages"]
 
-# What makes a network small. A block takes a sample through a step alone: some 10^4 operations in a
+# What makes a network small. A block takes a sample through a step alone: some 10^5 operations in a
 # microsecond, where a launch that is saved took two.
-MOST_FLOPS = 8_000_000  # of a sample
+MOST_FLOPS = 4_000_000  # of a sample
 MOST_SAMPLES = 1024
 
 SHARES = "shares its launches with the rest of the step"  # why a row was chosen
