@@ -33,8 +33,8 @@ def limit() -> Iterator[Callable[[int], None]]:
     whole = module.memory_info()[1]
 
     def set_room(room: int) -> None:
-        gc.collect()  # nothing in use may become free later
-        free, total = module.memory_info()
+        free = native.free_memory(1 << 62)  # nothing in use may become free later
+        total = module.memory_info()[1]
         module.set_memory(total - free + room)
 
     yield set_room
@@ -103,6 +103,35 @@ def test_data_that_does_not_fit_goes_there_in_blocks(
     streamed, same = trained(x, y, limit, 2_000_000)
     assert streamed.store.device_data.stream.ring.length == 128
     assert same == found
+
+
+@pytest.mark.parametrize("room", [3_000_000, 1_500_000])  # and the data has 2.4 MB
+def test_a_sample_is_named_whatever_has_room(
+    limit: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(staging, "BLOCK", 300_000)
+    x = np.zeros((1200, 512), "f4")
+    x[700, 3] = np.nan
+    model = ck.Sequential([ck.Input((512,)), L.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+    limit(room)
+    with pytest.raises(ck.NonFiniteError, match=r"x\[700\] holds NaN"):
+        model.fit(x, np.arange(1200) % 3, batch_size=50, shuffle=False, verbose=0)
+
+
+def test_idle_models_make_room(limit: Callable[[int], None]) -> None:
+    x, y = np.zeros((1200, 512), "f4"), np.arange(1200) % 3
+    models = [ck.Sequential([ck.Input((512,)), L.Dense(3, "softmax")]) for _ in range(4)]
+    free = []
+    limit(4_000_000)  # x has 2.4 MB
+    for model in models:
+        model.compile("sgd", "sparse_categorical_crossentropy", device="cuda")
+        model.fit(x, y, batch_size=50, verbose=0)
+        free.append(ck.cuda.memory_info()[0])
+        assert model.store.device_data.stream.ring is None
+    assert max(free) < 1_600_000
+    assert ck.cuda.asarray(x).shape == x.shape
+    assert all(model.predict(x[:5], verbose=0).shape == (5, 3) for model in models)
 
 
 def test_files_are_read_into_the_same_blocks(

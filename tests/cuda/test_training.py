@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,27 @@ def test_data_changed_between_calls_is_seen() -> None:
     first = model.predict(x, verbose=0)
     x *= -1
     assert np.abs(model.predict(x, verbose=0) - first).max() > 1e-3
+
+
+def test_batches_in_an_array_that_is_filled_anew() -> None:
+    x = np.random.default_rng(3).standard_normal((24, 6)).astype("f4")
+    y = np.eye(3, dtype="f4")[np.arange(24) % 3]
+
+    def batches(again: bool) -> Iterator[tuple[Array, Array]]:
+        rows, targets = np.empty((6, 6), "f4"), np.empty((6, 3), "f4")
+        for i in range(0, 24, 6):
+            rows[...], targets[...] = x[i : i + 6], y[i : i + 6]
+            yield (rows, targets) if again else (rows.copy(), targets.copy())
+
+    def losses(again: bool) -> tuple[Any, Any, Any]:
+        ck.set_seed(1)
+        model = ck.Sequential([ck.Input((6,)), L.Dense(3, "softmax")])
+        model.compile("sgd", "categorical_crossentropy", device="cuda")
+        trained = model.fit(batches(again), verbose=0).history
+        found = model.evaluate(batches(again), verbose=0)
+        return trained, found, model.predict((b[:1] for b in batches(again)), verbose=0).tolist()
+
+    assert losses(again=True) == losses(again=False)
 
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import weakref
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 from convkit import _core
 
 __all__ = [
     "EMULATOR",
+    "Holder",
     "allocate",
     "free_memory",
+    "hold",
     "made",
     "module",
     "require",
@@ -77,19 +80,38 @@ def _first_user() -> int:
     return os.getpid()
 
 
-def free_memory(wanted: int) -> int:
-    """Bytes that are free on the device. If it is less than wanted, garbage is collected first.
+class Holder(Protocol):
+    """Who holds memory of the device that can be made again."""
 
-    Models refer to themselves, so that dead ones hold memory until Python collects them.
-    """
+    def release(self) -> None:
+        """Give back what is not in use."""
+
+
+_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+
+
+def hold(holder: Holder) -> None:
+    """Let `holder` be asked to give memory back where the device has too little."""
+    _holders.add(holder)
+
+
+def _reclaim() -> None:
+    """Free what nobody uses: dead models, which refer to themselves, and data of idle ones."""
+    gc.collect()
+    for holder in list(_holders):
+        holder.release()
+
+
+def free_memory(wanted: int) -> int:
+    """Bytes that are free on the device. If it is less than wanted, what is idle is freed first."""
     native = require()
     if native.memory_info()[0] < wanted:
-        gc.collect()
+        _reclaim()
     return int(native.memory_info()[0])
 
 
 def made(make: Callable[[], Any], purpose: str, nbytes: int | None = None) -> Any:
-    """Something that takes memory of the device; garbage is collected if there is too little.
+    """Something that takes memory of the device; if there is too little, what is idle is freed.
 
     Parameters
     ----------
@@ -107,7 +129,7 @@ def made(make: Callable[[], Any], purpose: str, nbytes: int | None = None) -> An
     try:
         return make()
     except MemoryError:
-        gc.collect()
+        _reclaim()
     try:
         return make()
     except MemoryError:

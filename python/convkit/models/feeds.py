@@ -226,7 +226,7 @@ class IterableFeed:
                     continue
                 done += 1
                 if done > skip:
-                    yield Segment(samples, None, 0, samples.count, 1)
+                    yield Segment(samples, None, 0, samples.count, 1, passing=True)
         self._taken = taken
         if self.once and self._limit is None:
             self.ended = True
@@ -297,7 +297,7 @@ class SequenceFeed:
             for number, batch in results:
                 samples = _checked(self.check, batch, number + 1)
                 if samples.count:
-                    yield Segment(samples, None, 0, samples.count, 1)
+                    yield Segment(samples, None, 0, samples.count, 1, passing=True)
         self._call("on_epoch_end")
 
     def _call(self, hook: str) -> None:

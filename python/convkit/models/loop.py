@@ -151,6 +151,7 @@ class Loop:
         done = skip
         with closing(feed.epoch(*path, skip=skip)) as segments:
             for segment in segments:
+                self._begin(segment)
                 data = segment.bindings
                 executor = self.executor(
                     mode, segment.batch, segment.samples, segment.indexed, compiled
@@ -175,6 +176,11 @@ class Loop:
                     if result.status == "not_finite":
                         failed(executor, segment, result.step, done)
         return done
+
+    def _begin(self, segment: Segment) -> None:
+        """Let a GPU not take arrays for those that it has, if they may have been filled anew."""
+        if segment.passing and self.store.device == "cuda":
+            self.store.device_data.forget()
 
     def _some(
         self,
@@ -246,6 +252,7 @@ class Loop:
         done, none = 0, np.zeros(0)
         with closing(feed.epoch()) as segments:
             for segment in segments:
+                self._begin(segment)
                 executor = self.executor("predict", segment.batch, segment.samples)
                 data = segment.samples.arrays
                 for k in range(segment.steps):

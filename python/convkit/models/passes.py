@@ -30,6 +30,8 @@ class Segment(NamedTuple):
     batch, steps : int
     numbers : ndarray of int64, optional
         Of the samples in the user's data, where they are not their positions.
+    passing : bool
+        Whether the arrays may be filled anew for the next segment.
     """
 
     samples: Samples
@@ -38,6 +40,7 @@ class Segment(NamedTuple):
     batch: int
     steps: int
     numbers: Array | None = None
+    passing: bool = False
 
     @property
     def indexed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convkit.ops.choosing import consider
+from convkit.ops.choosing.choice import over_limits
 from convkit.ops.registry import Spec
 from convkit.program.program import Program, Value
 from convkit.program.stages import merge_stages, prefer_stages
@@ -22,9 +23,15 @@ def choose(program: Program) -> None:
         i.row = row
         if program.policy.device == "cuda" and i.row.device != "cuda":
             shapes = ", ".join("-" if s is None else f"{s.dtype}{s.shape}" for s in i.specs)
+            beyond = [
+                f"{c.name} ({limit})"
+                for c in choice.candidates
+                if c.supports and (limit := over_limits(c, program.policy))
+            ]
+            way = f" within the limits; raise them for {' or '.join(beyond)}" if beyond else ""
             raise NotImplementedError(
-                f"[{i.layer or i.op}] {i.op}.{i.pass_name} has no CUDA kernel for {shapes}; "
-                'compile the model with device="cpu"'
+                f"[{i.layer or i.op}] {i.op}.{i.pass_name} has no CUDA kernel for {shapes}{way}; "
+                'device="cpu" can'
             )
         if choice.open or i.op == "conv2d_pool":
             program.kernels[choice.text] = i.row.name

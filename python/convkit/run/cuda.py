@@ -93,8 +93,8 @@ class CudaExecutor:
         time_limit: float = 0.0,
     ) -> RunResult:
         start, done, batch = time.monotonic(), 0, self.program.batch
-        result = RunResult(0, "done", step)
-        with self.store.running(), self._lock:
+        result, here = RunResult(0, "done", step), self.store.device_data
+        with self.store.running(), here.used(), self._lock:
             if self.program.mode == "train":
                 self.store.unkept = self.program.unkept
             while done < steps and result.status == "done":
@@ -117,7 +117,7 @@ class CudaExecutor:
 
     def profile(self, data: Mapping[str, Array], step: Step, repeats: int) -> Array:
         """Seconds per instruction, shape (repeats, instructions); parameters are changed."""
-        with self.store.running(), self._lock:
+        with self.store.running(), self.store.device_data.used(), self._lock:
             pointers, block = self._bind(data, step.sample)
             sample = step.sample + (0 if block is None else block.moved)
             told = (step.step, sample, step.learning_rate, step.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ class DeviceData:
     An array is copied when a run first binds it; `forget` makes the next run copy all anew, as
     between calls of `fit` a user may have changed them. Arrays that the device has no room for go
     there block by block, while it trains: see `stream`, and `ring` for those that are in files.
+    Between runs it is idle, and gives all of that back where others want the memory.
 
     Attributes
     ----------
@@ -39,6 +41,26 @@ class DeviceData:
         self._too_large: dict[int, Any] = {}  # arrays without room, for as long as they are there
         self._spare: list[Any] = []
         self._rings: list[Ring] = []
+        self._busy = threading.Lock()
+        cuda.hold(self)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep what is on the device for a run; no other one of the thread may begin in it."""
+        with self._busy:
+            yield
+
+    def release(self) -> None:
+        """Give back all but the activations, if no run uses it; any thread may ask for that."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self.stream.stop()
+                self.stream.ring = None
+                self._copies.clear()
+                self._spare.clear()
+                self._rings = [ring for ring in self._rings if ring.taken]
+            finally:
+                self._busy.release()
 
     def arena(self, nbytes: int) -> Any:
         """Memory for activations, kept between steps."""
@@ -60,16 +82,18 @@ class DeviceData:
     @contextmanager
     def ring(self, kinds: Kinds, length: int) -> Iterator[Ring | None]:
         """A ring for blocks that a feed reads, kept for the next one; None if it has no room."""
-        found = next((r for r in self._rings if not r.taken and r.takes(kinds, length)), None)
-        if found is None:
-            self._rings = [ring for ring in self._rings if ring.taken]
-            with suppress(MemoryError):
-                found = Ring(kinds, length)
-                self._rings.append(found)
+        with self._busy:
+            found = next((r for r in self._rings if not r.taken and r.takes(kinds, length)), None)
+            if found is None:
+                self._rings = [ring for ring in self._rings if ring.taken]
+                with suppress(MemoryError):
+                    found = Ring(kinds, length)
+                    self._rings.append(found)
+            if found is not None:
+                found.taken = True
         if found is None:
             yield None
             return
-        found.taken = True
         try:
             yield found
         finally:
@@ -80,21 +104,17 @@ class DeviceData:
         found = (ring.block_of(arrays) for ring in self._rings if ring.taken)
         return next((block for block in found if block is not None), None)
 
-    @property
-    def copies_bytes(self) -> int:
-        """Of the copies of arrays, which make room where activations need it."""
-        return sum(int(memory.nbytes) for _, memory in self._copies.values())
-
     def room(self) -> int:
         """Bytes that data may take."""
         return int(ROOM * cuda.free_memory(0))
 
     def forget(self) -> None:
         """Copy all anew."""
-        self.stream.stop()
-        self._spare += [memory for _, memory in self._copies.values()]
-        self._copies.clear()
-        self._too_large.clear()
+        with self._busy:
+            self.stream.stop()
+            self._spare += [memory for _, memory in self._copies.values()]
+            self._copies.clear()
+            self._too_large.clear()
 
     def fits(self, arrays: Iterable[Array | OnGpu]) -> bool:
         """Whether all of these arrays are on the device, or it has room for their copies."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,20 @@ class EagerExecutor:
         """Run one instruction on the current values."""
         inputs = [None if v is None else self.array(v) for v in instruction.inputs]
         outputs = [None if v is None else self.array(v) for v in instruction.outputs]
-        registry.run(self.row(instruction), instruction.params, inputs, outputs, step)
+        row = self.row(instruction)
+        if row.op == "gather_rows" and row.device == "cuda":
+            inputs, step = self._batch(inputs, step)
+        registry.run(row, instruction.params, inputs, outputs, step)
+
+    def _batch(self, inputs: list[Array | None], step: Step) -> tuple[list[Array | None], Step]:
+        """What `gather_rows` takes of its inputs: a GPU may have no room for all of the data."""
+        data, index = inputs
+        assert data is not None
+        taken: Any = slice(step.sample, step.sample + self.program.batch)
+        if not isinstance(data, np.ndarray):
+            return inputs, step  # it is there
+        rows = data[taken] if index is None else data[np.asarray(index)[taken]]
+        return [np.ascontiguousarray(rows), None], replace(step, sample=0)
 
     def begin(self, data: Mapping[str, Array]) -> None:
         """Forget the last step's values and bind the data."""

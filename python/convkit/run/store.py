@@ -295,9 +295,9 @@ class Store:
 
     @property
     def arena_bytes(self) -> int:
-        """Of this thread's block, and of what makes room for it."""
+        """Of this thread's block."""
         if self.device == "cuda":
-            return self.device_data.arena_bytes + self.device_data.copies_bytes
+            return self.device_data.arena_bytes
         return int(self._arena.memory.size)
 
     @contextmanager

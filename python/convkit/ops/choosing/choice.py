@@ -246,7 +246,7 @@ def _named(
     found = next((c for c in candidates if c.name == name and c.supports), None)
     if found is None and not for_this:
         return None
-    told = "no such row supports it here" if found is None else _over_limits(found, policy)
+    told = "no such row supports it here" if found is None else over_limits(found, policy)
     if not told:
         return found
     message = f"[{op}] {pass_name}: kernels names {name!r} for {text}, but {told}"
@@ -268,10 +268,10 @@ def _ruled_out(c: Candidate, policy: Policy) -> str:
         return f"rounds to {c.row.precision.upper()}, which takes allow_{c.row.precision}=True"
     if not registry.get(c.row.op)[c.row.pass_name].chooses(c.name, c.params, c.specs):
         return "not chosen for such calls unless it is named"
-    return _over_limits(c, policy)
+    return over_limits(c, policy)
 
 
-def _over_limits(c: Candidate, policy: Policy) -> str:
+def over_limits(c: Candidate, policy: Policy) -> str:
     """Which limit a candidate is beyond, in words."""
     if c.name == "reference":
         return ""  # whatever the limits, a call can be run
