@@ -205,3 +205,11 @@ def test_a_model_on_the_cpu_refuses_data_on_the_gpu() -> None:
     model = ck.Sequential([ck.Input((4,)), ck.layers.Dense(2)])
     with pytest.raises(TypeError, match=r'\[predict\] x is on a GPU.*to\("cuda"\)'):
         model.predict(asarray(numbers(shape=(3, 4))), verbose=0)
+
+
+def test_odd_addresses_and_impossible_sizes_are_refused() -> None:
+    a = asarray(numbers())
+    with pytest.raises(ValueError, match="no multiple of 4 bytes"):
+        asarray(Interface(a, shape=(3,), data=(a.pointer + 1, False)))
+    with pytest.raises(ValueError, match="no memory holds"):
+        asarray(Interface(a, shape=(1 << 62, 16)))

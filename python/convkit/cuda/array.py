@@ -188,6 +188,11 @@ def asarray(value: Any, dtype: Any = None) -> Array:
         found = Array(pointer, shape, name, keeper, device)
     else:
         found = _of_interface(value)
+    if found.size and found.pointer % found.dtype.itemsize:
+        raise ValueError(
+            f"the array of {found.dtype} lies at address {found.pointer:#x}, which is no multiple of "
+            f"{found.dtype.itemsize} bytes, as a GPU wants it; copy it first"
+        )
     if dtype is not None and np.dtype(dtype) != found.dtype:
         raise TypeError(
             f"the array is on the GPU as {found.dtype}, and is not made {np.dtype(dtype)} there; "
@@ -231,6 +236,8 @@ def _of_interface(value: Any) -> Array:
     if told.get("mask") is not None:
         raise ValueError("arrays with a mask are not taken")
     pointer, nbytes = int(told["data"][0]), math.prod(shape) * dtype.itemsize
+    if nbytes >= 1 << 62:
+        raise ValueError(f"no memory holds an array of shape {shape} and dtype {dtype}")
     if nbytes and not pointer:
         raise ValueError("the array has no memory: its address is 0")
     stream = told.get("stream")
