@@ -190,8 +190,8 @@ def asarray(value: Any, dtype: Any = None) -> Array:
         found = _of_interface(value)
     if found.size and found.pointer % found.dtype.itemsize:
         raise ValueError(
-            f"the array of {found.dtype} lies at address {found.pointer:#x}, which is no multiple of "
-            f"{found.dtype.itemsize} bytes, as a GPU wants it; copy it first"
+            f"the array of {found.dtype} lies at address {found.pointer:#x}, which is no "
+            f"multiple of {found.dtype.itemsize} bytes, as a GPU wants it; copy it first"
         )
     if dtype is not None and np.dtype(dtype) != found.dtype:
         raise TypeError(
