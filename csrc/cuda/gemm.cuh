@@ -10,14 +10,9 @@
 #pragma once
 
 #include "cuda/launch.cuh"
+#include "cuda/product_cut.cuh"
 #include "cuda/product_loader.cuh"
 #include "cuda/product_output.cuh"
-
-#if CK_CUDA_EMULATED
-#define CK_NO_UNROLL
-#else
-#define CK_NO_UNROLL _Pragma("unroll 1")
-#endif
 
 namespace convkit::cuda {
 
@@ -83,7 +78,7 @@ struct Slice : Quads<Loader, kWidth, kDepth, kThreads> {
   }
 };
 
-// C = A B for each group of a convolution, in `splits` parts of the terms.
+// C = A B for each group of a convolution, in `cut.splits` parts of the terms.
 template <class Shape, class A, class B>
 struct Product {
   static constexpr int kThreads = Shape::kThreads, kMinBlocks = Shape::kMinBlocks;
@@ -95,20 +90,12 @@ struct Product {
   A a;
   B b;
   ProductOutput out;
-  int terms, split_terms, splits;
-  int tiles_across;
+  ProductCut cut;
 
   CK_DEVICE void operator()() const {
     CK_SHARED(float, shared_a, [2][Shape::kDepth][SliceA::kPitch]);
     CK_SHARED(float, shared_b, [2][Shape::kDepth][SliceB::kPitch]);
-    // Tiles next to each other run at a time: they share their rows of A.
-    const int tile = static_cast<int>(blockIdx.x), group = static_cast<int>(blockIdx.y);
-    const int split = static_cast<int>(blockIdx.z);
-    const int top = tile / tiles_across * Shape::kHeight;
-    const int left = tile % tiles_across * Shape::kWidth;
-    const int begin = split * split_terms;
-    const int end = terms - begin < split_terms ? terms : begin + split_terms;
-
+    const auto [group, split, top, left, begin, end] = cut.place<Shape>();
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int row = warp / Shape::kAcross * Shape::kWarpRows + lane / Shape::kLanesAcross * 4;
     const int column = warp % Shape::kAcross * Shape::kWarpColumns + lane % Shape::kLanesAcross * 4;
@@ -167,7 +154,7 @@ struct Product {
 
   CK_DEVICE void finish(float4 (&sums)[Shape::kRows][kPieces], int row, int column, int group,
                         int split) const {
-    if (splits > 1) {
+    if (cut.splits > 1) {
       CK_UNROLL
       for (int i = 0; i < Shape::kRows; ++i) CK_UNROLL
       for (int j = 0; j < kPieces; ++j)
@@ -182,7 +169,7 @@ struct Product {
       return;
     }
     // The formulas are long: one copy of them, through which the sums move up row by row.
-    CK_NO_UNROLL
+    CK_ROLLED
     for (int i = 0; i < Shape::kRows; ++i) {
       CK_UNROLL
       for (int j = 0; j < kPieces; ++j)

@@ -139,7 +139,7 @@ struct StagedSlice : Quads<Loader, kWidth, kDepth, kThreads> {
   }
 };
 
-// C = A B for each group of a convolution, in `splits` parts of the terms.
+// C = A B for each group of a convolution, in `cut.splits` parts of the terms.
 template <class Shape, class A, class B>
 struct ProductMma {
   using Numbers = typename Shape::Numbers;
@@ -157,20 +157,12 @@ struct ProductMma {
   A a;
   B b;
   ProductOutput out;
-  int terms, split_terms, splits;
-  int tiles_across;
+  ProductCut cut;
 
   CK_DEVICE void operator()() const {
 #if CK_CUDA_EMULATED || __CUDA_ARCH__ >= 800
     CK_DYN_SHARED(float, shared);
-    // Tiles next to each other run at a time: they share their rows of A.
-    const int tile = static_cast<int>(blockIdx.x), group = static_cast<int>(blockIdx.y);
-    const int split = static_cast<int>(blockIdx.z);
-    const int top = tile / tiles_across * Shape::kHeight;
-    const int left = tile % tiles_across * Shape::kWidth;
-    const int begin = split * split_terms;
-    const int end = terms - begin < split_terms ? terms : begin + split_terms;
-
+    const auto [group, split, top, left, begin, end] = cut.place<Shape>();
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     const int row = warp / Shape::kAcross * Shape::kWarpRows + lane / 4;
     const int column = warp % Shape::kAcross * Shape::kWarpColumns;
@@ -236,7 +228,7 @@ struct ProductMma {
   template <int kStep, class Store>
   CK_DEVICE static void each_four(float (&sums)[kRows][kColumns][4], int row, int column,
                                   const Store& store) {
-    CK_NO_UNROLL
+    CK_ROLLED
     for (int i = 0; i < 2 * kRows; i += kStep) {
       CK_UNROLL
       for (int h = 0; h < kStep; ++h) CK_UNROLL
@@ -256,7 +248,7 @@ struct ProductMma {
 
   CK_DEVICE void finish(float (&sums)[kRows][kColumns][4], int row, int column, int group,
                         int split) const {
-    if (splits > 1)
+    if (cut.splits > 1)
       each_four<2>(sums, row, column, [&](int r, int c, const float4& four) {
         out.store_part(r, c, group, split, four);
       });

@@ -57,8 +57,11 @@ void launch_product(const Call& call, const ProductSize& s, const A& a, const B&
   launch(
       call,
       dim3(static_cast<unsigned>(plan.down * plan.across), static_cast<unsigned>(s.groups), count),
-      Kernel{a, b, out, static_cast<int>(s.terms), static_cast<int>(plan.splits.length),
-             static_cast<int>(count), static_cast<int>(plan.across)},
+      Kernel{a,
+             b,
+             out,
+             {static_cast<int>(s.terms), static_cast<int>(plan.splits.length),
+              static_cast<int>(count), static_cast<int>(plan.across)}},
       Kernel::kDynamicShared);
   if (count > 1) add_parts<float>(call, count, s.rows * out.pitch, out);
 }

@@ -22,6 +22,7 @@
 
 #define CK_DEVICE __device__ __forceinline__
 #define CK_UNROLL _Pragma("unroll")
+#define CK_ROLLED _Pragma("unroll 1")  // for bodies that are long, or want all registers
 #define CK_SHARED(T, name, ...) __shared__ __align__(16) T name __VA_ARGS__
 #define CK_DYN_SHARED(T, name)                                              \
   extern __shared__ __align__(128) unsigned char ck_dynamic_shared_bytes[]; \
@@ -31,6 +32,7 @@
 
 #define CK_DEVICE inline
 #define CK_UNROLL  // the emulator's threads would not be faster, and compile much longer
+#define CK_ROLLED
 // The static object is one per instance of the enclosing function, as a __shared__ array is.
 #define CK_SHARED(T, name, ...)                                                              \
   static constinit ::convkit::emulator::SharedArray ck_shared_##name{#name,                  \

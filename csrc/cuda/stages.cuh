@@ -23,13 +23,6 @@
 #include "cuda/reduce.cuh"
 #include "cuda/stages.h"
 
-// In front of a loop that must not be unrolled.
-#if CK_CUDA_EMULATED
-#define CK_ROLLED
-#else
-#define CK_ROLLED _Pragma("unroll 1")
-#endif
-
 namespace convkit::cuda {
 
 // An emulated thread has its price.

@@ -3,16 +3,10 @@
 #pragma once
 
 #include "cuda/kernel.h"
+#include "cuda/product_tiles.h"
 #include "ops/conv2d/conv2d.h"
 
 namespace convkit::cuda {
-
-struct LargeTiles;
-struct SmallTiles;
-template <class Numbers>
-struct MmaTiles;
-struct Tf32;
-struct Bf16;
 
 template <Conv2dPass pass, class Tiles>
 void conv2d_product(const Call& call);

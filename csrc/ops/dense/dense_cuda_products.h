@@ -3,18 +3,12 @@
 #pragma once
 
 #include "cuda/kernel.h"
+#include "cuda/product_tiles.h"
 #include "ops/dense/dense.h"
 
 namespace convkit::cuda {
 
 enum class DensePass { forward, backward_input, backward_weight };
-
-struct LargeTiles;
-struct SmallTiles;
-template <class Numbers>
-struct MmaTiles;
-struct Tf32;
-struct Bf16;
 
 template <DensePass pass, class Tiles>
 void dense_product(const Call& call);

@@ -11,13 +11,6 @@
 #include "ops/rnn/rnn_cuda_products.cuh"
 #include "ops/rnn/rnn_formula.h"
 
-// In front of a loop whose body needs all registers.
-#if CK_CUDA_EMULATED
-#define CK_ROLLED
-#else
-#define CK_ROLLED _Pragma("unroll 1")
-#endif
-
 namespace convkit::cuda::rnn {
 
 CK_DEVICE float quarter(const float4& v, int i) {
